@@ -1,0 +1,1 @@
+"""Measurements: workloads, peers, ceilings, and the harness behind `evenflow bench`."""

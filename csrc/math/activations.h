@@ -1,0 +1,334 @@
+// Activations: value(x), and slope(x, y), the derivative at x where y = value(x). The constructor takes one number for
+// each of parameters[]. Unless needs_input, slope is computed from y alone and x may be anything.
+//
+// Errors of values: 4 ULP, subnormal results included. Slopes computed from x: 4 ULP (4.4 without a fused
+// multiply-add), or 1.3 eps where |slope| < 1/2 around its zero. Slopes computed from y inherit its error, which is
+// absolute where y tends to a constant, and stated there. eps is 2^-23 for float, 2^-52 for double.
+#pragma once
+
+#include "math/functions.h"
+
+namespace evenflow {
+
+struct Parameter {
+  const char* name;
+  double initial;
+};
+
+struct WithoutParameters {
+  static constexpr int parameter_count = 0;
+  static constexpr const Parameter* parameters = nullptr;
+};
+
+// y = x
+struct Linear : WithoutParameters {
+  static constexpr const char* name = "linear";
+  static constexpr bool needs_input = false;
+
+  HD explicit Linear(const double*) {}
+
+  template <class V>
+  HD V value(V x) const {
+    return x;
+  }
+  template <class V>
+  HD V slope(V, V) const {
+    return V(1);
+  }
+};
+
+// y = max(x, 0)
+struct Relu : WithoutParameters {
+  static constexpr const char* name = "relu";
+  static constexpr bool needs_input = false;
+
+  HD explicit Relu(const double*) {}
+
+  template <class V>
+  HD V value(V x) const {
+    return at_least(x, V(0));
+  }
+  template <class V>
+  HD V slope(V, V y) const {
+    return select(y > V(0), V(1), y);  // y is 0 here, or NaN
+  }
+};
+
+// y = x for x > 0, negative_slope * x else; negative_slope >= 0
+struct LeakyRelu {
+  static constexpr const char* name = "leaky_relu";
+  static constexpr bool needs_input = false;
+  static constexpr int parameter_count = 1;
+  static constexpr Parameter parameters[] = {{"negative_slope", 0.2}};
+
+  double negative_slope;
+
+  HD explicit LeakyRelu(const double* p) : negative_slope(p[0]) {}
+
+  template <class V>
+  HD V value(V x) const {
+    return select(x > V(0), x, V(negative_slope) * x);
+  }
+  template <class V>
+  HD V slope(V, V y) const {
+    return select(is_nan(y), y, select(y > V(0), V(1), V(negative_slope)));
+  }
+};
+
+// y = x for x > 0, alpha * (exp(x) - 1) else; alpha >= 0. Clevert et al. 2015.
+// Slope's error: eps * alpha.
+struct Elu {
+  static constexpr const char* name = "elu";
+  static constexpr bool needs_input = false;
+  static constexpr int parameter_count = 1;
+  static constexpr Parameter parameters[] = {{"alpha", 1.0}};
+
+  double alpha;
+
+  HD explicit Elu(const double* p) : alpha(p[0]) {}
+
+  template <class V>
+  HD V value(V x) const {
+    return select(x > V(0), x, V(alpha) * expm1_of_nonpositive(x));
+  }
+  template <class V>
+  HD V slope(V, V y) const {
+    return select(y > V(0), V(1), y + V(alpha));
+  }
+};
+
+// y = scale * elu(x) with the alpha and scale that keep mean 0 and variance 1. Klambauer et al. 2017.
+// Slope's error: 1.3 eps.
+struct Selu : WithoutParameters {
+  static constexpr const char* name = "selu";
+  static constexpr bool needs_input = false;
+
+  HD explicit Selu(const double*) {}
+
+  static constexpr double scale = 1.0507009873554804934;
+  static constexpr double scale_alpha = 1.7580993408473768600;
+
+  template <class V>
+  HD V value(V x) const {
+    return select(x > V(0), V(scale) * x, V(scale_alpha) * expm1_of_nonpositive(x));
+  }
+  template <class V>
+  HD V slope(V, V y) const {
+    return select(y > V(0), V(scale), y + V(scale_alpha));
+  }
+};
+
+// The derivative of x * sigmoid(w) for w + tail = w(x), w' = dw: sigmoid(w) * (1 + x * dw * (1 - sigmoid(w))).
+template <class V>
+HD V gated_slope(V x, V w, V tail, V dw) {
+  const Exponential<V> e(w, tail);
+  const V sum = fma(x, dw, V(1) + e.value);
+  return e.times(sum / fma(e.value, e.value + V(2), V(1)));
+}
+
+// y = x * sigmoid(x)
+struct Silu : WithoutParameters {
+  static constexpr const char* name = "silu";
+  static constexpr bool needs_input = true;
+
+  HD explicit Silu(const double*) {}
+
+  template <class V>
+  HD V value(V x) const {
+    const V z = at_least(x, logistic_lowest<V>());
+    return times_sigmoid(z, at_most(z, logistic_highest<V>()), no_tail<V>());
+  }
+  template <class V>
+  HD V slope(V x, V) const {
+    const V z = at_most(at_least(x, logistic_lowest<V>()), logistic_highest<V>());
+    return gated_slope(z, z, no_tail<V>(), V(1));
+  }
+};
+
+// y = x * sigmoid(1.702 x). Hendrycks and Gimpel 2016.
+struct GeluSigmoid : WithoutParameters {
+  static constexpr const char* name = "gelu_sigmoid";
+  static constexpr bool needs_input = true;
+
+  HD explicit GeluSigmoid(const double*) {}
+
+  template <class V>
+  HD V value(V x) const {
+    const V z = at_least(x, constant<V>(-65.0, -447.0));
+    V tail;
+    const V w = gate(at_most(z, V(25.5)), tail);
+    return times_sigmoid(z, w, tail);
+  }
+  template <class V>
+  HD V slope(V x, V) const {
+    const V z = at_most(at_least(x, constant<V>(-65.0, -447.0)), V(25.5));
+    V tail;
+    const V w = gate(z, tail);
+    return gated_slope(z, w, tail, V(1.702));
+  }
+
+ private:
+  // w + tail = 1.702 x: where x is large and negative, the rounding of w alone would cost y its accuracy.
+  template <class V>
+  HD static V gate(V x, V& tail) {
+    const V factor = V(1.702), factor_rest = constant<V>(1.702 - static_cast<double>(1.702f), 0.0);
+    const V w = factor * x;
+    tail = fma(factor_rest, x, product_rest(factor, x, w));
+    return w;
+  }
+};
+
+// y = x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2 = x * sigmoid(x * (a + b x^2)). Hendrycks and Gimpel 2016.
+struct GeluTanh : WithoutParameters {
+  static constexpr const char* name = "gelu_tanh";
+  static constexpr bool needs_input = true;
+
+  HD explicit GeluTanh(const double*) {}
+
+  template <class V>
+  HD V value(V x) const {
+    const V z = at_least(x, constant<V>(-11.0, -22.0));
+    V tail;
+    const V w = gate(at_most(z, V(7.6)), tail);
+    return times_sigmoid(z, w, tail);
+  }
+  template <class V>
+  HD V slope(V x, V) const {
+    const V z = at_most(at_least(x, constant<V>(-11.0, -22.0)), V(7.6));
+    V tail;
+    const V w = gate(z, tail);
+    return gated_slope(z, w, tail, fma(V(3 * b), z * z, V(a_high + a_low)));
+  }
+
+ private:
+  static constexpr double a_high = 1.595767974853515625;  // 18 binary places: a_high - (a_high + b x^2) is exact
+  static constexpr double a_low = 1.1467522150867598e-06;
+  static constexpr double b = 0.07135481627260025;
+  static constexpr double b_rest_float = b - static_cast<double>(static_cast<float>(b));
+  static constexpr double b_rest_double = -4.1218577217431828e-18;
+
+  // w + tail = x * (a + b x^2), as for GeluSigmoid
+  template <class V>
+  HD static V gate(V x, V& tail) {
+    const V b_rest = constant<V>(b_rest_float, b_rest_double);
+    const V square = x * x;
+    const V cubic = V(b) * square;
+    const V factor = V(a_high) + cubic;
+    const V cubic_rest = fma(V(b), product_rest(x, x, square), fma(b_rest, square, product_rest(V(b), square, cubic)));
+    const V factor_rest = ((V(a_high) - factor) + cubic) + (V(a_low) + cubic_rest);
+    const V w = x * factor;
+    tail = fma(x, factor_rest, product_rest(x, factor, w));
+    return w;
+  }
+};
+
+// y = x * P(X <= x), X standard normal. Hendrycks and Gimpel 2016.
+struct Gelu : WithoutParameters {
+  static constexpr const char* name = "gelu";
+  static constexpr bool needs_input = true;
+
+  HD explicit Gelu(const double*) {}
+
+  template <class V>
+  HD V value(V x) const {
+    const V a = at_most(abs(x), normal_highest<V>());
+    const NormalTail<V> t = normal_tail(a);
+    const V ratio = t.scaled / t.denominator;
+    return at_least(x, V(0)) - scale_by_power(fma(ratio, t.m, ratio), t.power);
+  }
+  template <class V>
+  HD V slope(V x, V) const {
+    const V a = at_most(abs(x), normal_highest<V>());
+    const NormalTail<V> t = normal_tail(a);
+    const V ratio = fma(a, V(-0.39894228040143267794), t.numerator / t.denominator);
+    const V below = scale_by_power(fma(ratio, t.m, ratio), t.power);
+    return select(x > V(0), V(1) - below, below);
+  }
+};
+
+// y = x * tanh(softplus(x)) = x * w / (w + 2), w = e^x (e^x + 2). Misra 2019.
+struct Mish : WithoutParameters {
+  static constexpr const char* name = "mish";
+  static constexpr bool needs_input = true;
+
+  HD explicit Mish(const double*) {}
+
+  template <class V>
+  HD V value(V x) const {
+    const V z = at_least(x, logistic_lowest<V>());
+    const Exponential<V> e(z, no_tail<V>());
+    const V sum = e.value + V(2);
+    return select(x > V(22), x, e.times(z * (sum / fma(e.value, sum, V(2)))));
+  }
+  // e^x * ((e^x + 2) * (w + 2) + 4 x (e^x + 1)) / (w + 2)^2
+  template <class V>
+  HD V slope(V x, V) const {
+    const V z = at_most(at_least(x, logistic_lowest<V>()), V(22));
+    const Exponential<V> e(z, no_tail<V>());
+    const V sum = e.value + V(2), w = e.value * sum, four_z = V(4) * z;
+    return e.times(fma(sum, w + V(2), fma(four_z, e.value, four_z)) / fma(w, w + V(4), V(4)));
+  }
+};
+
+// y = log(1 + exp(x)). Slope's error: 1.9 ULP.
+struct Softplus : WithoutParameters {
+  static constexpr const char* name = "softplus";
+  static constexpr bool needs_input = false;
+
+  HD explicit Softplus(const double*) {}
+
+  template <class V>
+  HD V value(V x) const {
+    return softplus(x);
+  }
+  template <class V>
+  HD V slope(V, V y) const {
+    return -expm1_of_nonpositive(-y);
+  }
+};
+
+// y = 1 / (1 + exp(-x))
+// Slope's error: eps.
+struct Sigmoid : WithoutParameters {
+  static constexpr const char* name = "sigmoid";
+  static constexpr bool needs_input = false;
+
+  HD explicit Sigmoid(const double*) {}
+
+  template <class V>
+  HD V value(V x) const {
+    return sigmoid(x);
+  }
+  template <class V>
+  HD V slope(V, V y) const {
+    return y * (V(1) - y);
+  }
+};
+
+// Slope's error: 2 eps.
+struct Tanh : WithoutParameters {
+  static constexpr const char* name = "tanh";
+  static constexpr bool needs_input = false;
+
+  HD explicit Tanh(const double*) {}
+
+  template <class V>
+  HD V value(V x) const {
+    return tanh(x);
+  }
+  template <class V>
+  HD V slope(V, V y) const {
+    return fma(-y, y, V(1));
+  }
+};
+
+template <class... Types>
+struct List {
+  static constexpr int size = sizeof...(Types);
+};
+
+// The only registry: names, kernel tables and tests are folds over it.
+using Activations =
+    List<Linear, Relu, LeakyRelu, Elu, Selu, Gelu, GeluTanh, GeluSigmoid, Silu, Mish, Softplus, Sigmoid, Tanh>;
+
+}  // namespace evenflow

@@ -1,0 +1,90 @@
+"""evenflow trains deep dense networks, fast and stably, on the processor you have.
+
+`import evenflow` loads nothing else: every module and name below is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import (
+        activations,
+        callbacks,
+        datasets,
+        initializers,
+        kernels,
+        layers,
+        losses,
+        metrics,
+        models,
+        optimizers,
+        plotting,
+        reference,
+    )
+    from ._core import __version__, num_threads, set_num_threads
+    from .layers import Input
+    from .models import Sequential
+    from .naming import clear_session
+    from .seeds import set_seed
+
+_MODULES = (
+    "activations",
+    "callbacks",
+    "datasets",
+    "initializers",
+    "kernels",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "plotting",
+    "reference",
+)
+_NAMES = {
+    "Input": "layers",
+    "Sequential": "models",
+    "__version__": "_core",
+    "clear_session": "naming",
+    "num_threads": "_core",
+    "set_num_threads": "_core",
+    "set_seed": "seeds",
+}
+
+__all__ = [
+    "Input",
+    "Sequential",
+    "__version__",
+    "activations",
+    "callbacks",
+    "clear_session",
+    "datasets",
+    "initializers",
+    "kernels",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "num_threads",
+    "optimizers",
+    "plotting",
+    "reference",
+    "set_num_threads",
+    "set_seed",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    if name in _NAMES:
+        return getattr(importlib.import_module(f".{_NAMES[name]}", __name__), name)
+    from .errors import unknown_attribute
+
+    raise unknown_attribute("evenflow", name, __all__)
+
+
+def __dir__() -> list[str]:
+    return __all__

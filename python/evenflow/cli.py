@@ -1,0 +1,354 @@
+"""The command line: `evenflow train`, `evenflow bench`, `evenflow info`. The only module that prints unasked."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import json
+import os
+import platform
+import shlex
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from . import runs
+from .arguments import parser
+
+if TYPE_CHECKING:
+    from .datasets import Dataset
+    from .models import Sequential
+    from .optimizers import Optimizer
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+OPTIONAL_LIBRARIES = ("matplotlib", "scikit-learn", "torch", "keras", "jax", "pandas", "threadpoolctl")
+VARIABLES = ("EVENFLOW_", "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_")
+
+
+class UsageError(Exception):
+    """A command line that cannot be meant: exit status 2."""
+
+
+class RunError(Exception):
+    """Training that came to no good end: exit status 1."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status. Mistakes of the user are one line on standard error."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command = "evenflow"
+    try:
+        if arguments[:1] == ["bench"]:
+            status = int(importlib.import_module(".bench.cli", __package__).main(arguments[1:]))
+        else:
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                options = parser().parse_args(arguments)
+                command = f"evenflow {options.command}"
+                status = _train(options, arguments) if options.command == "train" else _info(options)
+        sys.stdout.flush()
+        return status
+    except UsageError as error:
+        return _complain(command, error, USAGE)
+    except KeyboardInterrupt:
+        return _complain(command, "interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has gone; the interpreter must not try to flush it once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (RunError, OSError, ValueError, MemoryError, ImportError) as error:
+        return _complain(command, error, FAILED)
+
+
+def _complain(command: str, error: object, status: int) -> int:
+    if isinstance(error, OSError) and error.strerror:
+        error = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    print(f"{command}: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+    return status
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    print(f"evenflow: warning: {message}", file=sys.stderr)
+
+
+def _train(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    begin, started = time.perf_counter(), datetime.now().astimezone()
+    say = _nothing if options.quiet else print
+    dataset = _dataset(options)
+    model = _network(options, dataset)
+    folder = runs.new_folder(options.out, dataset.name)
+    say(_opening(options, dataset, model, folder))
+
+    recorder = runs.Recorder(folder / "history.csv")
+    scores: dict[str, float] = {}
+    try:
+        _fit(options, dataset, model, recorder)
+        status = "diverged" if recorder.diverged else "completed"
+        if status == "completed":
+            scores = _scores(dataset, model, options)
+    except KeyboardInterrupt:
+        status = "interrupted"
+    except Exception as error:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # what fit refuses, it refuses before it trains: then the folder is still empty
+        if isinstance(error, ValueError):
+            raise UsageError(error) from error
+        raise
+    recorder.finish()
+    files = _save(dataset, model, recorder, scores)
+    runs.write_record(
+        folder / "run.json",
+        {
+            "status": status,
+            "command": shlex.join(["evenflow", *arguments]),
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - begin, 3),
+            "epochs_completed": len(recorder.rows),
+            "scores": {"test": scores},
+            "settings": _settings(options, model),
+            "data": _describe(dataset),
+            "parameters": model.count_params(),
+            "machine": _machine(options),
+            "versions": {"python": platform.python_version(), **runs.versions()},
+        },
+    )
+    if status == "diverged":
+        raise RunError(
+            f"the loss was not finite in epoch {len(recorder.rows)}, so training ended: try a lower --learning-rate, "
+            f"batch normalization, or an initializer that fits the activation ({folder} has the history)"
+        )
+    if status == "interrupted":
+        print(f"\nevenflow train: interrupted in epoch {len(recorder.rows) + 1}; saved in {folder}", file=sys.stderr)
+        return INTERRUPTED
+    print(f"Test      {', '.join(f'{name} {value:.4g}' for name, value in scores.items())}")
+    say(f"Saved     {folder}: {', '.join([*files, 'run.json'])}")
+    return DONE
+
+
+def _fit(options: argparse.Namespace, dataset: Dataset, model: Sequential, recorder: runs.Recorder) -> None:
+    model.fit(
+        dataset.x_train,
+        dataset.y_train,
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        validation_split=options.validation,
+        verbose=0 if options.quiet else 1,
+        callbacks=[recorder],
+        threads=options.threads,
+    )
+
+
+def _nothing(_: str) -> None:
+    pass
+
+
+def _dataset(options: argparse.Namespace) -> Dataset:
+    from . import datasets
+    from .tables import read_table
+
+    if options.data is None:
+        for name in ("target", "ignore", "task"):
+            if getattr(options, name):
+                raise UsageError(f"--{name} belongs to a CSV: give its path with --data")
+        return datasets.load_default()
+    path = Path(options.data)
+    if path.is_dir():
+        if options.target or options.task or options.ignore:
+            raise UsageError(f"--target, --task and --ignore belong to a CSV, but --data {path} is a folder")
+        return datasets.load_idx(path)
+    if options.target is None:
+        columns = ", ".join(read_table(path).columns)
+        raise UsageError(f"--data {path} needs --target COLUMN, the column to predict; it has: {columns}")
+    return datasets.load_csv(path, options.target, task=options.task, ignore=options.ignore)
+
+
+def _network(options: argparse.Namespace, dataset: Dataset) -> Sequential:
+    """The chapter's network for this data, compiled; a name or a number that does not exist is a usage error."""
+    from . import layers, set_seed
+    from .models import Sequential
+
+    classification = dataset.task == "classification"
+    norm = not options.no_batch_norm
+    try:
+        set_seed(options.seed)
+        model = Sequential([layers.Input(dataset.row_shape)], dtype=options.dtype)
+        if dataset.scale != 1:
+            model.add(layers.Rescaling(dataset.scale))
+        if len(dataset.row_shape) > 1:
+            model.add(layers.Flatten())
+        if norm:
+            model.add(layers.BatchNormalization())
+        for units in options.layers:
+            model.add(layers.Dense(units, options.activation, kernel_initializer=options.kernel_initializer))
+            if norm:
+                model.add(layers.BatchNormalization())
+        if classification:
+            model.add(layers.Dense(len(dataset.classes), "softmax"))
+            model.compile(_optimizer(options), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        else:
+            model.add(layers.Dense(1))
+            model.compile(_optimizer(options), "mse", metrics=["mae"])
+    except (ValueError, TypeError) as error:
+        raise UsageError(error) from error
+    return model
+
+
+def _optimizer(options: argparse.Namespace) -> Optimizer:
+    from . import optimizers
+
+    rate = {} if options.learning_rate is None else {"learning_rate": options.learning_rate}
+    if options.optimizer == "sgd":
+        return optimizers.SGD(momentum=options.momentum or 0.0, **rate)
+    if options.momentum is not None:
+        raise UsageError("--momentum belongs to --optimizer sgd; adam has its own")
+    return optimizers.Adam(**rate)
+
+
+def _opening(options: argparse.Namespace, dataset: Dataset, model: Sequential, folder: Path) -> str:
+    from .datasets import HOW_TO_GET_FASHION_MNIST
+
+    what = f"{len(dataset.classes)} classes"
+    if dataset.encoding is not None:
+        what = f"{dataset.task} of {dataset.encoding.target.name!r}"
+        what += f" ({len(dataset.classes)} classes)" if dataset.classes else ""
+        what += "" if options.task else "; --task overrides that"
+    shape = " x ".join(map(str, dataset.row_shape))
+    machine = _machine(options)
+    lines = [
+        f"Data      {dataset.name} ({dataset.source}): {what}",
+        f"          {len(dataset.x_train):,} rows of {shape} to train on, {100 * options.validation:g} % of them for "
+        f"validation; {len(dataset.x_test):,} to test",
+        f"Network   {_sketch(options, dataset)}: {model.count_params():,} parameters",
+        f"Training  {options.optimizer}, learning rate {_rate(model):g}, batches of {options.batch_size}, "
+        f"seed {options.seed}, {options.dtype}, {machine['isa']}, at most {machine['threads']} threads",
+        f"Run       {folder}",
+    ]
+    if dataset.source == "scikit-learn":
+        lines.insert(2, f"          for the larger Fashion-MNIST: {HOW_TO_GET_FASHION_MNIST}")
+    return "\n".join(lines)
+
+
+def _sketch(options: argparse.Namespace, dataset: Dataset) -> str:
+    parts = [f"{units} {options.activation}" for units in options.layers]
+    parts.append(f"{len(dataset.classes)} softmax" if dataset.classes else "1 linear")
+    return " - ".join(parts) + (", with BN before each" if not options.no_batch_norm else "")
+
+
+def _rate(model: Sequential) -> float:
+    assert model.optimizer is not None  # _network compiles every model
+    return model.optimizer.learning_rate
+
+
+def _scores(dataset: Dataset, model: Sequential, options: argparse.Namespace) -> dict[str, float]:
+    """Test scores; for regression in the units of the target column."""
+    if dataset.encoding is None or dataset.task == "classification":
+        scores = model.evaluate(dataset.x_test, dataset.y_test, verbose=0, return_dict=True, threads=options.threads)
+        assert isinstance(scores, dict)  # return_dict
+        return scores
+    import numpy as np
+
+    target = dataset.encoding.decode(dataset.y_test[:, None])
+    error = dataset.encoding.decode(model.predict(dataset.x_test, threads=options.threads)) - target
+    squared, variance = float(np.mean(error**2)), float(np.var(target))
+    test = {"rmse": squared**0.5, "mae": float(np.mean(np.abs(error)))}
+    return {**test, "r2": 1 - squared / variance} if variance > 0 else test
+
+
+def _save(dataset: Dataset, model: Sequential, recorder: runs.Recorder, scores: dict[str, float]) -> list[str]:
+    """Write the model, unless it diverged, and the learning curves; the names of what the folder then holds."""
+    from .plotting import learning_curves
+
+    folder = recorder.path.parent
+    files = []
+    if not recorder.diverged:
+        model.save(folder / "model.safetensors")
+        files.append("model.safetensors")
+    if not recorder.rows:
+        return files
+    files.append("history.csv")
+    title = dataset.name
+    if "accuracy" in scores:
+        title += f": test accuracy {scores['accuracy']:.1%}"
+    if dataset.task == "regression":
+        title += ", curves of the standardized target"
+    try:
+        learning_curves(recorder.curves, folder / "learning_curves.png", title=title)
+    except ModuleNotFoundError as error:
+        print(f"evenflow train: no learning_curves.png: {error}", file=sys.stderr)
+    else:
+        files.append("learning_curves.png")
+    return files
+
+
+def _settings(options: argparse.Namespace, model: Sequential) -> dict[str, Any]:
+    settings = {key: value for key, value in vars(options).items() if key not in ("command", "quiet")}
+    return {**settings, "learning_rate": _rate(model)}
+
+
+def _describe(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "source": dataset.source,
+        "task": dataset.task,
+        "train_shape": dataset.x_train.shape,
+        "test_shape": dataset.x_test.shape,
+        "classes": dataset.classes,
+        "encoding": None if dataset.encoding is None else dataset.encoding.to_json(),
+    }
+
+
+def _machine(options: argparse.Namespace) -> dict[str, Any]:
+    from . import _core
+
+    return {"isa": _core.isa(), "threads": options.threads or _core.num_threads(), "platform": platform.platform()}
+
+
+def _info(options: argparse.Namespace) -> int:
+    facts = _facts()
+    if options.json:
+        print(json.dumps(facts, indent=2))
+    else:
+        print("\n".join(_lines(facts)))
+    return DONE
+
+
+def _facts() -> dict[str, Any]:
+    from . import _core
+
+    return {
+        "evenflow": _core.__version__,
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "platform": platform.platform(),
+        "instruction sets": _core.isas(),
+        "instruction set in use": _core.isa(),
+        "threads": _core.num_threads(),
+        "build": _core.build_info(),
+        "libraries": runs.versions((*runs.HARD_DEPENDENCIES, *OPTIONAL_LIBRARIES)),
+        "environment": {k: v for k, v in sorted(os.environ.items()) if k.startswith(VARIABLES)},
+    }
+
+
+def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:
+    lines = []
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            lines.append(f"{indent}{key}:" if value else f"{indent}{key}: nothing set")
+            lines += _lines(value, indent + "  ")
+        else:
+            shown = (
+                ", ".join(map(str, value)) if isinstance(value, list) else "not installed" if value is None else value
+            )
+            lines.append(f"{indent}{key}: {shown}")
+    return lines

@@ -1,0 +1,168 @@
+"""Reading the user's arrays where they lie, and refusing what cannot be meant.
+
+Nothing here changes the caller's data. float32, float64 and uint8 rows are used in place; other numbers are converted
+once.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core, errors
+
+Array = NDArray[Any]
+
+CHECK_BYTES = 1 << 26  # looked through by one native call, so that Ctrl-C is served while a large file is read
+IN_PLACE = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.uint8))
+
+
+def as_array(where: str, argument: str, value: object) -> Array:
+    """`value` as a NumPy array of real numbers, without a copy where it offers its memory."""
+    expected = "an array of numbers"
+    if value is None or isinstance(value, (str, bytes, dict, set)):
+        raise errors.wrong_type(where, argument, expected, value)
+    if hasattr(value, "tocsr"):
+        raise errors.wrong_kind(where, argument, f"a dense array: call {argument}.toarray()", "a sparse matrix")
+    if np.ma.isMaskedArray(value) and np.ma.is_masked(value):
+        raise errors.wrong_kind(
+            where, argument, f"an array without missing values: call {argument}.filled(...)", "a masked array"
+        )
+    array = value if isinstance(value, np.ndarray) else _exported(where, argument, value)
+    if array.dtype.kind not in "fiub":
+        raise errors.wrong_kind(where, argument, expected, f"dtype {array.dtype}")
+    return array
+
+
+def _exported(where: str, argument: str, value: Any) -> Array:
+    try:
+        if hasattr(value, "__dlpack__"):
+            try:
+                return np.from_dlpack(value)
+            except (BufferError, RuntimeError, TypeError, ValueError):  # a dtype or layout DLPack cannot carry to NumPy
+                if not hasattr(value, "__array__"):
+                    raise
+        return np.asarray(value)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise errors.wrong_kind(
+            where, argument, "something NumPy can read", f"a {type(value).__name__}, which says: {error}"
+        ) from error
+
+
+def _usable(array: Array, dtype: str) -> Array:
+    """The array itself if the core can read it in place, else one conversion to the model's dtype."""
+    if array.dtype in IN_PLACE and array.dtype.isnative and array.flags.aligned:
+        return array
+    return array.astype(dtype)
+
+
+def row_shape(where: str, argument: str, x: Array, expected: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    """The shape of one row, which must be the expected one where the model knows it; there is something in it."""
+    if 0 in x.shape:
+        raise errors.wrong_shape(
+            where, argument, ("rows", *(expected or ["features"])), x.shape, "There is nothing in it."
+        )
+    shape = x.shape[1:]
+    if x.ndim < 2 or shape != (expected or shape):
+        hint = ""
+        if x.ndim == 1:
+            hint = f"For a single row pass {argument}[None]."
+        elif expected and math.prod(shape) == math.prod(expected):
+            fitting = ", ".join(map(str, (-1, *expected)))
+            hint = f"The number of features is right: {argument}.reshape({fitting}) fits."
+        raise errors.wrong_shape(where, argument, ("rows", *(expected or ["features"])), x.shape, hint)
+    return shape
+
+
+def read_inputs(where: str, argument: str, x: Array, dtype: str, *, allow_nonfinite: bool) -> Array:
+    """Rows of features as a 2-D array: a view where the strides allow it."""
+    flat = _usable(x if x.ndim == 2 else x.reshape(x.shape[0], -1), dtype)
+    if not allow_nonfinite:
+        check_finite(where, argument, flat)
+    return flat
+
+
+def is_finite(rows: Array) -> bool:
+    """Whether a 2-D float array holds neither NaN nor infinity."""
+    return _core.find_nonfinite(rows) is None
+
+
+def check_finite(where: str, argument: str, rows: Array) -> None:
+    """Raise with row and column of the first NaN or infinity of a 2-D array."""
+    if rows.dtype.kind != "f":
+        return
+    block = max(1, CHECK_BYTES // (rows.shape[1] * rows.itemsize))
+    for start in range(0, len(rows), block):
+        found = _core.find_nonfinite(rows[start : start + block])
+        if found is None:
+            continue
+        row, column = start + found[0], found[1]
+        raise ValueError(
+            f"{where}: {argument} has {rows[row, column]} in row {row}, column {column}, expected finite numbers. "
+            f"allow_nonfinite=True lets them through."
+        )
+
+
+def read_labels(where: str, argument: str, y: Array, rows: int, classes: int) -> Array:
+    """Class numbers as int64 [rows], each in [0, classes)."""
+    if y.ndim == 2 and y.shape[1] == classes and classes > 1:
+        hint = "One-hot rows go with loss='categorical_crossentropy'."
+        raise errors.wrong_shape(where, argument, (rows,), y.shape, hint)
+    if y.shape not in ((rows,), (rows, 1)):
+        raise errors.wrong_shape(where, argument, (rows,), y.shape)
+    y = y.reshape(rows)
+    if y.dtype.kind == "f":
+        wrong = ~(np.isfinite(y) & (y == np.floor(y)))
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise ValueError(f"{where}: {argument} has {y[row]} in row {row}, expected whole class numbers")
+    if y.dtype.kind != "b" and (y.min() < 0 or y.max() >= classes):
+        row = int(((y < 0) | (y >= classes)).argmax())
+        raise ValueError(
+            f"{where}: {argument} has label {y[row]} in row {row}, "
+            f"expected 0 to {classes - 1} as the model has {classes} outputs"
+        )
+    return np.ascontiguousarray(y, dtype=np.int64)
+
+
+def read_targets(
+    where: str,
+    argument: str,
+    y: Array,
+    rows: int,
+    units: int,
+    dtype: str,
+    *,
+    probabilities: bool,
+    allow_nonfinite: bool,
+) -> Array:
+    """Target values as a 2-D float array [rows, units]; a vector serves a single output."""
+    if y.shape == (rows,) and units == 1:
+        y = y.reshape(rows, 1)
+    if y.shape != (rows, units):
+        hint = ""
+        if y.size == rows and probabilities:
+            hint = "Class numbers go with loss='sparse_categorical_crossentropy'."
+        raise errors.wrong_shape(where, argument, (rows, units), y.shape, hint)
+    values = y if y.dtype.kind == "f" and y.dtype in IN_PLACE else y.astype(dtype)
+    values = _usable(values, dtype)
+    if not allow_nonfinite:
+        check_finite(where, argument, values)
+    if probabilities and (values.min() < 0 or values.max() > 1):
+        row, column = np.argwhere((values < 0) | (values > 1))[0]
+        raise ValueError(
+            f"{where}: {argument} has {values[row, column]} in row {row}, column {column}, expected 0 to 1"
+        )
+    return values
+
+
+def same_length(where: str, names: tuple[str, str], x: Array, y: Array) -> None:
+    """Raise where inputs and targets have different numbers of rows."""
+    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
+        raise ValueError(
+            f"{where}: {names[0]} and {names[1]} must have the same number of rows: {names[0]} has shape "
+            f"{errors.shape_text(x.shape)}, {names[1]} has shape {errors.shape_text(y.shape)}"
+        )

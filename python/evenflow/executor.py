@@ -1,0 +1,135 @@
+"""Executor: keeps a model's native program, its variables and its optimizer in step.
+
+A variable's truth has one home (see `variables`). The executor copies what changed elsewhere into its program before it
+runs, and declares the program their home before it trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core, variables
+from .optimizers import Optimizer, Slots
+from .variables import Variable
+
+Array = NDArray[Any]
+
+SLICE_SECONDS = 0.05  # a native call returns this often, so that Ctrl-C and progress bars are served
+
+
+class Executor:
+    """One compiled program of a model, for one spec, dtype and batch capacity."""
+
+    def __init__(self, spec: dict[str, Any], model_variables: Sequence[Variable], *, dtype: str, capacity: int) -> None:
+        self.spec = spec
+        self.capacity = capacity
+        self.program = _core.Program(spec, dtype=dtype, batch_size=capacity)
+        self.stamp = variables.now()
+        self.optimizer: Optimizer | None = None
+        self._variables = list(model_variables)
+        self._copied: dict[str, int] = {}  # stamp of the value the program has, by path
+        self._seen = -1  # when all variables were last compared
+        trainable = {entry["name"] for entry in spec["layers"] if entry.get("trainable")}
+        self._trained = [v for v in self._variables if v.path.split("/")[0] in trainable]
+
+    # variables
+
+    def read(self, path: str) -> Array:
+        """A copy of the program's value of a variable."""
+        return self.program.get(path)
+
+    def is_current(self) -> bool:
+        """Whether no variable anywhere changed since the program's values were last compared with them."""
+        return self._seen == variables.now()
+
+    def synchronize(self) -> None:
+        """Copy into the program what changed elsewhere."""
+        now = variables.now()
+        if self._seen == now:
+            return
+        for variable in self._variables:
+            stamp = variable.stamp
+            if variable.lives_in(self):
+                self._copied[variable.path] = stamp
+            elif self._copied.get(variable.path) != stamp:
+                self.program.set(variable.path, variable.numpy())
+                self._copied[variable.path] = stamp
+        self._seen = now
+
+    def _own(self) -> None:
+        """The program is about to change its trainable layers: it becomes the home of their truth."""
+        self.synchronize()
+        self.stamp = variables.tick()  # first, so that an interrupt cannot leave a moved variable with an old stamp
+        for variable in self._trained:
+            variable.move_to(self)
+
+    # optimizer
+
+    def read_state(self) -> tuple[int, Slots]:
+        """Steps done, and copies of the optimizer's slots."""
+        slots: Slots = {}
+        names = [name for name, _, trainable in self.program.variables() if trainable]
+        for slot in self.program.slot_names():
+            for name in names:
+                slots[slot, name] = self.program.get_slot(slot, name)
+        return self.program.iterations, slots
+
+    def _attach(self, optimizer: Optimizer) -> None:
+        """Give the program the optimizer's state, and declare the program its home."""
+        if optimizer.lives_in(self):
+            return
+        if self.optimizer is not None:
+            self.optimizer.leave(self)
+        iterations, slots = optimizer.state()
+        for slot in self.program.slot_names():
+            for name, shape, trainable in self.program.variables():
+                if trainable:
+                    value = slots.get((slot, name))
+                    self.program.set_slot(slot, name, np.zeros(shape, self.program.dtype) if value is None else value)
+        self.program.iterations = iterations
+        self.optimizer = optimizer
+        optimizer.move_to(self)
+
+    def release(self) -> None:
+        """Bring everything that lives in the program back to the host."""
+        for variable in self._variables:
+            variable.leave(self)
+        if self.optimizer is not None:
+            self.optimizer.leave(self)
+            self.optimizer = None
+
+    # running
+
+    @contextmanager
+    def threads(self, limit: int) -> Iterator[None]:
+        """Run the program with at most so many threads; 0 means the process's limit."""
+        self.program.threads = limit
+        try:
+            yield
+        finally:
+            self.program.threads = 0
+
+    def train(self, x: Array, y: Array, optimizer: Optimizer, *, threads: int = 0, **arguments: Any) -> _core.Progress:
+        """Steps of an epoch, for about `SLICE_SECONDS`; `arguments` as `_core.Program.train` has them."""
+        self._own()
+        self._attach(optimizer)
+        rate = optimizer.learning_rate
+        with self.threads(threads):
+            return self.program.train(x, y, learning_rate=rate, seconds=SLICE_SECONDS, **arguments)
+
+    def evaluate(self, x: Array, y: Array, *, batch_size: int, first_step: int, threads: int = 0) -> _core.Progress:
+        """Steps of an evaluation, for about `SLICE_SECONDS`."""
+        self.synchronize()
+        batch = min(batch_size, self.capacity)
+        with self.threads(threads):
+            return self.program.evaluate(x, y, batch_size=batch, first_step=first_step, seconds=SLICE_SECONDS)
+
+    def forward(self, x: Array) -> Array:
+        """The forward pass of training: batch statistics, which moves the moving averages."""
+        self._own()
+        return self.program.forward(x, training=True)

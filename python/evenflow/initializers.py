@@ -1,0 +1,249 @@
+"""Initial weights, with Keras' names, defaults and distributions.
+
+The variance-scaling family (Glorot and Bengio 2010, He et al. 2015, LeCun et al. 1998) draws with variance scale / n,
+where n is fan_in, fan_out or their mean. Normal draws are truncated at two standard deviations and widened so that the
+variance is right all the same. An initializer returns the same numbers every time it is called; two initializers made
+without a seed differ.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import errors
+from .registry import Registry
+from .seeds import own_seed
+
+TRUNCATED_STDDEV = 0.8796256610342398  # standard deviation of N(0, 1) truncated at two standard deviations
+
+
+def compute_fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """(fan_in, fan_out) of a kernel [inputs, units], of a vector or of a scalar."""
+    if not shape:
+        return 1, 1
+    if len(shape) == 1:
+        return shape[0], shape[0]
+    field = math.prod(shape[:-2])
+    return shape[-2] * field, shape[-1] * field
+
+
+def truncated_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """N(0, 1) conditioned on |z| <= 2, by drawing again what falls outside."""
+    z = generator.standard_normal(math.prod(shape))
+    outside = np.flatnonzero(np.abs(z) > 2)
+    while outside.size:
+        z[outside] = generator.standard_normal(outside.size)
+        outside = outside[np.abs(z[outside]) > 2]
+    return z.reshape(shape)
+
+
+class Initializer:
+    """Base class: `initializer(shape, dtype)` returns an array."""
+
+    def __call__(self, shape: tuple[int, ...], dtype: str = "float32") -> NDArray[Any]:
+        return np.array(self._draw(tuple(shape)), dtype=dtype, order="C")
+
+    def _draw(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make the same initializer again, seed included."""
+        return {}
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+class Zeros(Initializer):
+    """0 everywhere."""
+
+    def _draw(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        return np.zeros(shape)
+
+
+class Ones(Initializer):
+    """1 everywhere."""
+
+    def _draw(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        return np.ones(shape)
+
+
+class Constant(Initializer):
+    """The same value everywhere."""
+
+    def __init__(self, value: float = 0.0) -> None:
+        self.value = errors.number("Constant", "value", value)
+
+    def _draw(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        return np.full(shape, self.value)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"value": self.value}
+
+
+class _Random(Initializer):
+    def __init__(self, seed: int | None) -> None:
+        self.seed = own_seed(type(self).__name__, seed)
+
+    def _generator(self) -> np.random.Generator:
+        return np.random.Generator(np.random.PCG64(self.seed))
+
+
+class RandomNormal(_Random):
+    """Normal distribution N(mean, stddev^2)."""
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
+        self.mean = errors.number(type(self).__name__, "mean", mean)
+        self.stddev = errors.number(type(self).__name__, "stddev", stddev, at_least=0.0)
+        super().__init__(seed)
+
+    def _draw(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        return self._generator().standard_normal(shape) * self.stddev + self.mean
+
+    def get_config(self) -> dict[str, Any]:
+        return {"mean": self.mean, "stddev": self.stddev, "seed": self.seed}
+
+
+class TruncatedNormal(RandomNormal):
+    """N(mean, stddev^2) without the values further than two `stddev` from the mean, so its own deviation is less."""
+
+    def _draw(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        return truncated_normal(self._generator(), shape) * self.stddev + self.mean
+
+
+class RandomUniform(_Random):
+    """Uniform distribution on [minval, maxval)."""
+
+    def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
+        self.minval = errors.number("RandomUniform", "minval", minval)
+        self.maxval = errors.number("RandomUniform", "maxval", maxval, at_least=self.minval)
+        super().__init__(seed)
+
+    def _draw(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        return self._generator().uniform(self.minval, self.maxval, shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"minval": self.minval, "maxval": self.maxval, "seed": self.seed}
+
+
+class VarianceScaling(_Random):
+    """Variance scale / n, n = fan_in, fan_out or fan_avg = (fan_in + fan_out) / 2.
+
+    `distribution`: "truncated_normal" (at two standard deviations, corrected by 0.8796...; "normal" means the same),
+    "untruncated_normal", or "uniform" on [-r, r] with r = sqrt(3 * variance).
+    """
+
+    MODES: ClassVar = ("fan_in", "fan_out", "fan_avg")
+    DISTRIBUTIONS: ClassVar = ("truncated_normal", "untruncated_normal", "uniform")
+
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: int | None = None,
+    ) -> None:
+        where = type(self).__name__
+        self.scale = errors.number(where, "scale", scale, above=0.0)
+        if mode not in self.MODES:
+            raise errors.unknown_name(where, "mode", mode, self.MODES)
+        if distribution == "normal":
+            distribution = "truncated_normal"
+        if distribution not in self.DISTRIBUTIONS:
+            raise errors.unknown_name(where, "distribution", distribution, self.DISTRIBUTIONS)
+        self.mode = mode
+        self.distribution = distribution
+        super().__init__(seed)
+
+    def _draw(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        fan_in, fan_out = compute_fans(shape)
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        variance = self.scale / max(1.0, fan)
+        generator = self._generator()
+        if self.distribution == "uniform":
+            limit = math.sqrt(3 * variance)
+            return generator.uniform(-limit, limit, shape)
+        if self.distribution == "untruncated_normal":
+            return generator.standard_normal(shape) * math.sqrt(variance)
+        return truncated_normal(generator, shape) * (math.sqrt(variance) / TRUNCATED_STDDEV)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"scale": self.scale, "mode": self.mode, "distribution": self.distribution, "seed": self.seed}
+
+
+class _Named(VarianceScaling):
+    recipe: ClassVar[tuple[float, str, str]]
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(*self.recipe, seed=seed)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"seed": self.seed}
+
+
+class GlorotNormal(_Named):
+    """Variance 1 / fan_avg, truncated normal; for linear, tanh, sigmoid and softmax units. Glorot and Bengio 2010."""
+
+    recipe = (1.0, "fan_avg", "truncated_normal")
+
+
+class GlorotUniform(_Named):
+    """Uniform on [-r, r], r = sqrt(3 / fan_avg); the default of Dense. Glorot and Bengio 2010."""
+
+    recipe = (1.0, "fan_avg", "uniform")
+
+
+class HeNormal(_Named):
+    """Variance 2 / fan_in, truncated normal; for ReLU and its relatives. He et al. 2015."""
+
+    recipe = (2.0, "fan_in", "truncated_normal")
+
+
+class HeUniform(_Named):
+    """Uniform on [-r, r], r = sqrt(6 / fan_in). He et al. 2015."""
+
+    recipe = (2.0, "fan_in", "uniform")
+
+
+class LecunNormal(_Named):
+    """Variance 1 / fan_in, truncated normal; for SELU. LeCun et al. 1998, Klambauer et al. 2017."""
+
+    recipe = (1.0, "fan_in", "truncated_normal")
+
+
+class LecunUniform(_Named):
+    """Uniform on [-r, r], r = sqrt(3 / fan_in). LeCun et al. 1998."""
+
+    recipe = (1.0, "fan_in", "uniform")
+
+
+REGISTRY = Registry(
+    Initializer,
+    (
+        Zeros,
+        Ones,
+        Constant,
+        RandomNormal,
+        RandomUniform,
+        TruncatedNormal,
+        VarianceScaling,
+        GlorotNormal,
+        GlorotUniform,
+        HeNormal,
+        HeUniform,
+        LecunNormal,
+        LecunUniform,
+    ),
+    aliases={"normal": RandomNormal, "uniform": RandomUniform},
+    example="HeNormal()",
+)
+
+
+def get(identifier: object, where: str = "get", argument: str = "initializer") -> Initializer:
+    """An initializer from a name ("he_normal", "HeNormal"), an initializer, or its serialized form."""
+    return REGISTRY.make(where, argument, identifier)

@@ -1,0 +1,77 @@
+"""Pictures of a training run. matplotlib is imported when one is drawn, never before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TRAINING, VALIDATION, FAINT = "#1f6fb2", "#d9622b", "#8a8a8a"
+TITLES = {"loss": "Loss", "mean_absolute_error": "Mean absolute error", "mae": "Mean absolute error"}
+
+
+def learning_curves(
+    history: Mapping[str, Sequence[float]],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    title: str = "Learning curves",
+) -> Figure:
+    """Draw each quantity of `History.history` over the epochs, training and validation together.
+
+    Training values are means over an epoch, so they are drawn at its middle; validation values belong to its end. The
+    best validation value is marked. Returns the figure; writes it to `path` (the format follows the suffix) if given.
+    """
+    names = [name for name in history if not name.startswith("val_")]
+    epochs = len(history[names[0]]) if names else 0
+    if epochs == 0:
+        raise ValueError("learning_curves: history has no finished epoch, so there is nothing to draw")
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            "learning_curves: matplotlib is not installed; install it with: pip install 'evenflow[plot]'"
+        ) from error
+    # A figure of its own: pyplot would choose a backend and keep the figure alive in global state.
+    figure = Figure(figsize=(5.2 * len(names), 4.2), dpi=120, layout="constrained")
+    figure.suptitle(title, fontsize=13)
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        _draw(axes, name, history[name], history.get(f"val_{name}", ()))
+    if path is not None:
+        figure.savefig(path)
+    return figure
+
+
+def _draw(axes: Axes, name: str, training: Sequence[float], validation: Sequence[float]) -> None:
+    higher_is_better = name.endswith("accuracy") or name == "acc"
+    marker = "o" if len(training) <= 40 else ""
+    middles = [epoch + 0.5 for epoch in range(len(training))]
+    axes.plot(middles, training, color=TRAINING, marker=marker, markersize=3.5, linewidth=1.6, label="training")
+    if validation:
+        ends = range(1, len(validation) + 1)
+        axes.plot(ends, validation, color=VALIDATION, marker=marker, markersize=3.5, linewidth=1.6, label="validation")
+        best = (max if higher_is_better else min)(range(len(validation)), key=lambda i: validation[i])
+        axes.axvline(best + 1, color=FAINT, linewidth=0.8, linestyle=":", zorder=0)
+        label = f"best: {validation[best]:.4g} after epoch {best + 1}"
+        axes.plot(
+            best + 1,
+            validation[best],
+            marker="o",
+            markersize=8,
+            color=VALIDATION,
+            fillstyle="none",
+            linestyle="",
+            label=label,
+        )
+    axes.set_title(TITLES.get(name, name.replace("_", " ").capitalize()), fontsize=11)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(name.replace("_", " "))
+    axes.set_xlim(0, len(training) + 0.5)
+    axes.locator_params(axis="x", integer=True)
+    axes.grid(color="#e3e3e3", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9)

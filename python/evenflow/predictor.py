@@ -1,0 +1,183 @@
+"""Predictor: the native program of a model, and what needs nothing more: predict, plan, calls on arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import data, errors
+from .executor import Executor
+from .variables import Variable
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+
+DEFAULT_BATCH = 32
+SMALLEST_CAPACITY = 32  # predictions of many rows are slow in smaller pieces
+SLICE_PRODUCTS = 2e9  # multiply-adds of one native call of `predict`: some hundredths of a second
+
+
+class Predictor:
+    """Anything that has layers: checks the rows it is given, and keeps a native program for them."""
+
+    dtype: str
+    name: str
+
+    def __init__(self) -> None:
+        self._executor: Executor | None = None
+        self._row_shape: Shape | None = None
+
+    # what a model provides
+
+    @property
+    def variables(self) -> list[Variable]:
+        raise NotImplementedError
+
+    def layer_spec(self) -> list[dict[str, Any]]:
+        """The core's entries of all layers, in order."""
+        raise NotImplementedError
+
+    def infer_output_shape(self, row_shape: Shape) -> Shape:
+        """The shape of an output row; raises where a layer cannot take what it is given. Changes nothing."""
+        raise NotImplementedError
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Make the variables for inputs of this shape, batch dimension included."""
+        raise NotImplementedError
+
+    # description
+
+    def spec(self) -> dict[str, Any]:
+        """The network as plain data: what the native core compiles."""
+        if self._row_shape is None:
+            raise ValueError(
+                f"{self.name}: spec() needs the shape of the input: add Input(shape=...) or call fit or build"
+            )
+        self.infer_output_shape(self._row_shape)
+        return {
+            "inputs": math.prod(self._row_shape),
+            "layers": self.layer_spec(),
+            "loss": None,
+            "metrics": [],
+            "optimizer": None,
+        }
+
+    def plan(self) -> str:
+        """What the native core will do: operations, shapes, arena offsets, panels per thread."""
+        return str(self._executor_for().program)
+
+    # native program
+
+    def _executor_for(self, batch: int = SMALLEST_CAPACITY, *, training: bool = False, exact: bool = False) -> Executor:
+        """The executor of the present spec. Training needs room for the batch; `exact` wants no more than that."""
+        spec = self.spec()
+        old = self._executor
+        capacity = max(batch, SMALLEST_CAPACITY)
+        if old is not None and old.spec == spec:
+            roomy = old.capacity == capacity if exact else old.capacity >= capacity
+            if roomy or not training:
+                return old
+        new = Executor(spec, self.variables, dtype=self.dtype, capacity=capacity)
+        self._release()
+        self._executor = new
+        return new
+
+    def _release(self) -> None:
+        """Bring weights and optimizer state back from the native program, and forget it."""
+        if self._executor is not None:
+            self._executor.release()
+            self._executor = None
+
+    # rows
+
+    def _read_rows(self, where: str, argument: str, x: Array, *, allow_nonfinite: bool) -> tuple[Array, Shape, int]:
+        """Inputs as 2-D rows, the shape of a row, and the number of outputs it leads to."""
+        allow_nonfinite = errors.boolean(where, "allow_nonfinite", allow_nonfinite)
+        shape = data.row_shape(where, argument, x, self._row_shape)
+        (units,) = self.infer_output_shape(shape)
+        return data.read_inputs(where, argument, x, self.dtype, allow_nonfinite=allow_nonfinite), shape, units
+
+    def _build_for(self, row_shape: Shape) -> None:
+        if self._row_shape is None:
+            self.build((None, *row_shape))
+
+    # inference
+
+    def predict(
+        self,
+        x: object,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        *,
+        allow_nonfinite: bool = False,
+        threads: int | None = None,
+    ) -> Array:
+        """The outputs of each row, in inference mode: [rows, outputs] of the model's dtype.
+
+        `batch_size` and `verbose` are accepted as Keras has them: batches are the core's business, and no bar is drawn.
+        """
+        executor = self._executor
+        # One row must cost next to nothing: when all is in place, ask the core at once.
+        if (
+            executor is not None
+            and type(x) is np.ndarray
+            and x.shape[1:] == self._row_shape
+            and 0 < len(x) <= executor.capacity
+            and x.dtype == np.float32
+            and threads is None
+            and executor.is_current()
+        ):
+            rows = x if x.ndim == 2 else x.reshape(len(x), -1)
+            if data.is_finite(rows):
+                return executor.program.predict(rows)
+        where = "predict"
+        if batch_size is not None:
+            errors.integer(where, "batch_size", batch_size, at_least=1)
+        read_verbose(where, verbose)
+        limit = read_threads(where, threads)
+        array = data.as_array(where, "x", x)
+        rows, shape, units = self._read_rows(where, "x", array, allow_nonfinite=allow_nonfinite)
+        self._build_for(shape)
+        executor = self._inference_executor()
+        part = max(executor.capacity, int(SLICE_PRODUCTS // max(1, sum(v.size for v in self.variables))))
+        out = np.empty((len(rows), units), self.dtype)
+        with executor.threads(limit):
+            for start in range(0, len(rows), part):
+                executor.program.predict(rows[start : start + part], out[start : start + part])
+        return out
+
+    def predict_on_batch(self, x: object) -> Array:
+        """`predict`."""
+        return self.predict(x)
+
+    def __call__(self, x: object, training: bool = False) -> Array:
+        """The outputs of these rows; `training=True` uses (and learns from) the batch's own statistics."""
+        if not errors.boolean(self.name, "training", training):
+            return self.predict(x)
+        rows, shape, _ = self._read_rows(self.name, "x", data.as_array(self.name, "x", x), allow_nonfinite=False)
+        self._build_for(shape)
+        return self._executor_for(len(rows), training=True).forward(rows)
+
+    def _inference_executor(self) -> Executor:
+        """Any executor of these layers, up to date: loss and optimizer do not matter here."""
+        executor = self._executor or self._executor_for()
+        executor.synchronize()
+        return executor
+
+
+def read_threads(where: str, threads: int | None) -> int:
+    """The `threads=` argument: 0 means the process's limit."""
+    return 0 if threads is None else errors.integer(where, "threads", threads, at_least=1)
+
+
+def read_verbose(where: str, verbose: object) -> int:
+    """The `verbose=` argument: 0, 1 or 2; "auto" is 1."""
+    if verbose == "auto":
+        return 1
+    if isinstance(verbose, str) or verbose not in (0, 1, 2):
+        raise errors.wrong_value(where, "verbose", "0, 1, 2 or 'auto'", verbose)
+    return int(verbose)

@@ -1,0 +1,35 @@
+"""Where seeds come from: `set_seed` makes everything that follows reproducible."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from . import errors
+
+_lock = threading.Lock()
+_root = np.random.SeedSequence()
+
+
+def set_seed(seed: int) -> None:
+    """Start the sequence of seeds anew: the same seed and the same program give the same initial weights and shuffles.
+
+    Initializers and models that were given their own `seed=` do not depend on it.
+    """
+    seed = errors.integer("set_seed", "seed", seed, at_least=0)
+    global _root
+    with _lock:
+        _root = np.random.SeedSequence(seed)
+
+
+def next_seed() -> int:
+    """A new seed from the sequence that `set_seed` started (from the system's entropy without it)."""
+    with _lock:
+        (child,) = _root.spawn(1)
+    return int(child.generate_state(1, np.uint32)[0])
+
+
+def own_seed(where: str, seed: object) -> int:
+    """The seed a user gave, or the next of the sequence."""
+    return next_seed() if seed is None else errors.integer(where, "seed", seed, at_least=0)

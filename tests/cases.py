@@ -1,0 +1,374 @@
+"""One row per kernel and shape, used in three modes: its value against the reference, its gradient, its time.
+
+A kernel's error is judged element by element, in eps times the sum of the magnitudes that were added up to give the
+element (|A||B| for a matrix product), so that cancellation loosens no bound more than it must.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from evenflow import reference
+
+SIZES = (1, 2, 3, 5, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 97, 100, 300)
+BATCHES = (1, 2, 11, 12, 13, 32, 77, 256)
+
+Array = np.ndarray
+Arguments = tuple[list[Any], dict[str, Any]]
+
+
+def judge(dtype: Any) -> Any:
+    """The type whose errors do not count against `dtype`: twice the digits, or 11 bits more."""
+    return np.float64 if np.dtype(dtype) == np.float32 else np.longdouble
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of one kernel."""
+
+    kernel: str
+    shape: tuple[int, ...]  # rows, features or rows, inputs, units
+    settings: dict[str, Any] = field(default_factory=dict)  # keyword arguments, or what `arguments` needs
+
+    @property
+    def name(self) -> str:
+        detail = [str(v) for v in self.settings.values() if v is not None and v is not False]
+        return "-".join([self.kernel, *detail, "x".join(map(str, self.shape))])
+
+    def arguments(self, rng: np.random.Generator, dtype: Any) -> Arguments:
+        return KERNELS[self.kernel].arguments(self, rng, np.dtype(dtype))
+
+    def call(self, module: Any, arguments: Arguments) -> list[Any]:
+        """All results: what is returned, then what was changed in place. The arguments keep their values."""
+        args, kwargs = arguments
+        args = [copied(a) for a in args]
+        returned = getattr(module, self.kernel)(*args, **kwargs)
+        changed = flat([args[i] for i in KERNELS[self.kernel].in_place])
+        return [r for r in flat([returned]) if r is not None] + [c for c in changed if c is not None]
+
+    def judged(self, arguments: Arguments, dtype: Any) -> list[Any]:
+        """The reference's results."""
+        args, kwargs = arguments
+        return self.call(reference, ([widened(a, judge(dtype)) for a in args], kwargs))
+
+    def bounds(self, arguments: Arguments, expected: list[Any], dtype: Any) -> list[Any]:
+        """The error that each result may have."""
+        args, kwargs = arguments
+        args = [widened(a, judge(dtype)) for a in args]
+        eps = float(np.finfo(dtype).eps)
+        return [eps * s for s in KERNELS[self.kernel].scales(args, kwargs, expected, eps)]
+
+
+def copied(a: Any) -> Any:
+    return [copied(b) for b in a] if isinstance(a, list) else a.copy() if isinstance(a, Array) else a
+
+
+def widened(a: Any, dtype: Any) -> Any:
+    if isinstance(a, list):
+        return [widened(b, dtype) for b in a]
+    return a.astype(dtype) if isinstance(a, Array) and a.dtype.kind == "f" else a
+
+
+def flat(results: list[Any]) -> list[Any]:
+    """Tuples and lists of results as one list."""
+    return [r for item in results for r in (flat(list(item)) if isinstance(item, (tuple, list)) else [item])]
+
+
+def normal(rng: np.random.Generator, dtype: Any, *shape: int) -> Array:
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def summed(terms: int) -> float:
+    """Roundings of a sum of so many terms, in eps: they add up like a random walk, whichever way the sum is split."""
+    return 2 + np.sqrt(terms) / 2
+
+
+# Arguments and scales of each kernel ----------------------------------------------------------------------------------
+# A scale counts roundings: each operation on the way to a result adds half an eps of its magnitude. Sums of products of
+# both signs get 4 (the largest of 10^5 elements of 300 terms strays that far), exp and log 2 as they promise.
+
+
+def dense_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
+    rows, inputs, units = case.shape
+    x, w = normal(rng, dtype, rows, inputs), normal(rng, dtype, inputs, units)
+    if case.kernel == "dense_forward":
+        return [x, w, normal(rng, dtype, units) if case.settings["bias"] else None], {}
+    return [normal(rng, dtype, rows, units), x, w], {}
+
+
+def dense_forward_scales(args: list[Any], *_: Any) -> list[Any]:
+    x, w, b = args
+    return [4 * (abs(x) @ abs(w) + (0 if b is None else abs(b)))]
+
+
+def dense_backward_scales(args: list[Any], *_: Any) -> list[Any]:
+    dy, x, w = args
+    return [4 * abs(dy) @ abs(w).T, 4 * abs(x).T @ abs(dy), summed(len(dy)) * abs(dy).sum(axis=0)]
+
+
+def batch_norm_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
+    rows, features = case.shape
+    # Offsets of up to some hundred deviations: a one-pass variance would fail here.
+    offset, spread = 100 * normal(rng, dtype, features), np.exp(normal(rng, dtype, features))
+    x = normal(rng, dtype, rows, features) * spread + offset
+    gamma, beta = 1 + normal(rng, dtype, features) / 4, normal(rng, dtype, features)
+    keywords = {"epsilon": 1e-3}
+    if case.kernel == "batch_norm_forward":
+        return [x, gamma, beta], keywords
+    statistics = [offset + normal(rng, dtype, features) / 8, spread**2]
+    if case.kernel == "batch_norm_inference":
+        return [x, gamma, beta, *statistics], keywords
+    _, *batch = reference.batch_norm_forward(x, gamma, beta, **keywords)
+    return [normal(rng, dtype, rows, features), x, gamma, *(s.astype(dtype) for s in batch)], keywords
+
+
+def batch_norm_forward_scales(args: list[Any], keywords: Any, expected: list[Any], eps: float) -> list[Any]:
+    x, gamma, beta = args
+    _, mean, variance = expected
+    factor = summed(len(x))
+    shift = factor * abs(x).mean(
+        axis=0
+    )  # the error of the mean, and of each x - mean; of their mean square, its square
+    spread = (2 + factor) * variance + eps * shift**2
+    stretch = 2 + spread / (variance + keywords["epsilon"]) / 2
+    scale = abs(gamma) / np.sqrt(variance + keywords["epsilon"])
+    return [scale * (shift + abs(x) + abs(mean) + stretch * abs(x - mean)) + abs(beta), shift, spread]
+
+
+def batch_norm_inference_scales(args: list[Any], keywords: Any, *_: Any) -> list[Any]:
+    x, gamma, beta, mean, variance = args
+    return [4 * (abs(gamma) / np.sqrt(variance + keywords["epsilon"]) * (abs(x) + abs(mean)) + abs(beta))]
+
+
+def batch_norm_backward_scales(args: list[Any], keywords: Any, *_: Any) -> list[Any]:
+    dy, x, gamma, mean, variance = args
+    deviation = np.sqrt(variance + keywords["epsilon"])
+    xhat = abs(x - mean) / deviation
+    factor = summed(len(dy))
+    dbeta, dgamma = abs(dy).sum(axis=0), (abs(dy) * xhat).sum(axis=0)
+    dx = 4 * abs(dy) + (2 + factor) * (dbeta + xhat * dgamma) / len(dy)
+    return [abs(gamma) / deviation * dx, (2 + factor) * dgamma, factor * dbeta]
+
+
+def softmax_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
+    return [5 * normal(rng, dtype, *case.shape)], {}
+
+
+def softmax_scales(args: list[Any], _: Any, expected: list[Any], eps: float) -> list[Any]:
+    # Each e^(x - max) is off by 2 and by the rounding of its argument; then a sum and a division.
+    below = args[0].max(axis=1, keepdims=True) - args[0]
+    return [expected[0] * (3 + below / 2 + summed(below.shape[1]))]
+
+
+def loss_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
+    rows, units = case.shape
+    name, from_logits = case.settings["loss"], case.settings["from_logits"]
+    prediction = 3 * normal(rng, dtype, rows, units)
+    target = normal(rng, dtype, rows, units)
+    if name != "mean_squared_error":
+        target = reference.softmax(target).astype(dtype)
+        if not from_logits:
+            prediction = reference.softmax(prediction).astype(dtype)
+    if name == "binary_crossentropy":
+        target = rng.integers(0, 2, (rows, units)).astype(dtype) if units > 2 else target
+        prediction = prediction if from_logits else np.clip(prediction, 1e-6, 1 - 1e-6).astype(dtype)
+    if name == "sparse_categorical_crossentropy":
+        target = rng.integers(0, units, rows)
+    return [name, prediction, target], {"from_logits": from_logits}
+
+
+def loss_scales(args: list[Any], keywords: Any, expected: list[Any], _: float) -> list[Any]:
+    name, z, t = args
+    rows, units = z.shape
+    if name == "mean_squared_error":
+        return [(2 + summed(units)) * expected[0], 2 * abs(expected[1])]
+    if name == "binary_crossentropy":
+        if keywords["from_logits"]:
+            terms = reference.softplus(z) + abs(t * z)
+            return [(2 + summed(units)) * terms.mean(axis=1), 4 * (reference.sigmoid(z) + t) / units / rows]
+        # 1 - p and its logarithm are rounded even where t is 1.
+        terms = 2 - t * np.log(z) - (1 - t) * np.log1p(-z)
+        return [(2 + summed(units)) * terms.mean(axis=1), 4 * (t / z + (1 - t) / (1 - z)) / units / rows]
+    t = np.eye(units)[t] if t.ndim == 1 else t
+    if not keywords["from_logits"]:
+        # The limit 1 - 1e-7 is rounded, by half an eps.
+        return [(2 + summed(units)) * (expected[0] + t.sum(axis=1)), 4 * abs(expected[1])]
+    top = z.max(axis=1, keepdims=True)
+    relative = 3 + (top - z) / 2 + summed(units)
+    below = (t * (abs(top) + abs(z) + np.log(units) + 2 + summed(units))).sum(axis=1)
+    return [2 * below, (reference.softmax(z) * relative + 2 * t) / rows]
+
+
+def update_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
+    (size,) = case.shape
+    p, g, m = (normal(rng, dtype, size) for _ in range(3))
+    if case.kernel == "adam_step":
+        rule = {"learning_rate": 1e-2, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
+        return [p, g, m, normal(rng, dtype, size) ** 2], {**rule, **case.settings}
+    return [p, g, m if case.settings["momentum"] else None], {"learning_rate": 1e-2, **case.settings}
+
+
+def sgd_scales(args: list[Any], rule: Any, *_: Any) -> list[Any]:
+    p, g, m = args
+    step = rule["learning_rate"] * abs(g)
+    if m is None:
+        return [abs(p) + 2 * step]
+    velocity = rule["momentum"] * abs(m) + step
+    return [abs(p) + 4 * (velocity + step), 2 * velocity]
+
+
+def adam_scales(args: list[Any], rule: Any, expected: list[Any], eps: float) -> list[Any]:
+    p, g, m, v = args
+    first = rule["beta_1"] * abs(m) + (1 - rule["beta_1"]) * abs(g) + abs(m)  # m + (1 - beta_1) (g - m) is as good
+    second = v + (1 - rule["beta_2"]) * (g * g + v)
+    t = rule["step"]
+    rate = rule["learning_rate"] * np.sqrt(1 - rule["beta_2"] ** t) / (1 - rule["beta_1"] ** t)
+    return [abs(p) + 6 * rate * first / (np.sqrt(expected[2]) + rule["epsilon"]), 2 * first, 2 * second]
+
+
+def clip_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
+    if case.kernel == "clip_by_global_norm":
+        return [[normal(rng, dtype, size) for size in case.shape], case.settings["limit"]], {}
+    return [normal(rng, dtype, *case.shape), case.settings["limit"]], {}
+
+
+def clip_by_value_scales(args: list[Any], *_: Any) -> list[Any]:
+    return [0 * args[0]]
+
+
+def clip_norm_scales(args: list[Any], _: Any, expected: list[Any], eps: float) -> list[Any]:
+    norm, *clipped = expected
+    factor = summed(sum(c.size for c in clipped))
+    same = norm <= args[1]  # then not a bit may change
+    return [factor * norm, *((0 if same else factor + 2) * abs(c) for c in clipped)]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """How to call a kernel, and what its errors may be."""
+
+    arguments: Callable[[Case, np.random.Generator, Any], Arguments]
+    scales: Callable[
+        [list[Any], dict[str, Any], list[Any], float], list[Any]
+    ]  # of each result; eps is the last argument
+    in_place: tuple[int, ...] = ()  # the arguments that it changes
+
+
+KERNELS = {
+    "dense_forward": Kernel(dense_arguments, dense_forward_scales),
+    "dense_backward": Kernel(dense_arguments, dense_backward_scales),
+    "batch_norm_forward": Kernel(batch_norm_arguments, batch_norm_forward_scales),
+    "batch_norm_inference": Kernel(batch_norm_arguments, batch_norm_inference_scales),
+    "batch_norm_backward": Kernel(batch_norm_arguments, batch_norm_backward_scales),
+    "softmax": Kernel(softmax_arguments, softmax_scales),
+    "loss_forward_backward": Kernel(loss_arguments, loss_scales),
+    "sgd_step": Kernel(update_arguments, sgd_scales, in_place=(0, 2)),
+    "adam_step": Kernel(update_arguments, adam_scales, in_place=(0, 2, 3)),
+    "clip_by_value": Kernel(clip_arguments, clip_by_value_scales, in_place=(0,)),
+    "clip_by_norm": Kernel(clip_arguments, clip_norm_scales, in_place=(0,)),
+    "clip_by_global_norm": Kernel(clip_arguments, clip_norm_scales, in_place=(0,)),
+}
+
+
+# Rows -----------------------------------------------------------------------------------------------------------------
+
+
+def mixed(rounds: int, *lists: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Shapes in which every entry of every list occurs, against other partners in each round."""
+    longest = max(len(values) for values in lists)
+    return [
+        tuple(
+            values[(step * i + later * (i // longest)) % len(values)]
+            for step, later, values in zip((1, 1, 3), (0, 0, 1), lists, strict=False)
+        )
+        for i in range(rounds * longest)
+    ]
+
+
+DENSE_SHAPES = [*mixed(2, BATCHES, SIZES, SIZES), (256, 300, 300), (1, 1, 1)]
+ROW_SHAPES = [*mixed(2, BATCHES, SIZES), (256, 300), (1, 1)]
+FLAT_SHAPES = [(size,) for size in (*SIZES, 1000, 4099)]
+LOSS_KINDS = [
+    ("sparse_categorical_crossentropy", True),
+    ("sparse_categorical_crossentropy", False),
+    ("categorical_crossentropy", True),
+    ("categorical_crossentropy", False),
+    ("binary_crossentropy", True),
+    ("binary_crossentropy", False),
+    ("mean_squared_error", False),
+]
+CASES = [
+    *(Case("dense_forward", shape, {"bias": bias}) for shape in DENSE_SHAPES for bias in ("bias", None)),
+    *(Case("dense_backward", shape) for shape in DENSE_SHAPES),
+    *(
+        Case(kernel, shape)
+        for kernel in ("batch_norm_forward", "batch_norm_inference", "batch_norm_backward", "softmax")
+        for shape in ROW_SHAPES
+    ),
+    *(
+        Case("loss_forward_backward", shape, {"loss": loss, "from_logits": from_logits})
+        for loss, from_logits in LOSS_KINDS
+        for shape in mixed(1, BATCHES, SIZES)
+    ),
+    *(
+        Case("sgd_step", shape, {"momentum": momentum, "nesterov": nesterov})
+        for momentum, nesterov in ((0.0, False), (0.9, False), (0.9, True))
+        for shape in FLAT_SHAPES
+    ),
+    *(Case("adam_step", shape, {"step": step}) for step in (1, 1000) for shape in FLAT_SHAPES),
+    *(
+        Case(kernel, shape, {"limit": limit})
+        for kernel in ("clip_by_value", "clip_by_norm")
+        for limit in (0.5, 1e9)
+        for shape in [*FLAT_SHAPES, (33, 17)]
+    ),
+    *(Case("clip_by_global_norm", (33, 1000, 1, 17), {"limit": limit}) for limit in (0.5, 1e9)),
+]
+TIMED = [
+    Case("dense_forward", (256, 300, 300), {"bias": "bias"}),
+    Case("dense_backward", (256, 300, 300)),
+    *(Case(k, (256, 300)) for k in ("batch_norm_forward", "batch_norm_inference", "batch_norm_backward", "softmax")),
+    Case("loss_forward_backward", (256, 100), {"loss": "sparse_categorical_crossentropy", "from_logits": True}),
+    Case("sgd_step", (50_000,), {"momentum": 0.9, "nesterov": False}),
+    Case("adam_step", (50_000,), {"step": 10}),
+]
+
+
+@dataclass(frozen=True, eq=False)
+class ActivationCase:
+    """An activation, its hyper-parameters, and the errors it promises in units in the last place (ULP)."""
+
+    name: str
+    value_ulps: float
+    slope_ulps: float
+    # Of x, y and the slope, where that is a difference: the sum of the terms, in whose ULPs its error is counted.
+    terms: Callable[[Array, Array, Array], Any] = lambda x, y, slope: abs(slope)
+    parameters: dict[str, float] = field(default_factory=dict)
+
+
+def gated(x: Array, y: Array, slope: Array) -> Array:
+    """Of y = x gate(x), whose slope gate + x gate' passes through zero."""
+    gate = np.divide(y, x, out=np.full_like(y, 0.5), where=x != 0)
+    return gate + np.abs(slope - gate)
+
+
+ACTIVATION_CASES = [
+    ActivationCase("linear", 0, 0),
+    ActivationCase("relu", 0, 0),
+    ActivationCase("leaky_relu", 1, 1),
+    ActivationCase("leaky_relu", 1, 1, parameters={"negative_slope": 0.01}),
+    # The slopes of these are computed from the rounded y: y + alpha, y (1 - y), 1 - y^2.
+    ActivationCase("elu", 2, 1, lambda x, y, slope: 1.0),
+    ActivationCase("elu", 4, 1, lambda x, y, slope: 0.7, {"alpha": 0.7}),
+    ActivationCase("selu", 4, 2, lambda x, y, slope: reference.SELU_SCALE * reference.SELU_ALPHA),
+    ActivationCase("sigmoid", 4, 4, lambda x, y, slope: y),
+    ActivationCase("tanh", 2, 2, lambda x, y, slope: 1.0),
+    ActivationCase("softplus", 4, 4),
+    ActivationCase("silu", 4, 4, gated),
+    ActivationCase("mish", 4, 4, gated),
+    ActivationCase("gelu", 4, 4, gated),
+    ActivationCase("gelu_tanh", 4, 4, gated),
+    ActivationCase("gelu_sigmoid", 4, 4, gated),
+]

@@ -1,0 +1,34 @@
+"""Every kernel test runs on each instruction set of this machine and in both types, from a seed that its name gives."""
+
+import os
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evenflow import _core
+
+ISAS = [os.environ["EVENFLOW_ISA"]] if "EVENFLOW_ISA" in os.environ else _core.isas()
+
+
+@pytest.fixture(params=ISAS)
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The instruction set in use during the test."""
+    before = _core.isa()
+    _core.use_isa(request.param)
+    assert _core.isa() == request.param
+    yield request.param
+    _core.use_isa(before)
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request: pytest.FixtureRequest) -> Any:
+    return np.dtype(request.param)
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Seeded by the test's name without its parameters: each instruction set and type sees the same data."""
+    return np.random.default_rng(zlib.crc32(request.node.originalname.encode()))

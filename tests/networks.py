@@ -1,0 +1,205 @@
+"""Small networks that mix every layer, activation, loss and optimizer, with data and weights for them."""
+
+from typing import Any
+
+import numpy as np
+
+Spec = dict[str, Any]
+NO_CLIPPING = {"clipvalue": None, "clipnorm": None, "global_clipnorm": None}
+SGD = {"kind": "sgd", "momentum": 0.0, "nesterov": False, **NO_CLIPPING}
+MOMENTUM = {**SGD, "momentum": 0.9}
+NESTEROV = {**MOMENTUM, "nesterov": True}
+ADAM = {"kind": "adam", "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, **NO_CLIPPING}
+
+OPTIMIZERS = {
+    "sgd": SGD,
+    "momentum": MOMENTUM,
+    "nesterov": NESTEROV,
+    # With 1e-7 the first steps of gradients that are rounding alone (a bias before a batch normalization) are as large
+    # as any: nothing to compare.
+    "adam": {**ADAM, "epsilon": 1e-3},
+    "clipvalue": {**MOMENTUM, "clipvalue": 0.01},
+    "clipnorm": {**SGD, "clipnorm": 0.1},
+    "global_clipnorm": {**ADAM, "epsilon": 1e-3, "global_clipnorm": 0.1},
+}
+
+
+def dense(units: int, use_bias: bool = True, trainable: bool = True) -> Spec:
+    return {"kind": "dense", "units": units, "use_bias": use_bias, "trainable": trainable}
+
+
+def batch_norm(center: bool = True, scale: bool = True, trainable: bool = True) -> Spec:
+    settings = {"momentum": 0.9, "epsilon": 1e-3, "center": center, "scale": scale, "trainable": trainable}
+    return {"kind": "batch_normalization", **settings}
+
+
+def activation(name: str, **parameters: float) -> Spec:
+    return {"kind": "activation", "activation": name, "parameters": parameters}
+
+
+def rescaling(scale: float, offset: float = 0.0) -> Spec:
+    return {"kind": "rescaling", "scale": scale, "offset": offset}
+
+
+SPARSE, CATEGORICAL = "sparse_categorical_crossentropy", "categorical_crossentropy"
+BINARY, SQUARED = "binary_crossentropy", "mean_squared_error"
+
+
+def network(
+    inputs: int, layers: list[Spec], loss: str, *, from_logits: bool = False, metrics: tuple[str, ...] = ()
+) -> Spec:
+    """A spec with layers named "layer_0", "layer_1", ... and plain SGD."""
+    return {
+        "inputs": inputs,
+        "layers": [{**layer, "name": f"layer_{i}"} for i, layer in enumerate(layers)],
+        "loss": {"kind": loss, "from_logits": from_logits},
+        "metrics": list(metrics),
+        "optimizer": SGD,
+    }
+
+
+# Widths are those where panels and vectors end: 1, one less and one more than a vector, several panels and a rest.
+NETWORKS: dict[str, Spec] = {
+    "batch norm first and after": network(
+        65,
+        [
+            batch_norm(),
+            dense(33),
+            activation("elu"),
+            batch_norm(),
+            dense(17),
+            activation("elu", alpha=0.7),
+            batch_norm(),
+            dense(10),
+            activation("softmax"),
+        ],
+        SPARSE,
+        metrics=("sparse_categorical_accuracy",),
+    ),
+    "batch norm before": network(
+        7,
+        [
+            dense(100, use_bias=False),
+            batch_norm(),
+            activation("gelu"),
+            dense(31, use_bias=False),
+            batch_norm(center=False),
+            activation("silu"),
+            dense(5),
+            activation("softmax"),
+        ],
+        CATEGORICAL,
+        metrics=("categorical_accuracy", "mean_absolute_error"),
+    ),
+    "two batch norms in a chain": network(
+        16,
+        [
+            dense(15),
+            batch_norm(scale=False),
+            activation("mish"),
+            batch_norm(),
+            activation("tanh"),
+            activation("leaky_relu", negative_slope=0.2),
+            dense(1),
+        ],
+        SQUARED,
+        metrics=("mean_absolute_error", "mean_squared_error"),
+    ),
+    "binary": network(
+        3,
+        [
+            rescaling(0.25, -0.5),
+            dense(64),
+            activation("gelu_tanh"),
+            dense(2),
+            activation("gelu_sigmoid"),
+            dense(3),
+            activation("sigmoid"),
+        ],
+        BINARY,
+        metrics=("binary_accuracy",),
+    ),
+    "logits": network(
+        33,
+        [dense(97), activation("selu"), dense(32), activation("softplus"), dense(63)],
+        SPARSE,
+        from_logits=True,
+        metrics=("sparse_categorical_accuracy",),
+    ),
+    "categorical logits": network(
+        5,
+        [dense(32), activation("relu"), batch_norm(), dense(4), batch_norm()],
+        CATEGORICAL,
+        from_logits=True,
+        metrics=("categorical_accuracy",),
+    ),
+    "binary logits": network(1, [dense(17), activation("linear"), dense(1)], BINARY, from_logits=True),
+    "activation at the output": network(
+        31, [dense(300), activation("sigmoid"), dense(7), activation("tanh")], SQUARED, metrics=("mean_squared_error",)
+    ),
+    "frozen": network(
+        15,
+        [
+            batch_norm(trainable=False),
+            dense(33, trainable=False),
+            activation("tanh"),
+            dense(16),
+            batch_norm(trainable=False),
+            activation("silu"),
+            dense(8, trainable=False),
+            batch_norm(),
+            dense(3),
+        ],
+        SQUARED,
+    ),
+    "no layer to train at the bottom": network(
+        9, [activation("tanh"), dense(6), activation("softmax")], SPARSE, metrics=("sparse_categorical_accuracy",)
+    ),
+    "batch norm alone": network(97, [batch_norm()], SQUARED),
+}
+
+DEEP = network(
+    65,
+    [
+        batch_norm(),
+        *(layer for units in (100, 33, 300, 64) for layer in (dense(units), batch_norm(), activation("elu"))),
+        dense(10),
+        activation("softmax"),
+    ],
+    SPARSE,
+    metrics=("sparse_categorical_accuracy",),
+)
+
+
+def with_optimizer(spec: Spec, optimizer: Spec, **clipping: float) -> Spec:
+    return {**spec, "optimizer": {**optimizer, **clipping}}
+
+
+def outputs(spec: Spec) -> int:
+    return next((layer["units"] for layer in reversed(spec["layers"]) if layer["kind"] == "dense"), spec["inputs"])
+
+
+def data(spec: Spec, rows: int, rng: np.random.Generator, dtype: Any = np.float64) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and targets that fit the loss."""
+    x = rng.standard_normal((rows, spec["inputs"])).astype(dtype)
+    shape, kind = (rows, outputs(spec)), spec["loss"]["kind"]
+    if kind == SPARSE:
+        return x, rng.integers(0, shape[1], rows)
+    if kind == CATEGORICAL:
+        return x, np.eye(shape[1], dtype=dtype)[rng.integers(0, shape[1], rows)]
+    if kind == BINARY:
+        return x, rng.integers(0, 2, shape).astype(dtype)
+    return x, rng.standard_normal(shape).astype(dtype)
+
+
+def initialize(shapes: dict[str, tuple[int, ...]], rng: np.random.Generator, dtype: Any = np.float64) -> dict[str, Any]:
+    """A value for each variable that keeps signals of moderate size; none of them is 0 or 1."""
+    values = {}
+    for name, shape in shapes.items():
+        noise = rng.uniform(0.1, 1, shape) * rng.choice([-1, 1], shape)
+        if name.endswith("/kernel"):
+            noise = rng.standard_normal(shape) * np.sqrt(1.5 / shape[0])
+        elif name.endswith(("/gamma", "/moving_variance")):
+            noise = rng.uniform(0.5, 1.5, shape)
+        values[name] = noise.astype(dtype)
+    return values

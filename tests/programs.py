@@ -1,0 +1,34 @@
+"""Making programs and looking into them."""
+
+from typing import Any
+
+import numpy as np
+from networks import initialize
+
+from evenflow import _core
+
+
+def made(spec: Any, seed: int = 0, **options: Any) -> Any:
+    """A program whose variables depend on the seed only."""
+    program = _core.Program(spec, **{"batch_size": 32, **options})
+    shapes = {name: shape for name, shape, _ in program.variables()}
+    for name, value in initialize(shapes, np.random.default_rng(seed)).items():
+        program.set(name, value.astype(program.dtype))
+    return program
+
+
+def state(program: Any) -> dict[str, np.ndarray]:
+    """All variables and slots."""
+    found = {name: program.get(name) for name, _, _ in program.variables()}
+    for slot in program.slot_names():
+        found |= {
+            f"{slot} of {name}": program.get_slot(slot, name) for name, _, trainable in program.variables() if trainable
+        }
+    return found
+
+
+def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
+    """Bit for bit."""
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name, strict=True)

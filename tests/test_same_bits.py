@@ -1,0 +1,188 @@
+"""One result, bit by bit: for any number of threads, any layout of the data, any way to cut an epoch."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from networks import (
+    DEEP,
+    NETWORKS,
+    OPTIMIZERS,
+    SPARSE,
+    activation,
+    data,
+    dense,
+    network,
+    rescaling,
+    with_optimizer,
+)
+from programs import made, same, state
+
+from evenflow import _core
+
+every_network = pytest.mark.parametrize("name", NETWORKS)
+
+
+def summary(progress: Any) -> tuple[Any, ...]:
+    return progress.loss, progress.metrics, progress.rows, progress.steps
+
+
+def trained(spec: Any, x: Any, y: Any, *, epochs: int = 2, **options: Any) -> tuple[Any, ...]:
+    """What two epochs in a shuffled order leave: loss sums, counts, variables and slots."""
+    program = made(spec, **options)
+    order = np.random.default_rng(3).permutation(len(x))
+    found = [summary(program.train(x, y, learning_rate=0.01, order=order)) for _ in range(epochs)]
+    return found, state(program), program.predict(x)
+
+
+def assert_same(a: tuple[Any, ...], b: tuple[Any, ...]) -> None:
+    assert a[0] == b[0]
+    same(a[1], b[1])
+    np.testing.assert_array_equal(a[2], b[2])
+
+
+@pytest.mark.parametrize("optimizer", ["nesterov", "adam", "clipnorm", "global_clipnorm"])
+@pytest.mark.parametrize("batch", [1, 12, 77, 256])
+def test_same_bits_for_any_number_of_threads(batch, optimizer, isa, dtype, rng):
+    spec = with_optimizer(DEEP, OPTIMIZERS[optimizer])
+    x, y = data(spec, max(3 * batch - 1, 4), rng, dtype)
+    one, *others = (
+        trained(spec, x, y, dtype=dtype.name, batch_size=batch, threads=threads) for threads in (1, 2, 3, 8)
+    )
+    for other in others:
+        assert_same(one, other)
+
+
+@every_network
+def test_same_bits_for_any_number_of_threads_in_every_network(name, isa, rng):
+    spec = with_optimizer(NETWORKS[name], OPTIMIZERS["adam"])
+    x, y = data(spec, 77, rng, np.float32)
+    one, *others = (trained(spec, x, y, threads=threads) for threads in (1, 2, 3, 8))
+    for other in others:
+        assert_same(one, other)
+
+
+@every_network
+def test_same_bits_with_and_without_fusion(name, isa, dtype, rng):
+    spec = with_optimizer(NETWORKS[name], OPTIMIZERS["global_clipnorm"])
+    x, y = data(spec, 77, rng, dtype)
+    assert_same(*(trained(spec, x, y, dtype=dtype.name, fusion=fusion) for fusion in (True, False)))
+
+
+def test_same_bits_again(isa, rng):
+    x, y = data(DEEP, 100, rng, np.float32)
+    assert_same(trained(DEEP, x, y), trained(DEEP, x, y))
+
+
+def test_instruction_set_is_chosen_when_made(isa):
+    program = made(DEEP)
+    assert program.isa == isa
+    for other in _core.isas():
+        _core.use_isa(other)
+        assert program.isa == isa
+
+
+def views(x: np.ndarray, folder: Any) -> dict[str, np.ndarray]:
+    """The same numbers, laid out in other ways."""
+    np.save(folder / "x.npy", x)
+    read_only = x.copy()
+    read_only.flags.writeable = False
+    wide = np.zeros((2 * len(x), 3 * x.shape[1]), x.dtype)
+    wide[::2, ::3] = x
+    unaligned = np.zeros(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
+    unaligned[...] = x
+    return {
+        "memory map": np.load(folder / "x.npy", mmap_mode="r"),
+        "float64": x.astype(np.float64),
+        "Fortran": np.asfortranarray(x),
+        "strided": wide[::2, ::3],
+        "backwards": x[::-1, ::-1].copy()[::-1, ::-1],
+        "read-only": read_only,
+        "unaligned": unaligned,
+    }
+
+
+def test_same_bits_for_any_layout_of_the_data(isa, rng, tmp_path):
+    x, y = data(DEEP, 77, rng, np.float32)
+    right = trained(DEEP, x, y)
+    for name, view in views(x, tmp_path).items():
+        try:
+            assert_same(trained(DEEP, view, y), right)
+        except AssertionError as error:
+            raise AssertionError(f"{name}: {error}") from error
+    for labels in (y.astype(np.int32), y.astype(np.uint8), y.reshape(-1, 1), np.repeat(y, 2)[::2]):
+        assert_same(trained(DEEP, x, labels), right)
+
+
+def test_same_bits_for_any_layout_of_the_targets(isa, rng, tmp_path):
+    spec = NETWORKS["two batch norms in a chain"]
+    spec = {**spec, "layers": [*spec["layers"][:-1], {**dense(5), "name": "last"}]}
+    x, y = data(spec, 77, rng, np.float32)
+    right = trained(spec, x, y)
+    for view in views(y, tmp_path).values():
+        assert_same(trained(spec, x, view), right)
+
+
+def test_bytes_are_their_float32_values(isa, dtype, rng):
+    spec = network(33, [rescaling(1 / 255), dense(17), activation("relu"), dense(3)], SPARSE, from_logits=True)
+    x, y = rng.integers(0, 256, (77, 33), np.uint8), rng.integers(0, 3, 77)
+    right = trained(spec, x.astype(dtype), y, dtype=dtype.name)
+    for view in (x, np.asfortranarray(x), np.repeat(x, 2, axis=0)[::2]):
+        assert_same(trained(spec, view, y, dtype=dtype.name), right)
+
+
+def test_order_gathers(isa, rng):
+    x, y = data(DEEP, 100, rng, np.float32)
+    order = rng.permutation(100)[:90]
+    a, b = made(DEEP), made(DEEP)
+    one = a.train(x, y, learning_rate=0.01, order=order)
+    assert summary(one) == summary(b.train(x[order], y[order], learning_rate=0.01))
+    assert one.rows == 90
+    same(state(a), state(b))
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_slices_of_an_epoch_add_up(optimizer, isa, rng):
+    spec = with_optimizer(DEEP, OPTIMIZERS[optimizer])
+    x, y = data(spec, 205, rng, np.float32)
+    settings = {"learning_rate": np.linspace(0.001, 0.01, 7), "order": rng.permutation(205)}
+    whole = made(spec)
+    right = whole.train(x, y, **settings)
+    assert (right.steps, right.rows) == (7, 205)
+    sliced = made(spec)
+    steps, rows, at = 0, 0, 0
+    loss, metrics = 0.0, np.zeros(1)
+    for count in (1, 3, 2, 5):
+        part = sliced.train(x, y, **settings, first_step=at, max_steps=count)
+        assert part.next_step == at + part.steps
+        at = part.next_step
+        steps, rows, loss, metrics = steps + part.steps, rows + part.rows, loss + part.loss, metrics + part.metrics
+    assert (steps, rows, at) == (7, 205, 7)
+    assert loss == pytest.approx(right.loss, rel=1e-14)
+    assert list(metrics) == right.metrics
+    same(state(sliced), state(whole))
+
+
+def test_an_epoch_out_of_time_stops_after_a_step(isa, rng):
+    x, y = data(DEEP, 320, rng, np.float32)
+    program = made(DEEP)
+    part = program.train(x, y, learning_rate=0.01, seconds=0.0)
+    assert (part.steps, part.next_step, part.rows) == (1, 1, 32)
+    assert program.iterations == 1
+
+
+def test_rates_are_one_per_step(isa, rng):
+    x, y = data(DEEP, 96, rng, np.float32)
+    a, b = made(DEEP), made(DEEP)
+    a.train(x, y, learning_rate=np.array([0.1, 0.02, 0.003]))
+    for step, rate in enumerate((0.1, 0.02, 0.003)):
+        b.train(x, y, learning_rate=rate, first_step=step, max_steps=1)
+    same(state(a), state(b))
+
+
+def test_smaller_batches_than_the_capacity(isa, rng):
+    x, y = data(DEEP, 100, rng, np.float32)
+    large, small = made(DEEP, batch_size=256), made(DEEP, batch_size=12)
+    for program in (large, small):
+        assert program.train(x, y, learning_rate=0.01, batch_size=12).steps == 9
+    same(state(large), state(small))
