@@ -1,0 +1,40 @@
+// Names that users type: found, or refused with the nearest known one.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "bindings/arrays.h"
+
+namespace evenflow {
+
+inline std::size_t edits(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
+    }
+  }
+  return row[b.size()];
+}
+
+inline std::size_t index_of(const std::string& function, const std::string& argument, const std::string& name,
+                            const std::vector<std::string>& known) {
+  const auto found = std::find(known.begin(), known.end(), name);
+  if (found != known.end()) return static_cast<std::size_t>(found - known.begin());
+  if (known.empty()) refuse(function, argument, "nothing: there are no such names", "'" + name + "'");
+  const auto nearest = std::min_element(known.begin(), known.end(), [&](const std::string& a, const std::string& b) {
+    return edits(name, a) < edits(name, b);
+  });
+  std::string all;
+  for (const auto& one : known) all += (all.empty() ? "" : ", ") + one;
+  refuse(function, argument, "one of " + all, "'" + name + "'; did you mean '" + *nearest + "'?");
+}
+
+}  // namespace evenflow

@@ -1,0 +1,156 @@
+// A Python spec, checked and turned into a Spec.
+#pragma once
+
+#include "bindings/names.h"
+#include "program/spec.h"
+
+namespace evenflow {
+
+inline const std::vector<std::string>& loss_names() {
+  static const std::vector<std::string> names{"sparse_categorical_crossentropy", "categorical_crossentropy",
+                                              "binary_crossentropy", "mean_squared_error"};
+  return names;
+}
+
+class SpecReader {
+ public:
+  static Spec read(const py::dict& data) {
+    Spec spec;
+    SpecReader top("Program: spec", data);
+    spec.inputs = top.whole("inputs", 1);
+    const auto layers = top.need<py::sequence>("layers", "a list");
+    for (const auto& entry : layers) {
+      if (!py::isinstance<py::dict>(entry)) refuse_type("Program", "spec", "a dict for every layer", text(entry));
+      spec.layers.push_back(layer(py::reinterpret_borrow<py::dict>(entry), spec.layers.size()));
+    }
+    if (!top.missing("loss")) {
+      SpecReader loss("Program: loss", top.need<py::dict>("loss", "a dict"));
+      spec.loss = static_cast<Loss>(index_of("Program: loss", "kind", loss.string("kind"), loss_names()));
+      spec.from_logits = !loss.missing("from_logits") && loss.need<bool>("from_logits", "a bool");
+      if (*spec.loss == Loss::mean_squared_error) spec.from_logits = false;
+    }
+    if (!top.missing("metrics"))
+      for (const auto& name : top.need<py::sequence>("metrics", "a list"))
+        spec.metrics.push_back(static_cast<Metric>(
+            index_of("Program", "metrics", text(name),
+                     {"sparse_categorical_accuracy", "categorical_accuracy", "binary_accuracy", "mean_absolute_error",
+                      "mean_squared_error"})));
+    if (spec.metrics.size() > max_metrics)
+      refuse("Program", "metrics", "at most " + std::to_string(max_metrics), std::to_string(spec.metrics.size()));
+    if (!top.missing("optimizer")) spec.optimizer = optimizer(top.need<py::dict>("optimizer", "a dict"));
+    const bool sparse = spec.loss == Loss::sparse_categorical_crossentropy;
+    for (Metric metric : spec.metrics)
+      if (spec.loss && (metric == Metric::sparse_categorical_accuracy) != sparse)
+        refuse("Program", "metrics", sparse ? "sparse_categorical_accuracy beside a sparse loss" : "metrics of dense targets",
+               "another kind");
+    return spec;
+  }
+
+ private:
+  SpecReader(std::string where, py::dict data) : where_(std::move(where)), data_(std::move(data)) {}
+
+  bool missing(const char* key) const { return !data_.contains(key) || data_[key].is_none(); }
+  template <class R>
+  R need(const char* key, const char* expected) const {
+    if (!data_.contains(key)) refuse(where_, key, expected, "nothing");
+    try {
+      return data_[key].template cast<R>();
+    } catch (const py::cast_error&) {
+      refuse_type(where_, key, expected, text(py::repr(data_[key])));
+    }
+  }
+  int whole(const char* key, int lowest) const {
+    const auto value = need<std::int64_t>(key, "a whole number");
+    if (value < lowest || value > (1 << 30))
+      refuse(where_, key, "a whole number from " + std::to_string(lowest) + " to 2^30", std::to_string(value));
+    return static_cast<int>(value);
+  }
+  double number(const char* key, double lowest, double highest) const {
+    const double value = need<double>(key, "a number");
+    if (!(value >= lowest && value <= highest))
+      refuse(where_, key, "a number from " + std::to_string(lowest) + " to " + std::to_string(highest),
+             text(py::repr(data_[key])));
+    return value;
+  }
+  std::string string(const char* key) const { return need<std::string>(key, "a string"); }
+  bool flag(const char* key, bool otherwise) const { return missing(key) ? otherwise : need<bool>(key, "a bool"); }
+
+  static LayerSpec layer(const py::dict& data, std::size_t position) {
+    SpecReader in("Program: layer " + std::to_string(position), data);
+    LayerSpec layer{};
+    layer.kind = static_cast<LayerSpec::Kind>(index_of(in.where_, "kind", in.string("kind"),
+                                                       {"rescaling", "dense", "batch_normalization", "activation"}));
+    layer.name = in.string("name");
+    layer.trainable = in.flag("trainable", false);
+    constexpr double huge = 1e300;
+    switch (layer.kind) {
+      case LayerSpec::dense:
+        layer.units = in.whole("units", 1);
+        layer.use_bias = in.flag("use_bias", true);
+        layer.trainable = in.flag("trainable", true);
+        break;
+      case LayerSpec::batch_normalization:
+        layer.momentum = in.number("momentum", 0, 1);
+        layer.epsilon = in.number("epsilon", 0, huge);
+        layer.center = in.flag("center", true);
+        layer.scale = in.flag("scale", true);
+        layer.trainable = in.flag("trainable", true);
+        break;
+      case LayerSpec::rescaling:
+        layer.factor = in.number("scale", -huge, huge);
+        layer.offset = in.number("offset", -huge, huge);
+        break;
+      case LayerSpec::activation:
+        activation(in, layer);
+        break;
+    }
+    return layer;
+  }
+
+  static void activation(const SpecReader& in, LayerSpec& layer) {
+    const auto& k = kernels<float>();
+    std::vector<std::string> names;
+    for (int i = 0; i < k.activation_count; ++i) names.emplace_back(k.activations[i].name);
+    names.emplace_back("softmax");
+    layer.activation_name = in.string("activation");
+    const std::size_t index = index_of(in.where_, "activation", layer.activation_name, names);
+    const py::dict given = in.missing("parameters") ? py::dict() : in.need<py::dict>("parameters", "a dict");
+    const char* own = index + 1 == names.size() ? nullptr : k.activations[index].parameter_name;
+    if (own != nullptr) layer.parameter = k.activations[index].parameter;
+    for (const auto& [key, value] : given) {
+      if (own == nullptr || text(key) != own)
+        refuse(in.where_, "parameters", own == nullptr ? "none for " + layer.activation_name : std::string(own), text(key));
+      layer.parameter = SpecReader(in.where_, given).number(own, 0, 1e300);
+    }
+  }
+
+  static OptimizerSpec optimizer(const py::dict& data) {
+    SpecReader in("Program: optimizer", data);
+    OptimizerSpec o;
+    o.kind = index_of(in.where_, "kind", in.string("kind"), {"sgd", "adam"}) == 0 ? OptimizerSpec::sgd : OptimizerSpec::adam;
+    if (o.kind == OptimizerSpec::sgd) {
+      if (!in.missing("momentum")) o.momentum = in.number("momentum", 0, 1);
+      o.nesterov = in.flag("nesterov", false);
+    } else {
+      if (!in.missing("beta_1")) o.beta_1 = in.number("beta_1", 0, 1 - 1e-15);
+      if (!in.missing("beta_2")) o.beta_2 = in.number("beta_2", 0, 1 - 1e-15);
+      if (!in.missing("epsilon")) o.epsilon = in.number("epsilon", 1e-300, 1e300);
+    }
+    int given = 0;
+    const auto clip = [&](const char* key, std::optional<double>& value) {
+      if (in.missing(key)) return;
+      value = in.number(key, 1e-300, 1e300);
+      ++given;
+    };
+    clip("clipvalue", o.clipvalue);
+    clip("clipnorm", o.clipnorm);
+    clip("global_clipnorm", o.global_clipnorm);
+    if (given > 1) refuse(in.where_, "clipnorm", "at most one of clipvalue, clipnorm, global_clipnorm", std::to_string(given));
+    return o;
+  }
+
+  std::string where_;
+  py::dict data_;
+};
+
+}  // namespace evenflow

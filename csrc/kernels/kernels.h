@@ -1,0 +1,138 @@
+// The contract between kernels and their callers: one table of functions per instruction set and element type.
+// Kernels work on one panel (layout.h) or one slice, check nothing, allocate nothing and know no threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+#include "kernels/layout.h"
+#include "math/updates.h"
+
+namespace evenflow {
+
+// What a column operation does before its activation: x; x + shift; (x - mean) * scale + shift.
+enum class Affine { none, bias, normalize };
+constexpr int affines = 3;
+
+// Per-feature vectors of one panel.
+template <class T>
+struct Columns {
+  const T* shift = nullptr;    // bias or beta
+  const T* mean = nullptr;     // of the batch, or moving
+  const T* inverse = nullptr;  // 1 / sqrt(variance + epsilon)
+  const T* scale = nullptr;    // gamma * inverse
+};
+
+// An activation with both directions of every affine form. y may be x; the gradient dy is overwritten by the gradient
+// of what enters the activation, dshift and dscale receive its sums over rows, plain and times (x - mean) * inverse.
+template <class T>
+struct ActivationKernel {
+  using Forward = void (*)(T* y, const T* x, int rows, int width, const Columns<T>&, const double* parameters);
+  using Backward = void (*)(T* dy, const T* x, const T* y, int rows, int width, const Columns<T>&, T* dshift, T* dscale,
+                            const double* parameters);
+  const char* name;
+  bool needs_input;
+  const char* parameter_name;  // nullptr without one
+  double parameter;
+  Forward forward[affines];
+  Backward backward[affines];
+};
+
+enum class Loss { sparse_categorical_crossentropy, categorical_crossentropy, binary_crossentropy, mean_squared_error };
+enum class Output { plain, softmax, sigmoid };  // what the loss kernel itself applies to the last stage
+enum class Metric {
+  sparse_categorical_accuracy,
+  categorical_accuracy,
+  binary_accuracy,
+  mean_absolute_error,
+  mean_squared_error
+};
+constexpr int max_metrics = 8;
+
+// The rows of one step as the loss kernel sees them.
+template <class T>
+struct LossRows {
+  Loss loss;
+  Output output;
+  bool from_logits;  // the loss is computed from the last stage itself, stably
+  int units;
+  const T* z;  // last stage, in panels
+  T* dz;       // its gradient; nullptr: only values
+  std::ptrdiff_t stride;
+  double gradient_scale;        // one over the rows of the step
+  const std::int64_t* labels;   // of each row; or
+  const T* targets;             // [row][padded units]
+  double* losses;               // of each row
+  double* metrics;              // [metric][row]
+  std::ptrdiff_t metric_stride;
+  int metric_count;
+  Metric metric[max_metrics];
+};
+
+// What becomes of a gradient before the update rule sees it: scaled, then limited to [-limit, limit].
+struct Clip {
+  double scale = 1;
+  double limit = std::numeric_limits<double>::infinity();
+  bool active() const { return scale != 1 || limit != std::numeric_limits<double>::infinity(); }
+};
+
+template <class T>
+struct Kernels {
+  const char* isa;
+  Layout layout;
+  int activation_count;
+  const ActivationKernel<T>* activations;
+
+  // c[rows][width] = a[rows][depth] b[depth][width]; a in panels, a_stride apart.
+  void (*product)(T* c, const T* a, std::ptrdiff_t a_stride, const T* b, int rows, int depth, int width);
+  // b[output][width] = the transposed weights w of inputs [first, first + width); rows past inputs are zero.
+  void (*transpose)(T* b, const T* w, int inputs, int outputs, int first, int width);
+  // dw[count][width] = x^T dz for the first count features of one panel of x.
+  void (*weight_gradient)(T* dw, const T* x, const T* dz, int rows, int x_width, int count, int width);
+
+  // Column means and biased variances, in two passes.
+  void (*moments)(T* mean, T* variance, const T* x, int rows, int width);
+  // inverse = 1 / sqrt(variance + epsilon), scale = gamma * inverse
+  void (*normalizer)(T* inverse, T* scale, const T* variance, const T* gamma, double epsilon, int width);
+  // moving <- moving * momentum + batch * (1 - momentum)
+  void (*moving_average)(T* moving, const T* batch, double momentum, int width);
+  // dz <- scale * (dz - dshift / rows - (x - mean) * inverse * dscale / rows)
+  void (*normalize_backward)(T* dz, const T* x, int rows, int width, const Columns<T>&, const T* dshift,
+                             const T* dscale);
+  // dz <- dz * scale, with constant statistics
+  void (*scale_columns)(T* dz, int rows, int width, const T* scale);
+  // x <- x * scale + offset
+  void (*rescale)(T* x, int rows, int width, double scale, double offset);
+  // The lanes from `valid` on of every row are set to zero.
+  void (*clear_padding)(T* x, int rows, int width, int valid);
+
+  void (*softmax)(T* y, const T* x, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
+  void (*softmax_backward)(T* dz, const T* y, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
+  void (*loss)(const LossRows<T>&, T* scratch, int first, int last);  // scratch: 3 * padded units
+
+  double (*square_sum)(const T* g, std::ptrdiff_t n);
+  void (*clip)(T* g, std::ptrdiff_t n, Clip);
+  // n need not be a multiple of lanes.
+  void (*sgd)(const Sgd&, Clip, T* p, const T* g, T* const* slots, std::ptrdiff_t n);
+  void (*momentum)(const Momentum&, Clip, T* p, const T* g, T* const* slots, std::ptrdiff_t n);
+  void (*nesterov)(const Nesterov&, Clip, T* p, const T* g, T* const* slots, std::ptrdiff_t n);
+  void (*adam)(const Adam&, Clip, T* p, const T* g, T* const* slots, std::ptrdiff_t n);
+
+  // Multiply-adds in registers for measuring the ceiling; returns flops done.
+  double (*multiply_add)(std::ptrdiff_t repetitions, T* sink);
+};
+
+// The table of the instruction set in use.
+template <class T>
+const Kernels<T>& kernels();
+
+// Instruction sets of this build that this machine runs, best first; nullptr ends the list.
+const char* const* isas();
+const char* isa();
+// False if the machine does not have it.
+bool use_isa(const char* name);
+// EVENFLOW_ISA, when it names something this machine does not have; else nullptr.
+const char* rejected_isa();
+
+}  // namespace evenflow

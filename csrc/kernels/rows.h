@@ -1,0 +1,190 @@
+// Row operations on the last stage: softmax, losses with their gradients, metrics. One row at a time is gathered from
+// its panels into contiguous scratch.
+#pragma once
+
+#include "kernels/kernels.h"
+#include "math/losses.h"
+
+namespace evenflow {
+
+template <class V>
+struct RowKernels {
+  using T = scalar_of<V>;
+  static constexpr Layout layout{V::lanes};
+
+  EVENFLOW_INLINE static std::ptrdiff_t place(int unit, std::ptrdiff_t stride, int row, int units) {
+    const int panel = unit / layout.full();
+    return panel * stride + static_cast<std::ptrdiff_t>(row) * layout.width(units, panel) + unit % layout.full();
+  }
+  // f(j, valid lanes) for each vector of a row of `units`
+  template <class Body>
+  EVENFLOW_INLINE static void each(int units, Body body) {
+    for (int j = 0; j < units; j += V::lanes) body(j, smaller(V::lanes, units - j));
+  }
+  EVENFLOW_INLINE static void gather(T* to, const T* x, std::ptrdiff_t stride, int row, int units) {
+    each(units, [&](int j, int) { V::load(x + place(j, stride, row, units)).store(to + j); });
+  }
+  EVENFLOW_INLINE static void scatter(T* x, const T* from, std::ptrdiff_t stride, int row, int units) {
+    each(units, [&](int j, int) { V::load(from + j).store(x + place(j, stride, row, units)); });
+  }
+  // Sum over the units of term(j), where lanes past the last unit count nothing.
+  template <class Term>
+  EVENFLOW_INLINE static T total(int units, Term term) {
+    V sums(0);
+    each(units, [&](int j, int valid) { sums += select(V::first(valid), term(j), V(0)); });
+    return sum(sums);
+  }
+
+  struct Exponentials {
+    T highest, sum;
+  };
+  // p = exp(z - max z), zero past the last unit
+  EVENFLOW_INLINE static Exponentials exponentials(T* p, const T* z, int units) {
+    V top(-Format<T>::infinity);
+    each(units, [&](int j, int valid) { top = max(top, select(V::first(valid), V::load(z + j), V(-Format<T>::infinity))); });
+    const T highest = maximum(top);
+    V sums(0);
+    each(units, [&](int j, int valid) {
+      const V e = select(V::first(valid), exp(V::load(z + j) - V(highest)), V(0));
+      e.store(p + j);
+      sums += e;
+    });
+    return {highest, sum(sums)};
+  }
+  EVENFLOW_INLINE static void divide(T* p, T by, int units) {
+    each(units, [&](int j, int) { (V::load(p + j) / V(by)).store(p + j); });
+  }
+
+  static void softmax(T* y, const T* x, std::ptrdiff_t stride, int units, T* scratch, int first, int last) {
+    for (int row = first; row < last; ++row) {
+      gather(scratch, x, stride, row, units);
+      divide(scratch, exponentials(scratch, scratch, units).sum, units);
+      scatter(y, scratch, stride, row, units);
+    }
+  }
+
+  // d <- p * (d - sum(p * d))
+  EVENFLOW_INLINE static void through_softmax(T* d, const T* p, int units) {
+    const V mean(total(units, [&](int j) { return V::load(p + j) * V::load(d + j); }));
+    each(units, [&](int j, int) { (V::load(p + j) * (V::load(d + j) - mean)).store(d + j); });
+  }
+  static void softmax_backward(T* dz, const T* y, std::ptrdiff_t stride, int units, T* scratch, int first, int last) {
+    T* p = scratch + layout.padded(units);
+    for (int row = first; row < last; ++row) {
+      gather(scratch, dz, stride, row, units);
+      gather(p, y, stride, row, units);
+      through_softmax(scratch, p, units);
+      scatter(dz, scratch, stride, row, units);
+    }
+  }
+
+  // The row's loss; z becomes its gradient times scale.
+  template <class Element>
+  EVENFLOW_INLINE static T elementwise(const Element& element, T* z, const T* t, int units, T scale, bool mean) {
+    const T value = total(units, [&](int j) { return element.value(V::load(z + j), V::load(t + j)); });
+    const V factor(mean ? scale / static_cast<T>(units) : scale);
+    each(units, [&](int j, int valid) {
+      const V slope = element.slope(V::load(z + j), V::load(t + j)) * factor;
+      select(V::first(valid), slope, V(0)).store(z + j);
+    });
+    return mean ? value / static_cast<T>(units) : value;
+  }
+
+  // -sum t log softmax(z) with p and its exponentials at hand; z becomes the gradient times scale.
+  EVENFLOW_INLINE static T crossentropy(T* z, const T* p, Exponentials e, const T* t, std::int64_t label, int units,
+                                        T scale) {
+    const T log_sum = log(e.sum);
+    T value, weight;
+    if (t == nullptr) {
+      value = log_sum - (z[label] - e.highest);
+      weight = 1;
+    } else {
+      const V highest(e.highest), rest(log_sum);
+      value = total(units, [&](int j) { return V::load(t + j) * (rest - (V::load(z + j) - highest)); });
+      weight = total(units, [&](int j) { return V::load(t + j); });
+    }
+    each(units, [&](int j, int) {
+      V slope = V::load(p + j) * V(weight);
+      if (t != nullptr) slope -= V::load(t + j);
+      (slope * V(scale)).store(z + j);
+    });
+    if (t == nullptr) z[label] = (p[label] - 1) * scale;
+    return value;
+  }
+
+  EVENFLOW_INLINE static double metric(Metric kind, const T* p, const T* t, std::int64_t label, int units) {
+    const auto highest = [&](const T* x) {
+      int best = 0;
+      for (int j = 1; j < units; ++j)
+        if (x[j] > x[best]) best = j;
+      return best;
+    };
+    double result = 0;
+    switch (kind) {
+      case Metric::sparse_categorical_accuracy:
+        return highest(p) == label ? 1 : 0;
+      case Metric::categorical_accuracy:
+        return highest(p) == highest(t) ? 1 : 0;
+      case Metric::binary_accuracy:
+        for (int j = 0; j < units; ++j) result += (p[j] > T(0.5) ? T(1) : T(0)) == t[j] ? 1 : 0;
+        break;
+      case Metric::mean_absolute_error:
+        result = static_cast<double>(total(units, [&](int j) { return abs(V::load(p + j) - V::load(t + j)); }));
+        break;
+      case Metric::mean_squared_error:
+        result = static_cast<double>(
+            total(units, [&](int j) { return SquaredError().value(V::load(p + j), V::load(t + j)); }));
+        break;
+    }
+    return result / units;
+  }
+
+  static void loss(const LossRows<T>& in, T* scratch, int first, int last) {
+    const int units = in.units, padded = layout.padded(units);
+    T *z = scratch, *p = scratch + padded, *one_hot = scratch + 2 * padded;
+    const bool categorical =
+        in.loss == Loss::categorical_crossentropy || in.loss == Loss::sparse_categorical_crossentropy;
+    const T scale = static_cast<T>(in.gradient_scale);
+    for (int row = first; row < last; ++row) {
+      const std::int64_t label = in.labels != nullptr ? in.labels[row] : 0;
+      const T* t = in.targets != nullptr ? in.targets + static_cast<std::ptrdiff_t>(row) * padded : nullptr;
+      gather(z, in.z, in.stride, row, units);
+      // the prediction, in p
+      Exponentials e{};
+      if (in.output == Output::softmax || (categorical && in.from_logits)) e = exponentials(p, z, units);
+      if (in.output == Output::softmax || (categorical && in.from_logits)) divide(p, e.sum, units);
+      const bool plain = in.output == Output::plain;
+      if (in.output == Output::sigmoid)
+        each(units, [&](int j, int) { sigmoid(V::load(z + j)).store(p + j); });
+      else if (plain && !(categorical && in.from_logits))
+        each(units, [&](int j, int) { V::load(z + j).store(p + j); });
+      for (int m = 0; m < in.metric_count; ++m)
+        in.metrics[m * in.metric_stride + row] = metric(in.metric[m], plain ? z : p, t, label, units);
+      // the loss, and its gradient in z
+      T value;
+      if (categorical && in.from_logits) {
+        value = crossentropy(z, p, e, t, label, units, scale);
+      } else if (in.loss == Loss::binary_crossentropy && in.from_logits) {
+        value = elementwise(BinaryCrossentropyFromLogits(), z, t, units, scale, true);
+      } else {
+        if (in.output == Output::softmax) each(units, [&](int j, int) { V::load(p + j).store(z + j); });
+        if (in.loss == Loss::sparse_categorical_crossentropy) {
+          each(units, [&](int j, int) { V(0).store(one_hot + j); });
+          one_hot[label] = 1;
+          value = elementwise(CategoricalCrossentropy(), z, one_hot, units, scale, false);
+        } else if (in.loss == Loss::categorical_crossentropy) {
+          value = elementwise(CategoricalCrossentropy(), z, t, units, scale, false);
+        } else if (in.loss == Loss::binary_crossentropy) {
+          value = elementwise(BinaryCrossentropy(), z, t, units, scale, true);
+        } else {
+          value = elementwise(SquaredError(), z, t, units, scale, true);
+        }
+        if (in.output == Output::softmax) through_softmax(z, p, units);
+      }
+      in.losses[row] = static_cast<double>(value);
+      if (in.dz != nullptr) scatter(in.dz, z, in.stride, row, units);
+    }
+  }
+};
+
+}  // namespace evenflow

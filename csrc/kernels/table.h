@@ -1,0 +1,43 @@
+// Fills the table of one vector type.
+#pragma once
+
+#include <type_traits>
+
+#include "kernels/columns.h"
+#include "kernels/gemm.h"
+#include "kernels/rows.h"
+#include "kernels/update.h"
+
+namespace evenflow {
+
+template <class V>
+constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
+  Kernels<scalar_of<V>> k{};
+  k.isa = isa;
+  k.layout = Layout{V::lanes};
+  k.activation_count = Activations::size;
+  k.activations = ActivationTable<V, Activations>::rows;
+  k.product = Gemm<V>::product;
+  k.transpose = Gemm<V>::transpose;
+  k.weight_gradient = Gemm<V>::weight_gradient;
+  k.moments = ColumnKernels<V>::moments;
+  k.normalizer = ColumnKernels<V>::normalizer;
+  k.moving_average = ColumnKernels<V>::moving_average;
+  k.normalize_backward = ColumnKernels<V>::normalize_backward;
+  k.scale_columns = ColumnKernels<V>::scale_columns;
+  k.rescale = ColumnKernels<V>::rescale;
+  k.clear_padding = ColumnKernels<V>::clear_padding;
+  k.softmax = RowKernels<V>::softmax;
+  k.softmax_backward = RowKernels<V>::softmax_backward;
+  k.loss = RowKernels<V>::loss;
+  k.square_sum = FlatKernels<V>::square_sum;
+  k.clip = FlatKernels<V>::clip;
+  k.sgd = FlatKernels<V>::template update<Sgd>;
+  k.momentum = FlatKernels<V>::template update<Momentum>;
+  k.nesterov = FlatKernels<V>::template update<Nesterov>;
+  k.adam = FlatKernels<V>::template update<Adam>;
+  k.multiply_add = FlatKernels<V>::multiply_add;
+  return k;
+}
+
+}  // namespace evenflow

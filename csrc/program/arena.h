@@ -1,0 +1,41 @@
+// One block of zeroed memory, given out in pieces that start on cache lines.
+#pragma once
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <new>
+
+namespace evenflow {
+
+class Arena {
+ public:
+  Arena() = default;
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+  ~Arena() {
+    if (data_ != nullptr) munmap(data_, bytes_);
+  }
+
+  // More than the machine's memory is refused here: the kernel would promise it and kill the process later.
+  void allocate(std::size_t bytes) {
+    const double memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+    if (static_cast<double>(bytes) > memory) throw std::bad_alloc();
+    bytes_ = (bytes + huge_page - 1) / huge_page * huge_page;
+    void* block = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED) throw std::bad_alloc();
+    data_ = block;
+#if defined(MADV_HUGEPAGE)
+    if (bytes >= huge_page) madvise(data_, bytes_, MADV_HUGEPAGE);
+#endif
+  }
+  void* data() const { return data_; }
+
+ private:
+  static constexpr std::size_t huge_page = std::size_t{1} << 21;
+  void* data_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace evenflow

@@ -1,0 +1,294 @@
+#include "program/program.h"
+
+#include <chrono>
+#include <limits>
+
+#include "program/step.h"
+
+namespace evenflow {
+
+namespace {
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+constexpr double trial_seconds = 4e-4;   // long enough to see a difference between thread counts
+constexpr double settled_seconds = 1.0;  // then the choice is made again: neighbours come and go
+constexpr double parallel_flops = 2e6;   // a forward pass below this is over before a second thread is awake
+
+}  // namespace
+
+template <class T>
+Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
+    : plan_(std::move(plan)), k_(kernels), fusion_(fusion) {
+  const Layout& layout = plan_.layout;
+  constexpr std::ptrdiff_t line = 64 / sizeof(T);
+  const std::ptrdiff_t widest = plan_.gradient_panel_size;
+  const std::ptrdiff_t padded = layout.padded(plan_.units());
+  std::ptrdiff_t bytes = 0;
+  std::vector<std::pair<T**, std::ptrdiff_t>> places;
+  const auto place = [&](T** pointer, std::ptrdiff_t elements) {
+    places.emplace_back(pointer, bytes);
+    bytes += (elements + line) / line * line * static_cast<std::ptrdiff_t>(sizeof(T));
+  };
+  int most = 0;
+  for (const Stage& stage : plan_.stages) most = std::max(most, layout.padded(stage.units));
+  place(&parameters_, plan_.parameter_size);
+  place(&gradients_, plan_.trainable_size);
+  place(&slots_, plan_.trainable_size * plan_.slots);
+  place(&activations_, plan_.activation_size);
+  for (T*& dz : dz_) place(&dz, widest);
+  place(&zeros_, most);
+  place(&probabilities_, padded * plan_.capacity);
+  place(&targets_, padded * plan_.capacity);
+  const std::ptrdiff_t doubles = bytes;
+  const std::ptrdiff_t panels = layout.panels(most);
+  const auto metrics = static_cast<std::ptrdiff_t>(plan_.spec.metrics.size());
+  const std::ptrdiff_t numbers = plan_.capacity * (2 + metrics) + panels * static_cast<std::ptrdiff_t>(plan_.variables.size());
+  arena_.allocate(static_cast<std::size_t>(bytes + numbers * static_cast<std::ptrdiff_t>(sizeof(double))));
+  char* base = static_cast<char*>(arena_.data());
+  for (auto [pointer, offset] : places) *pointer = reinterpret_cast<T*>(base + offset);
+  losses_ = reinterpret_cast<double*>(base + doubles);
+  metrics_ = losses_ + plan_.capacity;
+  labels_ = reinterpret_cast<std::int64_t*>(metrics_ + plan_.capacity * metrics);
+  square_sums_ = reinterpret_cast<double*>(labels_ + plan_.capacity);
+  for (const Variable& v : plan_.variables)
+    if (v.initial != 0) std::fill_n(parameters_ + v.offset, v.units, static_cast<T>(v.initial));
+}
+
+template <class T>
+double Program<T>::flops(int rows) const {
+  double total = 0;
+  for (const Stage& stage : plan_.stages)
+    if (stage.kernel >= 0) total += 2.0 * rows * stage.inputs * stage.units;
+  return total;
+}
+
+template <class T>
+int Program<T>::team_size(std::int64_t rows) const {
+  const int wished = threads.load();
+  if (wished > 0) return team::granted(wished);
+  const double work = flops(static_cast<int>(std::min<std::int64_t>(rows, plan_.capacity)));
+  return work < parallel_flops ? 1 : team::granted(team::limit());
+}
+
+template <class T>
+void Program<T>::prepare_scratch(int count) {
+  if (scratch_.size() >= static_cast<std::size_t>(count)) return;
+  std::ptrdiff_t size = 3 * static_cast<std::ptrdiff_t>(plan_.layout.padded(plan_.units()));
+  for (const Stage& stage : plan_.stages)
+    size = std::max(size, static_cast<std::ptrdiff_t>(plan_.layout.padded(stage.units)) * plan_.layout.full());
+  scratch_.resize(static_cast<std::size_t>(count));
+  for (auto& own : scratch_) own.resize(static_cast<std::size_t>(size));
+}
+
+template <class T>
+Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
+  const double start = now();
+  const std::int64_t all_steps = (x.rows + run.batch_size - 1) / run.batch_size;
+  const std::int64_t end =
+      run.max_steps > 0 ? std::min(all_steps, run.first_step + run.max_steps) : all_steps;
+  Progress progress;
+  progress.metrics.assign(plan_.spec.metrics.size(), 0);
+  progress.next_step = run.first_step;
+  forward_rows = 0;
+
+  const auto steps = [&](int count, std::int64_t until, double seconds) {
+    Barrier barrier(count);
+    std::atomic<bool> stop{false};
+    const double begin = now();
+    const std::int64_t first = progress.next_step, started = iterations;
+    team::run(count, [&](int thread) {
+      for (std::int64_t step = first; step < until; ++step) {
+        const std::int64_t position = step * run.batch_size;
+        const int rows = static_cast<int>(std::min<std::int64_t>(run.batch_size, x.rows - position));
+        const Step self(*this, barrier, thread, count, rows, started + step - first + 1);
+        self.gather(x, position);
+        self.gather_targets(y, position);
+        self.forward(run.training);
+        self.loss(run.training);
+        barrier.wait();
+        if (thread == 0) {  // in row order, whatever the threads
+          double loss = 0;
+          for (int row = 0; row < rows; ++row) loss += losses_[row];
+          progress.loss += loss;
+          for (std::size_t m = 0; m < progress.metrics.size(); ++m) {
+            double sum = 0;
+            for (int row = 0; row < rows; ++row) sum += metrics_[static_cast<std::ptrdiff_t>(m) * plan_.capacity + row];
+            progress.metrics[m] += sum;
+          }
+        }
+        double norm = 0;
+        if (run.training) {
+          const double rate = run.learning_rate[run.rate_per_step ? step : 0];
+          norm = self.learn(rate, fusion_ && !self.needs_norm());
+        }
+        if (thread == 0 && now() - begin >= seconds) stop.store(true, std::memory_order_relaxed);
+        barrier.wait();  // nobody gathers the next batch while this one is read, nobody misses the stop
+        if (thread == 0) {
+          if (run.training) {
+            ++iterations;
+            progress.gradient_norm = norm;
+          }
+          progress.rows += rows;
+          ++progress.steps;
+          progress.next_step = step + 1;
+        }
+        if (stop.load(std::memory_order_relaxed)) return;
+      }
+    });
+    progress.threads = count;
+    return now() - begin;
+  };
+
+  const int most = threads.load() > 0 ? team::granted(threads.load()) : team::granted(team::limit());
+  prepare_scratch(most);
+  const auto left = [&] { return run.seconds - (now() - start); };
+  const auto more = [&] { return progress.next_step < end && (progress.steps == 0 || left() > 0); };
+  if (!run.training || threads.load() > 0 || most == 1) {
+    const int count = run.training || threads.load() > 0 ? most : std::min(most, team_size(run.batch_size));
+    if (more()) steps(count, end, run.seconds);
+  }
+  // The bits do not depend on the thread count, so the counts race each other on the steps that are to be done anyway.
+  while (more()) {
+    if (now() >= chosen_until_ || chosen_ > most) {
+      trials_.assign(static_cast<std::size_t>(most) + 1, std::numeric_limits<double>::infinity());
+      for (int round = 0; round < 3 && more(); ++round)
+        for (int count = 1; more(); count = std::min(2 * count, most)) {
+          const std::int64_t before = progress.steps;
+          const double spent = steps(count, end, std::min(trial_seconds, left()));
+          double& best = trials_[static_cast<std::size_t>(count)];
+          best = std::min(best, spent / static_cast<double>(progress.steps - before));
+          if (count == most) break;
+        }
+      chosen_ = static_cast<int>(std::min_element(trials_.begin(), trials_.end()) - trials_.begin());
+      chosen_until_ = now() + settled_seconds;
+    } else {
+      steps(chosen_, end, std::min(left(), chosen_until_ - now()));
+    }
+  }
+  progress.seconds = now() - start;
+  return progress;
+}
+
+template <class T>
+void Program<T>::predict(const Feed& x, T* out) {
+  for (std::int64_t first = 0; first < x.rows; first += plan_.capacity) {
+    Feed part = x;
+    part.data += first * x.row_stride;
+    part.rows = std::min<std::int64_t>(plan_.capacity, x.rows - first);
+    forward(part, out + first * plan_.units(), false);
+  }
+  forward_rows = 0;
+}
+
+template <class T>
+void Program<T>::forward(const Feed& x, T* out, bool training) {
+  const int rows = static_cast<int>(x.rows);
+  const int count = team_size(rows);
+  prepare_scratch(count);
+  Barrier barrier(count);
+  const int units = plan_.units(), full = plan_.layout.full();
+  team::run(count, [&](int thread) {
+    const Step self(*this, barrier, thread, count, rows, 0);
+    self.gather(x, 0);
+    self.forward(training);
+    const T* y = self.finish_output();
+    for (int row = self.first_row(thread); row < self.first_row(thread + 1); ++row)
+      for (int first = 0; first < units; first += full) {
+        const int panel = first / full;
+        std::copy_n(y + panel * plan_.panel_stride() + static_cast<std::ptrdiff_t>(row) * plan_.layout.width(units, panel),
+                    std::min(full, units - first), out + static_cast<std::ptrdiff_t>(row) * units + first);
+      }
+  });
+  forward_rows = rows;
+  forward_training_ = training;
+}
+
+template <class T>
+void Program<T>::backward(const T* dy, T* dx) {
+  const int rows = forward_rows;
+  const int count = std::min(team_size(rows), static_cast<int>(scratch_.size()));
+  const int last = static_cast<int>(plan_.stages.size()) - 1;
+  const int units = plan_.units(), inputs = plan_.spec.inputs, full = plan_.layout.full();
+  Barrier barrier(count);
+  team::run(count, [&](int thread) {
+    const Step self(*this, barrier, thread, count, rows, 0);
+    self.own_panels(units, [&](int panel, int width) {
+      const int valid = std::min(full, units - panel * full);
+      for (int row = 0; row < rows; ++row) {
+        T* to = self.gradient(last, panel) + static_cast<std::ptrdiff_t>(row) * width;
+        std::copy_n(dy + static_cast<std::ptrdiff_t>(row) * units + panel * full, valid, to);
+        std::fill(to + valid, to + width, T(0));
+      }
+    });
+    barrier.wait();
+    if (plan_.output == Output::softmax) {
+      k_.softmax_backward(self.gradient(last, 0), probabilities_, plan_.panel_stride(), units, self.scratch,
+                          self.first_row(thread), self.first_row(thread + 1));
+    } else if (plan_.output == Output::sigmoid) {
+      self.own_panels(units, [&](int panel, int width) {
+        self.sigmoid_kernel().backward[0](self.gradient(last, panel), nullptr,
+                                          probabilities_ + panel * plan_.panel_stride(), rows, width, {}, nullptr,
+                                          nullptr, nullptr);
+      });
+    }
+    barrier.wait();
+    for (int number = last; number >= 0; --number) {
+      self.backward_stage(number, forward_training_);
+      self.weight_gradient(number);
+      barrier.wait();
+    }
+    self.own_panels(inputs, [&](int panel, int width) {
+      const int valid = std::min(full, inputs - panel * full);
+      T* dz = self.gradient(0, panel);
+      if (plan_.factor != 1) k_.rescale(dz, rows, width, plan_.factor, 0);
+      for (int row = 0; row < rows; ++row)
+        std::copy_n(dz + static_cast<std::ptrdiff_t>(row) * width, valid,
+                    dx + static_cast<std::ptrdiff_t>(row) * inputs + panel * full);
+    });
+  });
+  forward_rows = 0;  // the activations are spent
+}
+
+template <class T>
+double Program<T>::update(double learning_rate) {
+  prepare_scratch(1);
+  Barrier barrier(1);
+  const Step self(*this, barrier, 0, 1, 1, iterations + 1);
+  for (const Stage& stage : plan_.stages)
+    self.own_slices(stage, [&](int number, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) {
+      square_sums_[panel * static_cast<std::ptrdiff_t>(plan_.variables.size()) + number] =
+          k_.square_sum(gradients_ + offset, n);
+    });
+  const double norm = self.global_norm();
+  self.update(learning_rate);
+  ++iterations;
+  return norm;
+}
+
+template <class T>
+void Program<T>::unpack(const Variable& v, const T* packed, T* to) const {
+  const int inputs = v.inputs == 0 ? 1 : v.inputs, full = plan_.layout.full();
+  for (int panel = 0; panel < plan_.layout.panels(v.units); ++panel) {
+    const int width = plan_.layout.width(v.units, panel), first = panel * full;
+    for (int i = 0; i < inputs; ++i, packed += width)
+      std::copy_n(packed, std::min(width, v.units - first), to + static_cast<std::ptrdiff_t>(i) * v.units + first);
+  }
+}
+
+template <class T>
+void Program<T>::pack(const Variable& v, T* packed, const T* from) const {
+  const int inputs = v.inputs == 0 ? 1 : v.inputs, full = plan_.layout.full();
+  for (int panel = 0; panel < plan_.layout.panels(v.units); ++panel) {
+    const int width = plan_.layout.width(v.units, panel), first = panel * full;
+    for (int i = 0; i < inputs; ++i, packed += width)
+      std::copy_n(from + static_cast<std::ptrdiff_t>(i) * v.units + first, std::min(width, v.units - first), packed);
+  }
+}
+
+template class Program<float>;
+template class Program<double>;
+
+}  // namespace evenflow

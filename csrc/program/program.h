@@ -1,0 +1,85 @@
+// A plan with its memory: runs steps and epochs. One thread owns a panel from the product through batch normalization
+// and activation, and again in the backward pass and in the update; results do not depend on the number of threads.
+#pragma once
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "program/arena.h"
+#include "program/feed.h"
+#include "program/plan.h"
+#include "program/team.h"
+
+namespace evenflow {
+
+struct Progress {
+  double loss = 0;
+  std::vector<double> metrics;
+  std::int64_t rows = 0, steps = 0, next_step = 0;
+  double seconds = 0;
+  int threads = 1;
+  double gradient_norm = 0;
+};
+
+// Which steps of an epoch to run.
+struct Run {
+  int batch_size = 0;
+  std::int64_t first_step = 0, max_steps = 0;  // 0: to the end
+  double seconds = 0;                          // stop after the first step that ends later
+  const double* learning_rate = nullptr;       // one, or one per step of the epoch
+  bool rate_per_step = false;
+  bool training = false;
+};
+
+template <class T>
+class Program {
+ public:
+  Program(Plan plan, const Kernels<T>& kernels, bool fusion);
+
+  const Plan& plan() const { return plan_; }
+  const Kernels<T>& kernels() const { return k_; }
+  T* parameters() const { return parameters_; }
+  T* gradients() const { return gradients_; }
+  T* slot(int s) const { return slots_ + s * plan_.trainable_size; }
+
+  Progress run(const Feed& x, const Feed& y, const Run& run);
+  void predict(const Feed& x, T* out);  // [rows][units]
+  void forward(const Feed& x, T* out, bool training);
+  void backward(const T* dy, T* dx);
+  double update(double learning_rate);
+
+  std::atomic<int> threads{0};  // 0: whatever finishes first, up to the process's limit
+  std::int64_t iterations = 0;
+  int forward_rows = 0;  // of the last `forward`; 0 if there is nothing to go back through
+
+  // Packed panels to C order and back.
+  void unpack(const Variable& v, const T* packed, T* to) const;
+  void pack(const Variable& v, T* packed, const T* from) const;
+
+ private:
+  struct Step;  // one step as one thread sees it
+
+  void prepare_scratch(int count);
+  int team_size(std::int64_t rows) const;
+  double flops(int rows) const;
+
+  const Plan plan_;
+  const Kernels<T>& k_;
+  const bool fusion_;
+  Arena arena_;
+  T *parameters_, *gradients_, *slots_, *activations_, *zeros_, *probabilities_, *targets_;
+  T* dz_[3];
+  std::int64_t* labels_;
+  double *losses_, *metrics_, *square_sums_;
+  std::vector<std::vector<T>> scratch_;
+  std::vector<double> trials_;  // seconds per step, by thread count
+  double chosen_until_ = 0;
+  int chosen_ = 0;
+  bool forward_training_ = false;
+};
+
+extern template class Program<float>;
+extern template class Program<double>;
+
+}  // namespace evenflow
