@@ -244,7 +244,10 @@ class PyProgram {
     return std::make_shared<Program<T>>(Plan(spec, k.layout, batch_size, names, needs_input), k, fused);
   }
 
-  static py::tuple shape(const Variable& v) { return v.inputs == 0 ? py::make_tuple(v.units) : py::make_tuple(v.inputs, v.units); }
+  static py::tuple shape(const Variable& v) {
+    if (v.inputs == 0) return py::make_tuple(v.units);
+    return py::make_tuple(v.inputs, v.units);
+  }
 
   std::size_t slot_index(const std::string& function, const std::string& slot) const {
     return index_of(function, "slot", slot, slot_names());
