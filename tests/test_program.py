@@ -67,7 +67,8 @@ def compare_with_reference(
             assert error <= bound * max(np.abs(right).max(), 1e-2), f"{slot} of {name}: {error:.3g}"
     output = program.predict(x)
     right = net.forward(x, training=False)
-    assert np.abs(output - right).max() <= bound * max(1, np.abs(right).max())
+    # Weights that stray by the bound and inputs of their layer that do the same: twice the bound.
+    assert np.abs(output - right).max() <= 2 * bound * max(1, np.abs(right).max())
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -97,12 +98,14 @@ def test_pieces_of_a_step(name, isa, dtype, rng):
     dy = rng.standard_normal(right.shape).astype(dtype)
     right = net.backward(dy)
     np.testing.assert_allclose(program.backward(dy), right, rtol=0, atol=bound * np.abs(right).max())
+    # Some sums cancel to zero (a beta below a batch normalization): their terms are as large as other gradients.
+    largest = max(np.abs(gradient).max() for gradient in net.gradients.values())
     for variable, gradient in net.gradients.items():
         np.testing.assert_allclose(
             program.gradient(variable),
             gradient,
             rtol=0,
-            atol=bound * max(np.abs(gradient).max(), 1e-2),
+            atol=bound * max(np.abs(gradient).max(), 1e-2 * largest),
             err_msg=variable,
         )
     assert program.update(0.1) == pytest.approx(net.update(0.1), rel=bound)

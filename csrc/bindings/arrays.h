@@ -15,9 +15,7 @@ namespace py = pybind11;
 
 inline std::string text(const py::handle& object) { return py::str(object).cast<std::string>(); }
 
-inline std::string shape_text(const py::array& a) {
-  return text(a.attr("shape")) + " of " + text(a.dtype());
-}
+inline std::string shape_text(const py::array& a) { return text(a.attr("shape")) + " of " + text(a.dtype()); }
 
 [[noreturn]] inline void refuse(const std::string& function, const std::string& argument, const std::string& expected,
                                 const std::string& received) {
@@ -28,7 +26,9 @@ inline std::string shape_text(const py::array& a) {
   throw py::type_error(function + ": argument '" + argument + "': expected " + expected + ", received " + received);
 }
 
-inline bool is(const py::array& a, const char* dtype) { return a.dtype().is(py::dtype(dtype)) || a.dtype().equal(py::dtype(dtype)); }
+inline bool is(const py::array& a, const char* dtype) {
+  return a.dtype().is(py::dtype(dtype)) || a.dtype().equal(py::dtype(dtype));
+}
 
 inline py::array array_of(const std::string& function, const std::string& argument, const py::handle& object) {
   if (!py::isinstance<py::array>(object))
@@ -50,9 +50,12 @@ T* dense(const std::string& function, const std::string& argument, const py::arr
   if (!fits) refuse(function, argument, "shape " + wanted, "shape " + shape_text(a));
   const py::dtype dtype = py::dtype::of<T>();
   if (!a.dtype().equal(dtype)) refuse_type(function, argument, text(dtype), "shape " + shape_text(a));
-  if ((a.flags() & py::array::c_style) == 0) refuse(function, argument, "a C-ordered array", "other strides, shape " + shape_text(a));
-  if (reinterpret_cast<std::uintptr_t>(a.data()) % alignof(T) != 0) refuse(function, argument, "aligned memory", "unaligned memory");
-  if (writable && !a.writeable()) refuse(function, argument, "a writable array", "a read-only one of shape " + shape_text(a));
+  if ((a.flags() & py::array::c_style) == 0)
+    refuse(function, argument, "a C-ordered array", "other strides, shape " + shape_text(a));
+  if (reinterpret_cast<std::uintptr_t>(a.data()) % alignof(T) != 0)
+    refuse(function, argument, "aligned memory", "unaligned memory");
+  if (writable && !a.writeable())
+    refuse(function, argument, "a writable array", "a read-only one of shape " + shape_text(a));
   return static_cast<T*>(const_cast<void*>(a.data()));
 }
 

@@ -10,9 +10,7 @@ namespace evenflow {
 
 namespace {
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // Runs work(thread) again and again on all threads; the best rate of its rounds, units per second.
 template <class Work>
@@ -45,9 +43,8 @@ double measure_fma(int threads, double seconds) {
   py::gil_scoped_release nogil;
   const auto& k = kernels<float>();
   std::vector<std::vector<float>> sinks(static_cast<std::size_t>(threads), std::vector<float>(64, 0.5f));
-  return best_rate(team::granted(threads), seconds, [&](int thread) {
-    return k.multiply_add(200000, sinks[static_cast<std::size_t>(thread)].data());
-  });
+  return best_rate(team::granted(threads), seconds,
+                   [&](int thread) { return k.multiply_add(200000, sinks[static_cast<std::size_t>(thread)].data()); });
 }
 
 // The stream of an update over a working set of `bytes`: p, g and m are read, p and m written, 20 bytes a parameter.

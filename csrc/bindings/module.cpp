@@ -11,7 +11,9 @@
 namespace evenflow {
 
 void bind_program(py::module_& m);
-void bind_kernels(py::module_& m);
+void bind_layers(py::module_& m);
+void bind_activations(py::module_& m);
+void bind_updates(py::module_& m);
 void bind_measure(py::module_& m);
 
 namespace {
@@ -38,8 +40,9 @@ py::dict build_info() {
 #else
   info["openmp"] = py::none();
 #endif
-  info["caches"] = py::dict(py::arg("l1d") = sysconf(_SC_LEVEL1_DCACHE_SIZE), py::arg("l2") = sysconf(_SC_LEVEL2_CACHE_SIZE),
-                            py::arg("l3") = sysconf(_SC_LEVEL3_CACHE_SIZE));
+  info["caches"] =
+      py::dict(py::arg("l1d") = sysconf(_SC_LEVEL1_DCACHE_SIZE), py::arg("l2") = sysconf(_SC_LEVEL2_CACHE_SIZE),
+               py::arg("l3") = sysconf(_SC_LEVEL3_CACHE_SIZE));
   return info;
 }
 
@@ -75,7 +78,8 @@ py::dict activation_names() {
   const auto& k = kernels<float>();
   for (int i = 0; i < k.activation_count; ++i) {
     py::dict parameters;
-    if (k.activations[i].parameter_name != nullptr) parameters[k.activations[i].parameter_name] = k.activations[i].parameter;
+    if (k.activations[i].parameter_name != nullptr)
+      parameters[k.activations[i].parameter_name] = k.activations[i].parameter;
     all[k.activations[i].name] = parameters;
   }
   return all;
@@ -110,7 +114,9 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("find_nonfinite", &find_nonfinite, py::arg("x"));
   m.def("activations", &activation_names);
   bind_program(m);
-  bind_kernels(m);
+  bind_layers(m);
+  bind_activations(m);
+  bind_updates(m);
   bind_measure(m);
 }
 

@@ -35,7 +35,8 @@ class PyProgram {
  public:
   PyProgram(const py::dict& spec, const std::string& dtype, std::int64_t batch_size, int threads, bool fusion)
       : spec_(py::module_::import("copy").attr("deepcopy")(spec)), dtype_(dtype) {
-    if (batch_size < 1 || batch_size > (1 << 28)) refuse("Program", "batch_size", "1 to 2^28", std::to_string(batch_size));
+    if (batch_size < 1 || batch_size > (1 << 28))
+      refuse("Program", "batch_size", "1 to 2^28", std::to_string(batch_size));
     check_threads(threads);
     const char* wish = std::getenv("EVENFLOW_FUSION");
     const bool fused = fusion && !(wish != nullptr && std::strcmp(wish, "0") == 0);
@@ -63,13 +64,19 @@ class PyProgram {
 
   py::dict spec() const { return py::module_::import("copy").attr("deepcopy")(spec_); }
   const std::string& dtype() const { return dtype_; }
-  std::string isa() const { return visit([](const auto& p) { return std::string(p.kernels().isa); }); }
-  int threads() const { return visit([](const auto& p) { return p.threads.load(); }); }
+  std::string isa() const {
+    return visit([](const auto& p) { return std::string(p.kernels().isa); });
+  }
+  int threads() const {
+    return visit([](const auto& p) { return p.threads.load(); });
+  }
   void set_threads(int threads) {
     check_threads(threads);
     visit([&](auto& p) { p.threads.store(threads); });
   }
-  std::int64_t iterations() const { return visit([](const auto& p) { return p.iterations; }); }
+  std::int64_t iterations() const {
+    return visit([](const auto& p) { return p.iterations; });
+  }
   void set_iterations(std::int64_t value) {
     if (value < 0) refuse("Program", "iterations", "0 or more", std::to_string(value));
     const Busy busy(busy_);
@@ -99,7 +106,8 @@ class PyProgram {
   }
   py::array flat(py::object self, bool gradients) const {
     return visit([&](auto& p) -> py::array {
-      return py::array(py::dtype(dtype_), {p.plan().trainable_size}, {}, gradients ? p.gradients() : p.parameters(), self);
+      return py::array(py::dtype(dtype_), {p.plan().trainable_size}, {}, gradients ? p.gradients() : p.parameters(),
+                       self);
     });
   }
 
@@ -164,7 +172,8 @@ class PyProgram {
   double update(double learning_rate) {
     if (plan().spec.optimizer.kind == OptimizerSpec::none)
       refuse("update", "learning_rate", "a spec with an optimizer", "a spec without one");
-    if (!std::isfinite(learning_rate)) refuse("update", "learning_rate", "a finite number", std::to_string(learning_rate));
+    if (!std::isfinite(learning_rate))
+      refuse("update", "learning_rate", "a finite number", std::to_string(learning_rate));
     return visit([&](auto& p) {
       const Busy busy(busy_);
       py::gil_scoped_release nogil;
@@ -190,13 +199,20 @@ class PyProgram {
       };
       const auto name = [&](int variable) { return p.variables[static_cast<std::size_t>(variable)].name; };
       add(stage.kernel < 0 ? "gather" : "product " + name(stage.kernel), stage.product);
+      if (s == 0 && !p.rescaling_layer.empty()) add("rescale " + p.rescaling_layer, stage.product);
       for (const Segment& segment : stage.segments) {
         if (segment.form == Affine::bias) add("bias " + name(segment.shift), segment.out);
         if (segment.form == Affine::normalize)
           add((segment.batch_statistics ? "normalize " : "normalize (frozen) ") + name(segment.mean), segment.out);
-        if (segment.activation != 0)
-          add(visit([&](const auto& q) { return std::string(q.kernels().activations[segment.activation].name); }), segment.out);
+        if (!segment.activation_layer.empty())
+          add(visit([&](const auto& q) { return std::string(q.kernels().activations[segment.activation].name); }) +
+                  " " + segment.activation_layer,
+              segment.out);
       }
+      if (s + 1 == p.stages.size() && p.output != Output::plain)
+        add(std::string(p.output == Output::softmax ? "softmax " : "sigmoid ") + p.output_layer +
+                (p.fused_loss ? " (with the loss)" : ""),
+            stage.output);
     }
     return all;
   }
@@ -204,14 +220,17 @@ class PyProgram {
   std::string print() const {
     const Plan& p = plan();
     std::ostringstream out;
-    out << "Program: " << dtype_ << ", " << isa() << ", at most " << p.capacity << " rows, panels of " << p.layout.full()
-        << " features\n";
+    out << "Program: " << dtype_ << ", " << isa() << ", at most " << p.capacity << " rows, panels of "
+        << p.layout.full() << " features\n";
     out << "stage  units  panels    offset  operation\n";
     for (const auto& item : steps()) {
       const auto row = item.cast<py::dict>();
       const auto cell = [&](const char* key, int width) {
         const std::string value = text(row[key]);
-        out << std::string(value.size() < static_cast<std::size_t>(width) ? static_cast<std::size_t>(width) - value.size() : 0, ' ') << value;
+        out << std::string(
+                   value.size() < static_cast<std::size_t>(width) ? static_cast<std::size_t>(width) - value.size() : 0,
+                   ' ')
+            << value;
       };
       cell("stage", 5);
       cell("units", 7);
@@ -387,7 +406,8 @@ class PyProgram {
 }  // namespace
 
 void bind_program(py::module_& m) {
-  py::class_<Progress>(m, "Progress", "What a call of `train` or `evaluate` did: sums, so that slices of an epoch add up.")
+  py::class_<Progress>(m, "Progress",
+                       "What a call of `train` or `evaluate` did: sums, so that slices of an epoch add up.")
       .def_readonly("loss", &Progress::loss)
       .def_readonly("metrics", &Progress::metrics)
       .def_readonly("rows", &Progress::rows)

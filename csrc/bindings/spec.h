@@ -31,17 +31,18 @@ class SpecReader {
     }
     if (!top.missing("metrics"))
       for (const auto& name : top.need<py::sequence>("metrics", "a list"))
-        spec.metrics.push_back(static_cast<Metric>(
-            index_of("Program", "metrics", text(name),
-                     {"sparse_categorical_accuracy", "categorical_accuracy", "binary_accuracy", "mean_absolute_error",
-                      "mean_squared_error"})));
+        spec.metrics.push_back(
+            static_cast<Metric>(index_of("Program", "metrics", text(name),
+                                         {"sparse_categorical_accuracy", "categorical_accuracy", "binary_accuracy",
+                                          "mean_absolute_error", "mean_squared_error"})));
     if (spec.metrics.size() > max_metrics)
       refuse("Program", "metrics", "at most " + std::to_string(max_metrics), std::to_string(spec.metrics.size()));
     if (!top.missing("optimizer")) spec.optimizer = optimizer(top.need<py::dict>("optimizer", "a dict"));
     const bool sparse = spec.loss == Loss::sparse_categorical_crossentropy;
     for (Metric metric : spec.metrics)
       if (spec.loss && (metric == Metric::sparse_categorical_accuracy) != sparse)
-        refuse("Program", "metrics", sparse ? "sparse_categorical_accuracy beside a sparse loss" : "metrics of dense targets",
+        refuse("Program", "metrics",
+               sparse ? "sparse_categorical_accuracy beside a sparse loss" : "metrics of dense targets",
                "another kind");
     return spec;
   }
@@ -78,8 +79,8 @@ class SpecReader {
   static LayerSpec layer(const py::dict& data, std::size_t position) {
     SpecReader in("Program: layer " + std::to_string(position), data);
     LayerSpec layer{};
-    layer.kind = static_cast<LayerSpec::Kind>(index_of(in.where_, "kind", in.string("kind"),
-                                                       {"rescaling", "dense", "batch_normalization", "activation"}));
+    layer.kind = static_cast<LayerSpec::Kind>(
+        index_of(in.where_, "kind", in.string("kind"), {"rescaling", "dense", "batch_normalization", "activation"}));
     layer.name = in.string("name");
     layer.trainable = in.flag("trainable", false);
     constexpr double huge = 1e300;
@@ -119,7 +120,8 @@ class SpecReader {
     if (own != nullptr) layer.parameter = k.activations[index].parameter;
     for (const auto& [key, value] : given) {
       if (own == nullptr || text(key) != own)
-        refuse(in.where_, "parameters", own == nullptr ? "none for " + layer.activation_name : std::string(own), text(key));
+        refuse(in.where_, "parameters", own == nullptr ? "none for " + layer.activation_name : std::string(own),
+               text(key));
       layer.parameter = SpecReader(in.where_, given).number(own, 0, 1e300);
     }
   }
@@ -127,7 +129,8 @@ class SpecReader {
   static OptimizerSpec optimizer(const py::dict& data) {
     SpecReader in("Program: optimizer", data);
     OptimizerSpec o;
-    o.kind = index_of(in.where_, "kind", in.string("kind"), {"sgd", "adam"}) == 0 ? OptimizerSpec::sgd : OptimizerSpec::adam;
+    o.kind =
+        index_of(in.where_, "kind", in.string("kind"), {"sgd", "adam"}) == 0 ? OptimizerSpec::sgd : OptimizerSpec::adam;
     if (o.kind == OptimizerSpec::sgd) {
       if (!in.missing("momentum")) o.momentum = in.number("momentum", 0, 1);
       o.nesterov = in.flag("nesterov", false);
@@ -145,7 +148,8 @@ class SpecReader {
     clip("clipvalue", o.clipvalue);
     clip("clipnorm", o.clipnorm);
     clip("global_clipnorm", o.global_clipnorm);
-    if (given > 1) refuse(in.where_, "clipnorm", "at most one of clipvalue, clipnorm, global_clipnorm", std::to_string(given));
+    if (given > 1)
+      refuse(in.where_, "clipnorm", "at most one of clipvalue, clipnorm, global_clipnorm", std::to_string(given));
     return o;
   }
 

@@ -8,9 +8,9 @@
 
 namespace evenflow {
 
-#define EVENFLOW_DECLARE(isa)                \
-  namespace isa {                            \
-  extern const Kernels<float> kernels_float; \
+#define EVENFLOW_DECLARE(isa)                  \
+  namespace isa {                              \
+  extern const Kernels<float> kernels_float;   \
   extern const Kernels<double> kernels_double; \
   }
 #if defined(__x86_64__)
@@ -34,8 +34,7 @@ const Entry entries[] = {
     {"avx512", &avx512::kernels_float, &avx512::kernels_double,
      [] {
        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-              __builtin_cpu_supports("fma");
+              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
      }},
     {"avx2", &avx2::kernels_float, &avx2::kernels_double,
      [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},

@@ -60,11 +60,11 @@ struct LossRows {
   const T* z;  // last stage, in panels
   T* dz;       // its gradient; nullptr: only values
   std::ptrdiff_t stride;
-  double gradient_scale;        // one over the rows of the step
-  const std::int64_t* labels;   // of each row; or
-  const T* targets;             // [row][padded units]
-  double* losses;               // of each row
-  double* metrics;              // [metric][row]
+  double gradient_scale;       // one over the rows of the step
+  const std::int64_t* labels;  // of each row; or
+  const T* targets;            // [row][padded units]
+  double* losses;              // of each row
+  double* metrics;             // [metric][row]
   std::ptrdiff_t metric_stride;
   int metric_count;
   Metric metric[max_metrics];

@@ -1,5 +1,5 @@
-// Where things lie. A panel is 2 * lanes neighbouring features; a layer's features are padded to a multiple of lanes, so
-// its last panel may be lanes wide.
+// Where things lie. A panel is 2 * lanes neighbouring features; a layer's features are padded to a multiple of lanes,
+// so its last panel may be lanes wide.
 //   activations  [panel][row][width]             panels a fixed stride apart
 //   kernels      [output panel][input][width]    dense, without padding rows; gradients and slots alike
 #pragma once

@@ -41,7 +41,8 @@ struct RowKernels {
   // p = exp(z - max z), zero past the last unit
   EVENFLOW_INLINE static Exponentials exponentials(T* p, const T* z, int units) {
     V top(-Format<T>::infinity);
-    each(units, [&](int j, int valid) { top = max(top, select(V::first(valid), V::load(z + j), V(-Format<T>::infinity))); });
+    each(units,
+         [&](int j, int valid) { top = max(top, select(V::first(valid), V::load(z + j), V(-Format<T>::infinity))); });
     const T highest = maximum(top);
     V sums(0);
     each(units, [&](int j, int valid) {

@@ -45,12 +45,14 @@ struct FlatKernels {
       return own;
     };
     for (; i + V::lanes <= n; i += V::lanes)
-      apply(rule, [](const T* from) { return V::load(from); }, [](V x, T* to) { x.store(to); }, gradient, p + i, g + i,
-            at(i));
+      apply(
+          rule, [](const T* from) { return V::load(from); }, [](V x, T* to) { x.store(to); }, gradient, p + i, g + i,
+          at(i));
     if (i == n) return;
     const int rest = static_cast<int>(n - i);
-    apply(rule, [=](const T* from) { return V::load(from, rest); }, [=](V x, T* to) { x.store(to, rest); }, gradient,
-          p + i, g + i, at(i));
+    apply(
+        rule, [=](const T* from) { return V::load(from, rest); }, [=](V x, T* to) { x.store(to, rest); }, gradient,
+        p + i, g + i, at(i));
   }
 
   template <class Rule>

@@ -39,6 +39,7 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
         if (i != 0)
           throw std::invalid_argument("Program: layer " + std::to_string(i) + " '" + layer.name +
                                       "': expected rescaling only as the first layer");
+        rescaling_layer = layer.name;
         factor = layer.factor;
         offset = layer.offset;
         break;
@@ -76,6 +77,7 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
       }
       case LayerSpec::activation: {
         const bool last = i + 1 == spec.layers.size();
+        if (last) output_layer = layer.name;
         if (layer.activation_name == "softmax") {
           if (!last)
             throw std::invalid_argument("Program: layer " + std::to_string(i) + " '" + layer.name +
@@ -84,8 +86,7 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
           output = Output::softmax;
           break;
         }
-        if (last && layer.activation_name == "sigmoid" && spec.loss == Loss::binary_crossentropy &&
-            !spec.from_logits) {
+        if (last && layer.activation_name == "sigmoid" && spec.loss == Loss::binary_crossentropy && !spec.from_logits) {
           output = Output::sigmoid;
           break;
         }
@@ -93,14 +94,15 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
         if (!open) segments.emplace_back();
         segments.back().activation = index(layer.activation_name);
         segments.back().parameter = layer.parameter;
+        segments.back().activation_layer = layer.name;
         open = false;
         break;
       }
     }
   }
   fused_loss = spec.from_logits || output == Output::sigmoid ||
-               (output == Output::softmax && (spec.loss == Loss::categorical_crossentropy ||
-                                              spec.loss == Loss::sparse_categorical_crossentropy));
+               (output == Output::softmax &&
+                (spec.loss == Loss::categorical_crossentropy || spec.loss == Loss::sparse_categorical_crossentropy));
 
   // parameters: trainable ones first
   for (bool trainable : {true, false}) {

@@ -26,12 +26,13 @@ struct Variable {
 // An affine operation and the activation that follows it; either may be missing.
 struct Segment {
   Affine form = Affine::none;
-  int shift = -1, scale = -1;        // variables: bias or beta, gamma
-  int mean = -1, variance = -1;      // variables: moving statistics
-  bool batch_statistics = false;     // of the batch in training, else moving
+  int shift = -1, scale = -1;     // variables: bias or beta, gamma
+  int mean = -1, variance = -1;   // variables: moving statistics
+  bool batch_statistics = false;  // of the batch in training, else moving
   double momentum = 0, epsilon = 0;
-  int activation = 0;                // row of the kernel table
+  int activation = 0;  // row of the kernel table
   double parameter = 0;
+  std::string activation_layer;                // for printing
   std::ptrdiff_t in = nowhere, out = nowhere;  // activations; the same when nobody needs the input again
   std::ptrdiff_t statistics = nowhere;         // mean, variance, inverse, scale, dshift, dscale: padded units each
 };
@@ -49,14 +50,15 @@ struct Stage {
 struct Plan {
   Spec spec;
   Layout layout;
-  int capacity;  // rows
+  int capacity;                     // rows
   std::vector<Variable> variables;  // in layer order
   std::vector<Stage> stages;
-  Output output = Output::plain;    // what remains after the last stage
-  bool fused_loss = false;          // the loss is computed from the last stage itself
-  int lowest = 0;                   // lowest stage with something trainable; stages.size() if none
+  Output output = Output::plain;  // what remains after the last stage
+  bool fused_loss = false;        // the loss is computed from the last stage itself
+  int lowest = 0;                 // lowest stage with something trainable; stages.size() if none
   int slots = 0;
-  double factor = 1, offset = 0;    // rescaling of the input
+  double factor = 1, offset = 0;              // rescaling of the input
+  std::string rescaling_layer, output_layer;  // for printing
 
   // Sizes of the arena's parts, in elements.
   std::ptrdiff_t trainable_size = 0, parameter_size = 0, activation_size = 0, gradient_panel_size = 0;

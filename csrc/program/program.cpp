@@ -9,9 +9,7 @@ namespace evenflow {
 
 namespace {
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 constexpr double trial_seconds = 4e-4;   // long enough to see a difference between thread counts
 constexpr double settled_seconds = 1.0;  // then the choice is made again: neighbours come and go
@@ -45,7 +43,8 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
   const std::ptrdiff_t doubles = bytes;
   const std::ptrdiff_t panels = layout.panels(most);
   const auto metrics = static_cast<std::ptrdiff_t>(plan_.spec.metrics.size());
-  const std::ptrdiff_t numbers = plan_.capacity * (2 + metrics) + panels * static_cast<std::ptrdiff_t>(plan_.variables.size());
+  const std::ptrdiff_t numbers =
+      plan_.capacity * (2 + metrics) + panels * static_cast<std::ptrdiff_t>(plan_.variables.size());
   arena_.allocate(static_cast<std::size_t>(bytes + numbers * static_cast<std::ptrdiff_t>(sizeof(double))));
   char* base = static_cast<char*>(arena_.data());
   for (auto [pointer, offset] : places) *pointer = reinterpret_cast<T*>(base + offset);
@@ -87,8 +86,7 @@ template <class T>
 Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
   const double start = now();
   const std::int64_t all_steps = (x.rows + run.batch_size - 1) / run.batch_size;
-  const std::int64_t end =
-      run.max_steps > 0 ? std::min(all_steps, run.first_step + run.max_steps) : all_steps;
+  const std::int64_t end = run.max_steps > 0 ? std::min(all_steps, run.first_step + run.max_steps) : all_steps;
   Progress progress;
   progress.metrics.assign(plan_.spec.metrics.size(), 0);
   progress.next_step = run.first_step;
@@ -198,8 +196,9 @@ void Program<T>::forward(const Feed& x, T* out, bool training) {
     for (int row = self.first_row(thread); row < self.first_row(thread + 1); ++row)
       for (int first = 0; first < units; first += full) {
         const int panel = first / full;
-        std::copy_n(y + panel * plan_.panel_stride() + static_cast<std::ptrdiff_t>(row) * plan_.layout.width(units, panel),
-                    std::min(full, units - first), out + static_cast<std::ptrdiff_t>(row) * units + first);
+        std::copy_n(
+            y + panel * plan_.panel_stride() + static_cast<std::ptrdiff_t>(row) * plan_.layout.width(units, panel),
+            std::min(full, units - first), out + static_cast<std::ptrdiff_t>(row) * units + first);
       }
   });
   forward_rows = rows;

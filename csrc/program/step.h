@@ -19,7 +19,13 @@ struct Program<T>::Step {
   T* const scratch;
 
   Step(Program& program, Barrier& meeting, int t, int count, int batch, std::int64_t number)
-      : p(program), plan(program.plan_), k(program.k_), barrier(meeting), thread(t), threads(count), rows(batch),
+      : p(program),
+        plan(program.plan_),
+        k(program.k_),
+        barrier(meeting),
+        thread(t),
+        threads(count),
+        rows(batch),
         iteration(number),
         scratch(program.scratch_[static_cast<std::size_t>(t)].data()) {}
 
@@ -27,8 +33,11 @@ struct Program<T>::Step {
   template <class Visit>
   void own_panels(int features, Visit visit) const {
     const int vectors = plan.layout.padded(features) / plan.layout.lanes;
-    const auto first = [&](int t) { return static_cast<int>((std::int64_t{vectors} * t + 2 * threads - 1) / (2 * threads)); };
-    for (int panel = first(thread), end = std::min(first(thread + 1), plan.layout.panels(features)); panel < end; ++panel)
+    const auto first = [&](int t) {
+      return static_cast<int>((std::int64_t{vectors} * t + 2 * threads - 1) / (2 * threads));
+    };
+    for (int panel = first(thread), end = std::min(first(thread + 1), plan.layout.panels(features)); panel < end;
+         ++panel)
       visit(panel, plan.layout.width(features, panel));
   }
   int first_row(int t) const { return static_cast<int>(std::int64_t{rows} * t / threads); }
@@ -113,7 +122,8 @@ struct Program<T>::Step {
 
   // From the gathered input to the last stage's output; meets after every stage.
   void forward(bool training) const {
-    own_panels(plan.spec.inputs, [&](int panel, int width) { forward_columns(plan.stages[0], panel, width, training); });
+    own_panels(plan.spec.inputs,
+               [&](int panel, int width) { forward_columns(plan.stages[0], panel, width, training); });
     barrier.wait();
     for (std::size_t s = 1; s < plan.stages.size(); ++s) {
       const Stage& stage = plan.stages[s];
@@ -274,7 +284,8 @@ struct Program<T>::Step {
         if (number < 0) return;
         const Variable& v = plan.variables[static_cast<std::size_t>(number)];
         if (v.trainable)
-          visit(number, panel, slice(number, panel), static_cast<std::ptrdiff_t>(width) * (v.inputs == 0 ? 1 : v.inputs));
+          visit(number, panel, slice(number, panel),
+                static_cast<std::ptrdiff_t>(width) * (v.inputs == 0 ? 1 : v.inputs));
       };
       if (with_kernel) one(stage.kernel);
       for (const Segment& s : stage.segments) {
@@ -291,7 +302,8 @@ struct Program<T>::Step {
     const Variable& v = plan.variables[number];
     double total = 0;
     for (int panel = 0; panel < plan.layout.panels(v.units); ++panel)
-      total += p.square_sums_[panel * static_cast<std::ptrdiff_t>(plan.variables.size()) + static_cast<std::ptrdiff_t>(number)];
+      total += p.square_sums_[panel * static_cast<std::ptrdiff_t>(plan.variables.size()) +
+                              static_cast<std::ptrdiff_t>(number)];
     return total;
   }
   double global_norm() const {
@@ -320,7 +332,8 @@ struct Program<T>::Step {
       own_slices(stage, [&](int number, int, std::ptrdiff_t offset, std::ptrdiff_t n) {
         Clip clip;
         if (o.clipvalue) clip.limit = *o.clipvalue;
-        if (o.clipnorm) clip.scale = shrink(std::sqrt(variable_square_sum(static_cast<std::size_t>(number))), *o.clipnorm);
+        if (o.clipnorm)
+          clip.scale = shrink(std::sqrt(variable_square_sum(static_cast<std::size_t>(number))), *o.clipnorm);
         if (o.global_clipnorm) clip.scale = shrink(norm, *o.global_clipnorm);
         spend(r, clip, offset, n);
       });
@@ -338,8 +351,9 @@ struct Program<T>::Step {
     // A kernel may change once nobody computes the gradient below it any more: two phases after its own.
     const auto finish = [&](int number) {
       weight_gradient(number, [&](std::ptrdiff_t offset, std::ptrdiff_t n) { spend(r, clip, offset, n); });
-      own_slices(plan.stages[static_cast<std::size_t>(number)],
-                 [&](int, int, std::ptrdiff_t offset, std::ptrdiff_t n) { spend(r, clip, offset, n); }, false);
+      own_slices(
+          plan.stages[static_cast<std::size_t>(number)],
+          [&](int, int, std::ptrdiff_t offset, std::ptrdiff_t n) { spend(r, clip, offset, n); }, false);
     };
     for (int number = last; number >= plan.lowest; --number) {
       backward_stage(number, true);

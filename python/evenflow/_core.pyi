@@ -34,6 +34,12 @@ def find_nonfinite(x: Array) -> tuple[int, int] | None:
 def activations() -> dict[str, dict[str, float]]:
     """Activation names the core knows, each with its hyper-parameters and their defaults."""
 
+def measure_fma(threads: int, seconds: float) -> float:
+    """The best rate of multiply-adds in registers, float32, in operations per second; two per multiply-add."""
+
+def measure_bandwidth(bytes: int, threads: int, seconds: float) -> float:
+    """The best rate of an update's stream over a working set of so many bytes, in bytes per second."""
+
 class Progress:
     """What a call of `train` or `evaluate` did: sums, so that slices of an epoch add up."""
 

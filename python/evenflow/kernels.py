@@ -1,0 +1,58 @@
+"""Eager kernels: NumPy in, NumPy out, for embedding in other trainers.
+
+They take C-ordered float32 or float64 arrays, convert nothing, and compute the same bits as a model's program on the
+same instruction set. `evenflow.reference` has the same names in float64 NumPy: the formulas, to be read.
+
+=========================  =============================================================================
+dense_forward              y = x w + b; x [batch, inputs], w [inputs, units], b [units] or None
+dense_backward             dx = dy w^T, dw = x^T dy, db = sum of dy over the batch
+batch_norm_forward         y = gamma (x - mean) / sqrt(variance + epsilon) + beta, statistics of the batch
+batch_norm_inference       the same with given statistics
+batch_norm_backward        dx, dgamma, dbeta through the batch's statistics
+activation_forward         y = f(x) by name; hyper-parameters by keyword
+activation_backward        dx = dy f'(x), from x and y
+softmax                    exp(x) / sum exp(x), by row
+loss_forward_backward      each row's loss; the gradient of their mean in the prediction
+sgd_step, adam_step        update rules, in place
+clip_by_value              g limited to [-limit, limit], in place
+clip_by_norm               g shrunk to an l2 norm of at most limit, in place; returns the norm before
+clip_by_global_norm        the same for a list of arrays and their common norm
+=========================  =============================================================================
+
+Errors: ValueError or TypeError that name the function, the argument, what was expected and what was received; nothing
+is written before every argument is checked.
+"""
+
+from ._core import (
+    activation_backward,
+    activation_forward,
+    adam_step,
+    batch_norm_backward,
+    batch_norm_forward,
+    batch_norm_inference,
+    clip_by_global_norm,
+    clip_by_norm,
+    clip_by_value,
+    dense_backward,
+    dense_forward,
+    loss_forward_backward,
+    sgd_step,
+    softmax,
+)
+
+__all__ = [
+    "activation_backward",
+    "activation_forward",
+    "adam_step",
+    "batch_norm_backward",
+    "batch_norm_forward",
+    "batch_norm_inference",
+    "clip_by_global_norm",
+    "clip_by_norm",
+    "clip_by_value",
+    "dense_backward",
+    "dense_forward",
+    "loss_forward_backward",
+    "sgd_step",
+    "softmax",
+]
