@@ -62,9 +62,9 @@ def compare_with_reference(
         assert error <= bound * np.abs(right).max(), f"{name}: {error:.3g}"
     for slot, values in net.slots.items():
         for name, right in values.items():
-            # A gradient that is zero but for rounding has slots of that size.
+            # A gradient that is zero but for rounding has slots of that size; slots remember larger, earlier gradients.
             error = np.abs(program.get_slot(slot, name) - right).max()
-            assert error <= bound * max(np.abs(right).max(), 1e-2), f"{slot} of {name}: {error:.3g}"
+            assert error <= bound * max(np.abs(right).max(), 2e-2), f"{slot} of {name}: {error:.3g}"
     output = program.predict(x)
     right = net.forward(x, training=False)
     # Weights that stray by the bound and inputs of their layer that do the same: twice the bound.

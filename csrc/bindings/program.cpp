@@ -10,6 +10,7 @@
 #include <sstream>
 #include <variant>
 
+#include "bindings/plan.h"
 #include "bindings/spec.h"
 
 namespace evenflow {
@@ -184,63 +185,11 @@ class PyProgram {
   // the plan
 
   py::list steps() const {
-    py::list all;
-    const Plan& p = plan();
-    for (std::size_t s = 0; s < p.stages.size(); ++s) {
-      const Stage& stage = p.stages[s];
-      const auto add = [&](const std::string& operation, std::ptrdiff_t offset) {
-        py::dict row;
-        row["stage"] = s;
-        row["operation"] = operation;
-        row["units"] = stage.units;
-        row["panels"] = p.layout.panels(stage.units);
-        row["offset"] = offset;
-        all.append(row);
-      };
-      const auto name = [&](int variable) { return p.variables[static_cast<std::size_t>(variable)].name; };
-      add(stage.kernel < 0 ? "gather" : "product " + name(stage.kernel), stage.product);
-      if (s == 0 && !p.rescaling_layer.empty()) add("rescale " + p.rescaling_layer, stage.product);
-      for (const Segment& segment : stage.segments) {
-        if (segment.form == Affine::bias) add("bias " + name(segment.shift), segment.out);
-        if (segment.form == Affine::normalize)
-          add((segment.batch_statistics ? "normalize " : "normalize (frozen) ") + name(segment.mean), segment.out);
-        if (!segment.activation_layer.empty())
-          add(visit([&](const auto& q) { return std::string(q.kernels().activations[segment.activation].name); }) +
-                  " " + segment.activation_layer,
-              segment.out);
-      }
-      if (s + 1 == p.stages.size() && p.output != Output::plain)
-        add(std::string(p.output == Output::softmax ? "softmax " : "sigmoid ") + p.output_layer +
-                (p.fused_loss ? " (with the loss)" : ""),
-            stage.output);
-    }
-    return all;
+    return visit([](const auto& p) { return plan_steps(p.plan(), activation_names(p.kernels())); });
   }
-
   std::string print() const {
-    const Plan& p = plan();
-    std::ostringstream out;
-    out << "Program: " << dtype_ << ", " << isa() << ", at most " << p.capacity << " rows, panels of "
-        << p.layout.full() << " features\n";
-    out << "stage  units  panels    offset  operation\n";
-    for (const auto& item : steps()) {
-      const auto row = item.cast<py::dict>();
-      const auto cell = [&](const char* key, int width) {
-        const std::string value = text(row[key]);
-        out << std::string(
-                   value.size() < static_cast<std::size_t>(width) ? static_cast<std::size_t>(width) - value.size() : 0,
-                   ' ')
-            << value;
-      };
-      cell("stage", 5);
-      cell("units", 7);
-      cell("panels", 8);
-      cell("offset", 10);
-      out << "  " << text(row["operation"]) << "\n";
-    }
-    out << "parameters: " << p.trainable_size << " trainable of " << p.parameter_size << ", slots: " << p.slots
-        << ", activations: " << p.activation_size << " elements";
-    return out.str();
+    return visit(
+        [&](const auto& p) { return plan_text(p.plan(), activation_names(p.kernels()), dtype_, p.kernels().isa); });
   }
 
   std::int64_t capacity() const { return plan().capacity; }
@@ -254,13 +203,9 @@ class PyProgram {
   template <class T>
   static std::shared_ptr<Program<T>> make(const Spec& spec, int batch_size, bool fused) {
     const Kernels<T>& k = kernels<T>();
-    std::vector<std::string> names;
     std::vector<bool> needs_input;
-    for (int i = 0; i < k.activation_count; ++i) {
-      names.emplace_back(k.activations[i].name);
-      needs_input.push_back(k.activations[i].needs_input);
-    }
-    return std::make_shared<Program<T>>(Plan(spec, k.layout, batch_size, names, needs_input), k, fused);
+    for (int i = 0; i < k.activation_count; ++i) needs_input.push_back(k.activations[i].needs_input);
+    return std::make_shared<Program<T>>(Plan(spec, k.layout, batch_size, activation_names(k), needs_input), k, fused);
   }
 
   static py::tuple shape(const Variable& v) {

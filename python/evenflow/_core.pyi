@@ -1,4 +1,4 @@
-"""The native core: plans, programs and kernels. Everything here is checked, releases the GIL, and never converts an output."""
+"""The native core: plans, programs and kernels. Everything is checked; no output is converted; the GIL is released."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ def use_isa(name: str) -> None:
     """Choose the instruction set of programs and kernels made from now on."""
 
 def num_threads() -> int:
-    """The most threads a call may use: `set_num_threads`, else EVENFLOW_NUM_THREADS, else what OpenMP and the cgroup allow."""
+    """Most threads of a call: `set_num_threads`, else EVENFLOW_NUM_THREADS, else what OpenMP and the cgroup allow."""
 
 def set_num_threads(threads: int) -> None:
     """Limit the threads of later calls; 0 returns to the default."""

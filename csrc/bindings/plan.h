@@ -1,0 +1,74 @@
+// A plan as data and as text.
+#pragma once
+
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "bindings/arrays.h"
+#include "program/plan.h"
+
+namespace evenflow {
+
+template <class T>
+std::vector<std::string> activation_names(const Kernels<T>& k) {
+  std::vector<std::string> names;
+  for (int i = 0; i < k.activation_count; ++i) names.emplace_back(k.activations[i].name);
+  return names;
+}
+
+inline py::list plan_steps(const Plan& p, const std::vector<std::string>& activations) {
+  py::list all;
+  const auto name = [&](int variable) { return p.variables[static_cast<std::size_t>(variable)].name; };
+  for (std::size_t s = 0; s < p.stages.size(); ++s) {
+    const Stage& stage = p.stages[s];
+    const auto add = [&](const std::string& operation, std::ptrdiff_t offset) {
+      py::dict row;
+      row["stage"] = s;
+      row["operation"] = operation;
+      row["units"] = stage.units;
+      row["panels"] = p.layout.panels(stage.units);
+      row["offset"] = offset;
+      all.append(row);
+    };
+    add(stage.kernel < 0 ? "gather" : "product " + name(stage.kernel), stage.product);
+    if (s == 0 && !p.rescaling_layer.empty()) add("rescale " + p.rescaling_layer, stage.product);
+    for (const Segment& segment : stage.segments) {
+      if (segment.form == Affine::bias) add("bias " + name(segment.shift), segment.out);
+      if (segment.form == Affine::normalize)
+        add((segment.batch_statistics ? "normalize " : "normalize (frozen) ") + name(segment.mean), segment.out);
+      if (!segment.activation_layer.empty())
+        add(activations[static_cast<std::size_t>(segment.activation)] + " " + segment.activation_layer, segment.out);
+    }
+    if (s + 1 == p.stages.size() && p.output != Output::plain)
+      add(std::string(p.output == Output::softmax ? "softmax " : "sigmoid ") + p.output_layer +
+              (p.fused_loss ? " (with the loss)" : ""),
+          stage.output);
+  }
+  return all;
+}
+
+inline std::string plan_text(const Plan& p, const std::vector<std::string>& activations, const std::string& dtype,
+                             const std::string& isa) {
+  std::ostringstream out;
+  out << "Program: " << dtype << ", " << isa << ", at most " << p.capacity << " rows, panels of " << p.layout.full()
+      << " features\n";
+  out << "stage  units  panels    offset  operation\n";
+  for (const auto& item : plan_steps(p, activations)) {
+    const auto row = item.cast<py::dict>();
+    const auto cell = [&](const char* key, std::size_t width) {
+      const std::string value = text(row[key]);
+      out << std::string(value.size() < width ? width - value.size() : 0, ' ') << value;
+    };
+    cell("stage", 5);
+    cell("units", 7);
+    cell("panels", 8);
+    cell("offset", 10);
+    out << "  " << text(row["operation"]) << "\n";
+  }
+  out << "parameters: " << p.trainable_size << " trainable of " << p.parameter_size << ", slots: " << p.slots
+      << ", activations: " << p.activation_size << " elements";
+  return out.str();
+}
+
+}  // namespace evenflow
