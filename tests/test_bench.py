@@ -226,13 +226,24 @@ def test_bench_usage(arguments, message, capsys):
     assert message in " ".join(capsys.readouterr().err.split())
 
 
-def test_pieces_on_their_own(capfd):
-    assert (
-        cli.main(["--predict", "--optimizer", "--import", "--rounds", "1", "--seconds", "0.01", "--threads", "1"]) == 0
-    )
-    out = capfd.readouterr().out
-    for what in {piece.what for piece in pieces.PIECES if piece.peer == "evenflow"}:
-        assert what in out
+def test_pieces_on_their_own(tmp_path, monkeypatch, capfd):
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('No module named torch', name='torch')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    options = ["--predict", "--optimizer", "--import", "--rounds", "1", "--seconds", "0.01", "--threads", "1"]
+    assert cli.main(options) == 0
+    lines = capfd.readouterr().out.splitlines()
+    for piece in pieces.PIECES:
+        if piece.peer == "evenflow":
+            assert any(line.strip().startswith(piece.what) and line.endswith("evenflow") for line in lines), piece.what
+        else:
+            assert f"  {piece.what}, torch: not installed" in lines
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("piece", [p for p in pieces.PIECES if p.peer == "torch"], ids=lambda p: p.what)
+def test_pieces_of_torch(piece):
+    pytest.importorskip("torch")
+    assert all(0 < seconds < 1 for seconds in pieces.measure(piece, 1, 0.01, _core.isa())["times"])
 
 
 def test_affordable_workloads():
