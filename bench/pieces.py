@@ -78,7 +78,7 @@ def evenflow_optimizer(size: str, clip: bool, threads: int, seconds: float) -> d
     spec = workloads.spec(WORKLOADS["tiny"]) | {"inputs": inputs, "loss": None}
     spec["layers"] = [{"kind": "dense", "name": "dense", "units": units, "use_bias": False, "trainable": True}]
     spec["optimizer"]["global_clipnorm"] = CLIP_NORM if clip else None
-    program = core.Program(spec, dtype="float32", batch_size=inputs, threads=threads)
+    program = core.Program(spec, dtype="float32", batch_size=inputs)
     kernel, gradient = optimizer_arrays(size)
     program.set("dense/kernel", kernel)
     # With the identity as input the kernel's gradient is the gradient of the output.

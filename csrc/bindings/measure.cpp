@@ -19,10 +19,10 @@ double best_rate(int threads, double seconds, Work work) {
   double best = 0;
   const double start = now();
   do {
-    Barrier barrier(threads);
-    team::run(threads, [&](int thread) {
+    Barrier barrier;
+    team::run(threads, [&](int thread, int count) {
       const auto t = static_cast<std::size_t>(thread);
-      barrier.wait();
+      barrier.wait(count);
       begin[t] = now();
       done[t] = work(thread);
       end[t] = now();

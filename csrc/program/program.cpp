@@ -92,12 +92,13 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
   progress.next_step = run.first_step;
   forward_rows = 0;
 
-  const auto steps = [&](int count, std::int64_t until, double seconds) {
-    Barrier barrier(count);
+  const auto steps = [&](int wanted, std::int64_t until, double seconds) {
+    Barrier barrier;
     std::atomic<bool> stop{false};
     const double begin = now();
     const std::int64_t first = progress.next_step, started = iterations;
-    team::run(count, [&](int thread) {
+    team::run(wanted, [&](int thread, int count) {
+      if (thread == 0) progress.threads = count;
       for (std::int64_t step = first; step < until; ++step) {
         const std::int64_t position = step * run.batch_size;
         const int rows = static_cast<int>(std::min<std::int64_t>(run.batch_size, x.rows - position));
@@ -106,7 +107,7 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
         self.gather_targets(y, position);
         self.forward(run.training);
         self.loss(run.training);
-        barrier.wait();
+        barrier.wait(count);
         if (thread == 0) {  // in row order, whatever the threads
           double loss = 0;
           for (int row = 0; row < rows; ++row) loss += losses_[row];
@@ -123,7 +124,7 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
           norm = self.learn(rate, fusion_ && !self.needs_norm());
         }
         if (thread == 0 && now() - begin >= seconds) stop.store(true, std::memory_order_relaxed);
-        barrier.wait();  // nobody gathers the next batch while this one is read, nobody misses the stop
+        barrier.wait(count);  // nobody gathers the next batch while this one is read, nobody misses the stop
         if (thread == 0) {
           if (run.training) {
             ++iterations;
@@ -136,7 +137,6 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
         if (stop.load(std::memory_order_relaxed)) return;
       }
     });
-    progress.threads = count;
     return now() - begin;
   };
 
@@ -149,22 +149,17 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
     if (more()) steps(count, end, run.seconds);
   }
   // The bits do not depend on the thread count, so the counts race each other on the steps that are to be done anyway.
+  // A race goes on in the next call where the time of this one ends.
   while (more()) {
-    if (now() >= chosen_until_ || chosen_ > most) {
-      trials_.assign(static_cast<std::size_t>(most) + 1, std::numeric_limits<double>::infinity());
-      for (int round = 0; round < 3 && more(); ++round)
-        for (int count = 1; more(); count = std::min(2 * count, most)) {
-          const std::int64_t before = progress.steps;
-          const double spent = steps(count, end, std::min(trial_seconds, left()));
-          double& best = trials_[static_cast<std::size_t>(count)];
-          best = std::min(best, spent / static_cast<double>(progress.steps - before));
-          if (count == most) break;
-        }
-      chosen_ = static_cast<int>(std::min_element(trials_.begin(), trials_.end()) - trials_.begin());
-      chosen_until_ = now() + settled_seconds;
-    } else {
-      steps(chosen_, end, std::min(left(), chosen_until_ - now()));
+    if (race_.over(most)) {
+      steps(race_.winner, end, std::min(left(), race_.until - now()));
+      if (now() >= race_.until) race_ = Race();
+      continue;
     }
+    const std::int64_t before = progress.steps;
+    const double spent = steps(race_.next, end, std::min(trial_seconds, left()));
+    race_.enter(spent / static_cast<double>(progress.steps - before), most);
+    if (race_.over(most)) race_.until = now() + settled_seconds;
   }
   progress.seconds = now() - start;
   return progress;
@@ -184,11 +179,11 @@ void Program<T>::predict(const Feed& x, T* out) {
 template <class T>
 void Program<T>::forward(const Feed& x, T* out, bool training) {
   const int rows = static_cast<int>(x.rows);
-  const int count = team_size(rows);
-  prepare_scratch(count);
-  Barrier barrier(count);
+  const int wanted = team_size(rows);
+  prepare_scratch(wanted);
+  Barrier barrier;
   const int units = plan_.units(), full = plan_.layout.full();
-  team::run(count, [&](int thread) {
+  team::run(wanted, [&](int thread, int count) {
     const Step self(*this, barrier, thread, count, rows, 0);
     self.gather(x, 0);
     self.forward(training);
@@ -208,11 +203,11 @@ void Program<T>::forward(const Feed& x, T* out, bool training) {
 template <class T>
 void Program<T>::backward(const T* dy, T* dx) {
   const int rows = forward_rows;
-  const int count = std::min(team_size(rows), static_cast<int>(scratch_.size()));
+  const int wanted = std::min(team_size(rows), static_cast<int>(scratch_.size()));
   const int last = static_cast<int>(plan_.stages.size()) - 1;
   const int units = plan_.units(), inputs = plan_.spec.inputs, full = plan_.layout.full();
-  Barrier barrier(count);
-  team::run(count, [&](int thread) {
+  Barrier barrier;
+  team::run(wanted, [&](int thread, int count) {
     const Step self(*this, barrier, thread, count, rows, 0);
     self.own_panels(units, [&](int panel, int width) {
       const int valid = std::min(full, units - panel * full);
@@ -222,7 +217,7 @@ void Program<T>::backward(const T* dy, T* dx) {
         std::fill(to + valid, to + width, T(0));
       }
     });
-    barrier.wait();
+    barrier.wait(count);
     if (plan_.output == Output::softmax) {
       k_.softmax_backward(self.gradient(last, 0), probabilities_, plan_.panel_stride(), units, self.scratch,
                           self.first_row(thread), self.first_row(thread + 1));
@@ -233,11 +228,11 @@ void Program<T>::backward(const T* dy, T* dx) {
                                           nullptr, nullptr);
       });
     }
-    barrier.wait();
+    barrier.wait(count);
     for (int number = last; number >= 0; --number) {
       self.backward_stage(number, forward_training_);
       self.weight_gradient(number);
-      barrier.wait();
+      barrier.wait(count);
     }
     self.own_panels(inputs, [&](int panel, int width) {
       const int valid = std::min(full, inputs - panel * full);
@@ -254,7 +249,7 @@ void Program<T>::backward(const T* dy, T* dx) {
 template <class T>
 double Program<T>::update(double learning_rate) {
   prepare_scratch(1);
-  Barrier barrier(1);
+  Barrier barrier;
   const Step self(*this, barrier, 0, 1, 1, iterations + 1);
   for (const Stage& stage : plan_.stages)
     self.own_slices(stage, [&](int number, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) {

@@ -32,6 +32,25 @@ struct Run {
   bool training = false;
 };
 
+// Thread counts 1, 2, 4, ... tried in turn, a few rounds; the one with the fastest step wins for a while.
+struct Race {
+  static constexpr int rounds = 3;
+  int next = 1, round = 0, most = 0;
+  int winner = 1;
+  double best = 1e300, until = 0;
+
+  bool over(int limit) const { return round == rounds && most == limit; }
+  void enter(double seconds_per_step, int limit) {
+    if (most != limit) *this = Race{next, 0, limit, 1, 1e300, 0};
+    if (seconds_per_step < best) {
+      best = seconds_per_step;
+      winner = next;
+    }
+    if (next >= limit) ++round;
+    next = next >= limit ? 1 : (2 * next < limit ? 2 * next : limit);
+  }
+};
+
 template <class T>
 class Program {
  public:
@@ -73,9 +92,7 @@ class Program {
   std::int64_t* labels_;
   double *losses_, *metrics_, *square_sums_;
   std::vector<std::vector<T>> scratch_;
-  std::vector<double> trials_;  // seconds per step, by thread count
-  double chosen_until_ = 0;
-  int chosen_ = 0;
+  Race race_;
   bool forward_training_ = false;
 };
 

@@ -124,7 +124,7 @@ struct Program<T>::Step {
   void forward(bool training) const {
     own_panels(plan.spec.inputs,
                [&](int panel, int width) { forward_columns(plan.stages[0], panel, width, training); });
-    barrier.wait();
+    barrier.wait(threads);
     for (std::size_t s = 1; s < plan.stages.size(); ++s) {
       const Stage& stage = plan.stages[s];
       own_panels(stage.units, [&](int panel, int width) {
@@ -132,7 +132,7 @@ struct Program<T>::Step {
                   p.parameters_ + slice(stage.kernel, panel), rows, stage.inputs, width);
         forward_columns(stage, panel, width, training);
       });
-      barrier.wait();
+      barrier.wait(threads);
     }
   }
 
@@ -149,7 +149,7 @@ struct Program<T>::Step {
                                     {}, nullptr);
       });
     }
-    barrier.wait();
+    barrier.wait(threads);
     return p.probabilities_;
   }
   const ActivationKernel<T>& sigmoid_kernel() const {
@@ -325,7 +325,7 @@ struct Program<T>::Step {
           p.square_sums_[panel * static_cast<std::ptrdiff_t>(plan.variables.size()) + number] =
               k.square_sum(p.gradients_ + offset, n);
         });
-      barrier.wait();
+      barrier.wait(threads);
       norm = global_norm();
     }
     for (const Stage& stage : plan.stages)
@@ -359,7 +359,7 @@ struct Program<T>::Step {
       backward_stage(number, true);
       if (!fused) weight_gradient(number);
       if (fused && number + 2 <= last) finish(number + 2);
-      barrier.wait();
+      barrier.wait(threads);
     }
     if (!fused) return update(rate);
     if (plan.lowest + 1 <= last) finish(plan.lowest + 1);

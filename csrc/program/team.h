@@ -20,12 +20,10 @@ namespace evenflow {
 // Threads spin, since phases are microseconds long, and yield when somebody is not running at all.
 class Barrier {
  public:
-  explicit Barrier(int count) : count_(count) {}
-
-  void wait() {
-    if (count_ == 1) return;
+  void wait(int count) {
+    if (count == 1) return;
     const unsigned generation = generation_.load(std::memory_order_acquire);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == count_) {
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == count) {
       arrived_.store(0, std::memory_order_relaxed);
       generation_.store(generation + 1, std::memory_order_release);
       return;
@@ -39,7 +37,6 @@ class Barrier {
   }
 
  private:
-  const int count_;
   alignas(64) std::atomic<int> arrived_{0};
   alignas(64) std::atomic<unsigned> generation_{0};
 };
@@ -54,17 +51,17 @@ inline std::atomic<bool>& forked() {
   return flag;
 }
 
-// f(thread) on threads 0 ... count - 1; f must not throw.
+// f(thread, count) on a team of at most `wanted` threads: OpenMP may start fewer. f must not throw.
 template <class F>
-void run(int count, F f) {
-  if (count == 1) {
-    f(0);
+void run(int wanted, F f) {
+  if (wanted == 1) {
+    f(0, 1);
     return;
   }
 #if defined(EVENFLOW_OPENMP)
   const auto region = [&] {
-#pragma omp parallel num_threads(count)
-    f(omp_get_thread_num());
+#pragma omp parallel num_threads(wanted)
+    f(omp_get_thread_num(), omp_get_num_threads());
   };
   if (forked().load()) {
     std::thread(region).join();
@@ -73,8 +70,8 @@ void run(int count, F f) {
   }
 #else
   std::vector<std::thread> threads;
-  for (int t = 1; t < count; ++t) threads.emplace_back(f, t);
-  f(0);
+  for (int t = 1; t < wanted; ++t) threads.emplace_back(f, t, wanted);
+  f(0, wanted);
   for (auto& thread : threads) thread.join();
 #endif
 }
