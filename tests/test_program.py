@@ -65,10 +65,10 @@ def compare_with_reference(
             # A gradient that is zero but for rounding has slots of that size; slots remember larger, earlier gradients.
             error = np.abs(program.get_slot(slot, name) - right).max()
             assert error <= bound * max(np.abs(right).max(), 2e-2), f"{slot} of {name}: {error:.3g}"
-    output = program.predict(x)
+    for name, value in net.variables.items():  # how far the weights strayed is known: the outputs are for the same ones
+        value[...] = program.get(name)
     right = net.forward(x, training=False)
-    # Weights that stray by the bound and inputs of their layer that do the same: twice the bound.
-    assert np.abs(output - right).max() <= 2 * bound * max(1, np.abs(right).max())
+    assert np.abs(program.predict(x) - right).max() <= bound * max(1, np.abs(right).max())
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

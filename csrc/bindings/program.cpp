@@ -115,12 +115,13 @@ class PyProgram {
   // epochs
 
   Progress train(const py::object& x, const py::object& y, const py::object& learning_rate, const py::object& order,
-                 std::int64_t batch_size, std::int64_t first_step, double seconds, std::int64_t max_steps) {
-    return epoch("train", x, y, &learning_rate, order, batch_size, first_step, seconds, max_steps);
+                 std::int64_t batch_size, std::int64_t first_step, double seconds, std::int64_t max_steps,
+                 const Progress* after) {
+    return epoch("train", x, y, &learning_rate, order, batch_size, first_step, seconds, max_steps, after);
   }
   Progress evaluate(const py::object& x, const py::object& y, std::int64_t batch_size, std::int64_t first_step,
-                    double seconds) {
-    return epoch("evaluate", x, y, nullptr, py::none(), batch_size, first_step, seconds, 0);
+                    double seconds, const Progress* after) {
+    return epoch("evaluate", x, y, nullptr, py::none(), batch_size, first_step, seconds, 0, after);
   }
 
   py::array predict(const py::object& x, const py::object& out) {
@@ -264,7 +265,7 @@ class PyProgram {
 
   Progress epoch(const char* function, const py::object& x, const py::object& y, const py::object* learning_rate,
                  const py::object& order, std::int64_t batch_size, std::int64_t first_step, double seconds,
-                 std::int64_t max_steps) {
+                 std::int64_t max_steps, const Progress* after) {
     const Plan& p = plan();
     if (!p.spec.loss) refuse(function, "y", "a spec with a loss", "a spec without one");
     Feed inputs = features(function, x);
@@ -278,6 +279,9 @@ class PyProgram {
       refuse(function, "batch_size", "1 to the capacity " + std::to_string(p.capacity), std::to_string(batch_size));
     if (std::isnan(seconds)) refuse(function, "seconds", "a number", "nan");
     if (max_steps < 0) refuse(function, "max_steps", "0 or more", std::to_string(max_steps));
+    if (after != nullptr && after->metrics.size() != p.spec.metrics.size())
+      refuse(function, "after", "the sums of " + std::to_string(p.spec.metrics.size()) + " metrics",
+             std::to_string(after->metrics.size()));
 
     py::array_t<std::int64_t> rows_in_order;
     if (!order.is_none()) {
@@ -300,6 +304,7 @@ class PyProgram {
     run.batch_size = static_cast<int>(batch_size);
     run.first_step = first_step;
     run.max_steps = max_steps;
+    run.after = after;
     run.seconds = seconds;
     run.training = learning_rate != nullptr;
     if (run.training) {
@@ -329,17 +334,21 @@ class PyProgram {
   }
 
   static void check_labels(const char* function, const Feed& y, int units) {
+    constexpr std::int64_t at_once = std::int64_t{1} << 24;  // rows between two looks at Ctrl-C
     std::int64_t bad = -1, value = 0;
-    {
-      py::gil_scoped_release nogil;
-      for (std::int64_t row = 0; row < y.rows && bad < 0; ++row) {
-        convert_row(&value, y, y.data + row * y.row_stride, 0, 1);
-        if (value < 0 || value >= units) bad = row;
+    for (std::int64_t row = 0; row < y.rows;) {
+      {
+        const py::gil_scoped_release nogil;
+        for (const std::int64_t end = std::min(y.rows, row + at_once); row < end && bad < 0; ++row) {
+          convert_row(&value, y, y.data + row * y.row_stride, 0, 1);
+          if (value < 0 || value >= units) bad = row;
+        }
       }
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+      if (bad >= 0)
+        refuse(function, "y", "labels from 0 to " + std::to_string(units - 1),
+               std::to_string(value) + " in row " + std::to_string(bad));
     }
-    if (bad >= 0)
-      refuse(function, "y", "labels from 0 to " + std::to_string(units - 1),
-             std::to_string(value) + " in row " + std::to_string(bad));
   }
 
   py::dict spec_;
@@ -351,8 +360,9 @@ class PyProgram {
 }  // namespace
 
 void bind_program(py::module_& m) {
-  py::class_<Progress>(m, "Progress",
-                       "What a call of `train` or `evaluate` did: sums, so that slices of an epoch add up.")
+  py::class_<Progress>(
+      m, "Progress",
+      "What calls of `train` or `evaluate` did: sums, from the call that was not told to go on `after` another.")
       .def_readonly("loss", &Progress::loss)
       .def_readonly("metrics", &Progress::metrics)
       .def_readonly("rows", &Progress::rows)
@@ -387,9 +397,9 @@ void bind_program(py::module_& m) {
       .def("set_slot", &PyProgram::set_slot, py::arg("slot"), py::arg("name"), py::arg("value"))
       .def("train", &PyProgram::train, py::arg("x"), py::arg("y"), py::kw_only(), py::arg("learning_rate"),
            py::arg("order") = py::none(), py::arg("batch_size") = 0, py::arg("first_step") = 0,
-           py::arg("seconds") = forever, py::arg("max_steps") = 0)
+           py::arg("seconds") = forever, py::arg("max_steps") = 0, py::arg("after") = py::none())
       .def("evaluate", &PyProgram::evaluate, py::arg("x"), py::arg("y"), py::kw_only(), py::arg("batch_size") = 0,
-           py::arg("first_step") = 0, py::arg("seconds") = forever)
+           py::arg("first_step") = 0, py::arg("seconds") = forever, py::arg("after") = py::none())
       .def("predict", &PyProgram::predict, py::arg("x"), py::arg("out") = py::none())
       .def("forward", &PyProgram::forward, py::arg("x"), py::kw_only(), py::arg("training") = true)
       .def("backward", &PyProgram::backward, py::arg("dy"))

@@ -87,9 +87,10 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
   const double start = now();
   const std::int64_t all_steps = (x.rows + run.batch_size - 1) / run.batch_size;
   const std::int64_t end = run.max_steps > 0 ? std::min(all_steps, run.first_step + run.max_steps) : all_steps;
-  Progress progress;
-  progress.metrics.assign(plan_.spec.metrics.size(), 0);
+  Progress progress = run.after != nullptr ? *run.after : Progress();
+  progress.metrics.resize(plan_.spec.metrics.size());
   progress.next_step = run.first_step;
+  const double seconds_before = progress.seconds;
   forward_rows = 0;
 
   const auto steps = [&](int wanted, std::int64_t until, double seconds) {
@@ -143,7 +144,7 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
   const int most = threads.load() > 0 ? team::granted(threads.load()) : team::granted(team::limit());
   prepare_scratch(most);
   const auto left = [&] { return run.seconds - (now() - start); };
-  const auto more = [&] { return progress.next_step < end && (progress.steps == 0 || left() > 0); };
+  const auto more = [&] { return progress.next_step < end && (progress.next_step == run.first_step || left() > 0); };
   if (!run.training || threads.load() > 0 || most == 1) {
     const int count = run.training || threads.load() > 0 ? most : std::min(most, team_size(run.batch_size));
     if (more()) steps(count, end, run.seconds);
@@ -161,7 +162,7 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
     race_.enter(spent / static_cast<double>(progress.steps - before), most);
     if (race_.over(most)) race_.until = now() + settled_seconds;
   }
-  progress.seconds = now() - start;
+  progress.seconds = seconds_before + (now() - start);
   return progress;
 }
 

@@ -13,6 +13,7 @@
 
 namespace evenflow {
 
+// Sums since the first call of an epoch: calls that go on from one another add up to the same bits as one call.
 struct Progress {
   double loss = 0;
   std::vector<double> metrics;
@@ -30,6 +31,7 @@ struct Run {
   const double* learning_rate = nullptr;       // one, or one per step of the epoch
   bool rate_per_step = false;
   bool training = false;
+  const Progress* after = nullptr;  // what the sums go on from
 };
 
 // Thread counts 1, 2, 4, ... tried in turn, a few rounds; the one with the fastest step wins for a while.

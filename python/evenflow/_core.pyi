@@ -41,7 +41,7 @@ def measure_bandwidth(bytes: int, threads: int, seconds: float) -> float:
     """The best rate of an update's stream over a working set of so many bytes, in bytes per second."""
 
 class Progress:
-    """What a call of `train` or `evaluate` did: sums, so that slices of an epoch add up."""
+    """What calls of `train` or `evaluate` did: sums, from the call that was not told to go on `after` another."""
 
     loss: float  # sum over rows of the row's loss
     metrics: list[float]  # sums over rows, in the order of the spec
@@ -71,7 +71,7 @@ class Program:
     batch_size: int  # capacity: the most rows of one step
     inputs: int
     outputs: int
-    threads: int  # the limit; 0 means num_threads() at the time of the call
+    threads: int  # of every call; 0: whatever finishes first, at most num_threads()
     def __str__(self) -> str: ...  # the plan: operations, shapes, arena offsets, panels
     def plan(self) -> list[dict[str, Any]]: ...  # the same as data
     # variables, by "layer/variable": kernel [inputs, units], bias, gamma, beta, moving_mean, moving_variance
@@ -97,9 +97,17 @@ class Program:
         first_step: int = 0,
         seconds: float = ...,  # stop after the first step that ends later than this
         max_steps: int = 0,  # 0: to the end of the epoch
+        after: Progress | None = None,  # sums to go on from: calls add up to the same bits as one call
     ) -> Progress: ...
     def evaluate(
-        self, x: Array, y: Array, *, batch_size: int = 0, first_step: int = 0, seconds: float = ...
+        self,
+        x: Array,
+        y: Array,
+        *,
+        batch_size: int = 0,
+        first_step: int = 0,
+        seconds: float = ...,
+        after: Progress | None = None,
     ) -> Progress: ...
     def predict(self, x: Array, out: Array | None = None) -> Array: ...
     # one step in pieces, for embedding

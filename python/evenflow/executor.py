@@ -106,9 +106,9 @@ class Executor:
     # running
 
     @contextmanager
-    def threads(self, limit: int) -> Iterator[None]:
-        """Run the program with at most so many threads; 0 means the process's limit."""
-        self.program.threads = limit
+    def threads(self, count: int) -> Iterator[None]:
+        """Run the program with just so many threads; 0: whatever finishes first."""
+        self.program.threads = count
         try:
             yield
         finally:
@@ -122,12 +122,12 @@ class Executor:
         with self.threads(threads):
             return self.program.train(x, y, learning_rate=rate, seconds=SLICE_SECONDS, **arguments)
 
-    def evaluate(self, x: Array, y: Array, *, batch_size: int, first_step: int, threads: int = 0) -> _core.Progress:
-        """Steps of an evaluation, for about `SLICE_SECONDS`."""
+    def evaluate(self, x: Array, y: Array, *, batch_size: int, threads: int = 0, **arguments: Any) -> _core.Progress:
+        """Steps of an evaluation, for about `SLICE_SECONDS`; `arguments` as `_core.Program.evaluate` has them."""
         self.synchronize()
         batch = min(batch_size, self.capacity)
         with self.threads(threads):
-            return self.program.evaluate(x, y, batch_size=batch, first_step=first_step, seconds=SLICE_SECONDS)
+            return self.program.evaluate(x, y, batch_size=batch, seconds=SLICE_SECONDS, **arguments)
 
     def forward(self, x: Array) -> Array:
         """The forward pass of training: batch statistics, which moves the moving averages."""

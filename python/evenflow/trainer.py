@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,26 +28,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
-
-
-@dataclass
-class Totals:
-    """Sums over the rows seen so far; the slices of an epoch add up."""
-
-    loss: float = 0.0
-    metrics: list[float] = field(default_factory=list)
-    rows: int = 0
-
-    def add(self, progress: Progress) -> None:
-        """Count what a native call did."""
-        sums = self.metrics or [0.0] * len(progress.metrics)
-        self.loss += progress.loss
-        self.metrics = [a + b for a, b in zip(sums, progress.metrics, strict=True)]
-        self.rows += progress.rows
-
-    def means(self, names: Sequence[str]) -> Logs:
-        """Mean over rows of the loss and of each metric."""
-        return {name: total / self.rows for name, total in zip(names, [self.loss, *self.metrics], strict=True)}
 
 
 @dataclass(frozen=True)
@@ -103,9 +83,11 @@ class Trainer(Predictor):
             spec["optimizer"] = self.optimizer.spec()
         return spec
 
-    @property
-    def _names(self) -> list[str]:
-        return ["loss", *(metric if isinstance(metric, str) else metric.name for metric in self.metrics)]
+    def _means(self, progress: Progress) -> Logs:
+        """Means over the rows seen so far, by name."""
+        names = ["loss", *(metric if isinstance(metric, str) else metric.name for metric in self.metrics)]
+        sums = [progress.loss, *progress.metrics]
+        return {name: total / progress.rows for name, total in zip(names, sums, strict=True)}
 
     # checks
 
@@ -238,9 +220,9 @@ class Trainer(Predictor):
         threads: int,
         hooks: CallbackList,
     ) -> Logs:
-        totals, logs, step = Totals(), {}, 0
-        steps = -(-len(training) // batch)
-        names = self._names
+        progress: Progress | None = None
+        logs: Logs = {}
+        step, steps = 0, -(-len(training) // batch)
         while step < steps and not self.stop_training:
             if hooks.per_batch:
                 hooks.call("on_train_batch_begin", step)
@@ -255,13 +237,13 @@ class Trainer(Predictor):
                 batch_size=batch,
                 first_step=step,
                 max_steps=1 if hooks.per_batch else 0,
+                after=progress,
             )
-            totals.add(progress)
             step = progress.next_step
-            logs = totals.means(names)
+            logs = self._means(progress)
             if hooks.per_batch:
                 hooks.call("on_train_batch_end", step - 1, logs)
-            hooks.call("on_train_progress", totals.rows, logs)
+            hooks.call("on_train_progress", progress.rows, logs)
         return logs
 
     def _read_validation(self, where: str, given: object, row_shape: Shape, *, allow_nonfinite: bool) -> Pair:
@@ -275,16 +257,16 @@ class Trainer(Predictor):
         return pair
 
     def _score(self, pair: Pair, batch: int, threads: int, hooks: CallbackList) -> Logs:
-        totals, step = Totals(), 0
-        names = self._names
         executor = self._executor_for(min(batch, len(pair)))
         hooks.call("on_test_begin")
-        while totals.rows < len(pair):
-            progress = executor.evaluate(pair.x, pair.y, batch_size=batch, first_step=step, threads=threads)
-            totals.add(progress)
-            step = progress.next_step
-            hooks.call("on_test_progress", totals.rows, totals.means(names))
-        logs = totals.means(names)
+        progress = executor.evaluate(pair.x, pair.y, batch_size=batch, threads=threads)
+        hooks.call("on_test_progress", progress.rows, self._means(progress))
+        while progress.rows < len(pair):
+            progress = executor.evaluate(
+                pair.x, pair.y, batch_size=batch, threads=threads, first_step=progress.next_step, after=progress
+            )
+            hooks.call("on_test_progress", progress.rows, self._means(progress))
+        logs = self._means(progress)
         hooks.call("on_test_end", logs)
         return logs
 
@@ -326,9 +308,8 @@ class Trainer(Predictor):
         self._warn_about_single_rows(where, len(pair), len(pair))
         self._build_for(pair.row_shape)
         executor = self._executor_for(len(pair), training=True)
-        totals = Totals()
-        totals.add(executor.train(pair.x, pair.y, optimizer, batch_size=len(pair)))
-        return _as_result(totals.means(self._names), return_dict)
+        progress = executor.train(pair.x, pair.y, optimizer, batch_size=len(pair))
+        return _as_result(self._means(progress), return_dict)
 
     def test_on_batch(
         self, x: object, y: object = None, *, return_dict: bool = False, allow_nonfinite: bool = False
