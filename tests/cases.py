@@ -171,6 +171,8 @@ def loss_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Argument
         target = reference.softmax(target).astype(dtype)
         if not from_logits:
             prediction = reference.softmax(prediction).astype(dtype)
+        if "categorical" in name and not from_logits:  # these are normalized
+            prediction *= rng.uniform(0.5, 2, (rows, 1)).astype(dtype)
     if name == "binary_crossentropy":
         target = rng.integers(0, 2, (rows, units)).astype(dtype) if units > 2 else target
         prediction = prediction if from_logits else np.clip(prediction, 1e-6, 1 - 1e-6).astype(dtype)
@@ -193,8 +195,10 @@ def loss_scales(args: list[Any], keywords: Any, expected: list[Any], _: float) -
         return [(2 + summed(units)) * terms.mean(axis=1), 4 * (t / z + (1 - t) / (1 - z)) / units / rows]
     t = np.eye(units)[t] if t.ndim == 1 else t
     if not keywords["from_logits"]:
-        # The limit 1 - 1e-7 is rounded, by half an eps.
-        return [(2 + summed(units)) * (expected[0] + t.sum(axis=1)), 4 * abs(expected[1])]
+        # The sum that normalizes is rounded; so is the limit 1 - 1e-7, by half an eps.
+        relative = 4 + 2 * summed(units)
+        whole, weight = z.sum(axis=1, keepdims=True), t.sum(axis=1, keepdims=True)
+        return [relative * (expected[0] + weight[:, 0]), relative * (t / z + weight / whole) / rows]
     top = z.max(axis=1, keepdims=True)
     relative = 3 + (top - z) / 2 + summed(units)
     below = (t * (abs(top) + abs(z) + np.log(units) + 2 + summed(units))).sum(axis=1)

@@ -91,6 +91,19 @@ struct RowKernels {
     return mean ? value / static_cast<T>(units) : value;
   }
 
+  // The categorical cross-entropy of z / sum(z), as in Keras; z becomes its gradient in z times scale.
+  EVENFLOW_INLINE static T normalized_crossentropy(T* z, T* p, const T* t, int units, T scale) {
+    const T whole = total(units, [&](int j) { return V::load(z + j); });
+    divide(z, whole, units);
+    each(units, [&](int j, int) { V::load(z + j).store(p + j); });
+    const T value = elementwise(CategoricalCrossentropy(), z, t, units, scale, false);
+    const V mean(total(units, [&](int j) { return V::load(p + j) * V::load(z + j); }));
+    each(units, [&](int j, int valid) {
+      select(V::first(valid), (V::load(z + j) - mean) / V(whole), V(0)).store(z + j);
+    });
+    return value;
+  }
+
   // -sum t log softmax(z) with p and its exponentials at hand; z becomes the gradient times scale.
   EVENFLOW_INLINE static T crossentropy(T* z, const T* p, Exponentials e, const T* t, std::int64_t label, int units,
                                         T scale) {
@@ -172,9 +185,9 @@ struct RowKernels {
         if (in.loss == Loss::sparse_categorical_crossentropy) {
           each(units, [&](int j, int) { V(0).store(one_hot + j); });
           one_hot[label] = 1;
-          value = elementwise(CategoricalCrossentropy(), z, one_hot, units, scale, false);
+          value = normalized_crossentropy(z, p, one_hot, units, scale);
         } else if (in.loss == Loss::categorical_crossentropy) {
-          value = elementwise(CategoricalCrossentropy(), z, t, units, scale, false);
+          value = normalized_crossentropy(z, p, t, units, scale);
         } else if (in.loss == Loss::binary_crossentropy) {
           value = elementwise(BinaryCrossentropy(), z, t, units, scale, true);
         } else {

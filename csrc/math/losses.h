@@ -67,7 +67,8 @@ struct BinaryCrossentropy {
   }
 };
 
-// -t log(p), for a probability p; the sum over the classes is the categorical cross-entropy.
+// -t log(p), for a probability p; the sum over classes whose probabilities sum to one is the categorical
+// cross-entropy.
 struct CategoricalCrossentropy {
   template <class V>
   HD V value(V p, V t) const {

@@ -52,12 +52,12 @@ def _rows(kind: str, y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool) ->
 
 
 def sparse_categorical_crossentropy(y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False) -> NDArray[Any]:
-    """-log(probability of the true class) of each row; y_true [rows] of class numbers, y_pred [rows, classes]."""
+    """-log(y_pred[true class] / sum(y_pred)) of each row; y_true [rows] of class numbers, y_pred [rows, classes]."""
     return _rows("sparse_categorical_crossentropy", y_true, y_pred, from_logits)
 
 
 def categorical_crossentropy(y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False) -> NDArray[Any]:
-    """-sum(y_true * log(y_pred)) of each row; both [rows, classes]."""
+    """-sum(y_true * log(y_pred / sum(y_pred))) of each row; both [rows, classes]."""
     return _rows("categorical_crossentropy", y_true, y_pred, from_logits)
 
 

@@ -20,10 +20,13 @@ def clipped(p: Array) -> tuple[Array, Array]:
 
 
 def categorical_crossentropy(p: Array, t: Array, from_logits: bool = False) -> tuple[Array, Array]:
-    """-sum_j t_j log p_j, with p = softmax(z) where the prediction z is logits."""
+    """-sum_j t_j log(p_j / sum p), as in Keras; with p = softmax(z) where the prediction z is logits."""
     if not from_logits:
+        whole = p.sum(axis=1, keepdims=True)
+        p = p / whole
         q, inside = clipped(p)
-        return -(t * np.log(q)).sum(axis=1), np.where(inside, -t / q, 0)
+        dp = np.where(inside, -t / q, 0)
+        return -(t * np.log(q)).sum(axis=1), (dp - (dp * p).sum(axis=1, keepdims=True)) / whole
     shifted = p - p.max(axis=1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return -(t * log_p).sum(axis=1), softmax(p) * t.sum(axis=1, keepdims=True) - t
