@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+_Array = NDArray[Any]
 
 __version__: str
 
@@ -28,7 +28,7 @@ def set_num_threads(threads: int) -> None:
 def build_info() -> dict[str, Any]:
     """Compiler, flags, OpenMP, cache sizes of this machine: what `evenflow info` prints."""
 
-def find_nonfinite(x: Array) -> tuple[int, int] | None:
+def find_nonfinite(x: _Array) -> tuple[int, int] | None:
     """(row, column) of the first NaN or infinity of a 2-D float array, or None. Any strides."""
 
 def activations() -> dict[str, dict[str, float]]:
@@ -43,14 +43,24 @@ def measure_bandwidth(bytes: int, threads: int, seconds: float) -> float:
 class Progress:
     """What calls of `train` or `evaluate` did: sums, from the call that was not told to go on `after` another."""
 
-    loss: float  # sum over rows of the row's loss
-    metrics: list[float]  # sums over rows, in the order of the spec
-    rows: int
-    steps: int
-    next_step: int  # first step that was not run
-    seconds: float
-    threads: int  # threads of the last step
-    gradient_norm: float  # global l2 norm before clipping, of the last step (0 when no clipping asks for it)
+    @property
+    def loss(self) -> float: ...  # sum over rows of the row's loss
+    @property
+    def metrics(self) -> list[float]: ...  # sums over rows, in the order of the spec
+    @property
+    def rows(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def next_step(self) -> int: ...  # first step that was not run
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def threads(self) -> int: ...  # threads of the last step
+    @property
+    def gradient_norm(
+        self,
+    ) -> float: ...  # global l2 norm before clipping, of the last step (0 when no clipping asks for it)
 
 class Program:
     """A compiled network: one arena, one plan. Raises RuntimeError when two threads use it at once."""
@@ -65,31 +75,41 @@ class Program:
         fusion: bool = True,
     ) -> None: ...
     # what it is
-    spec: dict[str, Any]
-    dtype: str
-    isa: str
-    batch_size: int  # capacity: the most rows of one step
-    inputs: int
-    outputs: int
+    @property
+    def spec(self) -> dict[str, Any]: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def batch_size(self) -> int: ...  # capacity: the most rows of one step
+    @property
+    def inputs(self) -> int: ...
+    @property
+    def outputs(self) -> int: ...
     threads: int  # of every call; 0: whatever finishes first, at most num_threads()
     def __str__(self) -> str: ...  # the plan: operations, shapes, arena offsets, panels
     def plan(self) -> list[dict[str, Any]]: ...  # the same as data
     # variables, by "layer/variable": kernel [inputs, units], bias, gamma, beta, moving_mean, moving_variance
     def variables(self) -> list[tuple[str, tuple[int, ...], bool]]: ...  # name, shape, trainable, in layer order
-    def get(self, name: str) -> Array: ...  # a copy, C order
-    def set(self, name: str, value: Array) -> None: ...
-    def gradient(self, name: str) -> Array: ...  # a copy, C order; of the last backward
+    def get(self, name: str) -> _Array: ...  # a copy, C order
+    def set(self, name: str, value: _Array) -> None: ...
+    def gradient(self, name: str) -> _Array: ...  # a copy, C order; of the last backward
     def slot_names(self) -> list[str]: ...  # [] for plain SGD, ["momentum"], ["m", "v"]
-    def get_slot(self, slot: str, name: str) -> Array: ...
-    def set_slot(self, slot: str, name: str, value: Array) -> None: ...
+    def get_slot(self, slot: str, name: str) -> _Array: ...
+    def set_slot(self, slot: str, name: str, value: _Array) -> None: ...
     iterations: int  # optimizer steps done
-    parameters: Array  # flat, zero copy, trainable part of the arena in plan order (layout: docs/design.md)
-    gradients: Array  # flat, zero copy, same layout
+    @property
+    def parameters(
+        self,
+    ) -> _Array: ...  # flat, zero copy, trainable part of the arena in plan order (layout: docs/design.md)
+    @property
+    def gradients(self) -> _Array: ...  # flat, zero copy, same layout
     # whole epochs
     def train(
         self,
-        x: Array,
-        y: Array,
+        x: _Array,
+        y: _Array,
         *,
         learning_rate: float | NDArray[np.float64],  # one rate, or one per step of the epoch
         order: NDArray[np.int64] | None = None,  # row of the data set for each position; None: as they lie
@@ -101,46 +121,46 @@ class Program:
     ) -> Progress: ...
     def evaluate(
         self,
-        x: Array,
-        y: Array,
+        x: _Array,
+        y: _Array,
         *,
         batch_size: int = 0,
         first_step: int = 0,
         seconds: float = ...,
         after: Progress | None = None,
     ) -> Progress: ...
-    def predict(self, x: Array, out: Array | None = None) -> Array: ...
+    def predict(self, x: _Array, out: _Array | None = None) -> _Array: ...
     # one step in pieces, for embedding
-    def forward(self, x: Array, *, training: bool = True) -> Array: ...
-    def backward(self, dy: Array) -> Array: ...  # gradient of the output -> gradient of the input; fills `gradients`
+    def forward(self, x: _Array, *, training: bool = True) -> _Array: ...
+    def backward(self, dy: _Array) -> _Array: ...  # gradient of the output -> gradient of the input; fills `gradients`
     def update(self, learning_rate: float) -> float: ...  # clips, applies the optimizer; the norm before clipping
 
 # Eager kernels on C-ordered float32 or float64 arrays; evenflow.kernels documents them.
-def dense_forward(x: Array, w: Array, b: Array | None = None) -> Array: ...
-def dense_backward(dy: Array, x: Array, w: Array) -> tuple[Array, Array, Array]: ...  # dx, dw, db
+def dense_forward(x: _Array, w: _Array, b: _Array | None = None) -> _Array: ...
+def dense_backward(dy: _Array, x: _Array, w: _Array) -> tuple[_Array, _Array, _Array]: ...  # dx, dw, db
 def batch_norm_forward(
-    x: Array, gamma: Array, beta: Array, *, epsilon: float
-) -> tuple[Array, Array, Array]: ...  # y, mean, var
+    x: _Array, gamma: _Array, beta: _Array, *, epsilon: float
+) -> tuple[_Array, _Array, _Array]: ...  # y, mean, var
 def batch_norm_inference(
-    x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, *, epsilon: float
-) -> Array: ...
+    x: _Array, gamma: _Array, beta: _Array, mean: _Array, variance: _Array, *, epsilon: float
+) -> _Array: ...
 def batch_norm_backward(
-    dy: Array, x: Array, gamma: Array, mean: Array, variance: Array, *, epsilon: float
-) -> tuple[Array, Array, Array]: ...  # dx, dgamma, dbeta
-def activation_forward(name: str, x: Array, **parameters: float) -> Array: ...
-def activation_backward(name: str, dy: Array, x: Array, y: Array, **parameters: float) -> Array: ...
-def softmax(x: Array) -> Array: ...
+    dy: _Array, x: _Array, gamma: _Array, mean: _Array, variance: _Array, *, epsilon: float
+) -> tuple[_Array, _Array, _Array]: ...  # dx, dgamma, dbeta
+def activation_forward(name: str, x: _Array, **parameters: float) -> _Array: ...
+def activation_backward(name: str, dy: _Array, x: _Array, y: _Array, **parameters: float) -> _Array: ...
+def softmax(x: _Array) -> _Array: ...
 def loss_forward_backward(
-    name: str, prediction: Array, target: Array, *, from_logits: bool = False
-) -> tuple[Array, Array]: ...  # loss of each row; gradient of their mean with respect to the prediction
+    name: str, prediction: _Array, target: _Array, *, from_logits: bool = False
+) -> tuple[_Array, _Array]: ...  # loss of each row; gradient of their mean with respect to the prediction
 def sgd_step(
-    p: Array, g: Array, m: Array | None, *, learning_rate: float, momentum: float = 0.0, nesterov: bool = False
+    p: _Array, g: _Array, m: _Array | None, *, learning_rate: float, momentum: float = 0.0, nesterov: bool = False
 ) -> None: ...
 def adam_step(
-    p: Array,
-    g: Array,
-    m: Array,
-    v: Array,
+    p: _Array,
+    g: _Array,
+    m: _Array,
+    v: _Array,
     *,
     step: int,
     learning_rate: float,
@@ -148,6 +168,6 @@ def adam_step(
     beta_2: float,
     epsilon: float,
 ) -> None: ...
-def clip_by_value(g: Array, limit: float) -> None: ...
-def clip_by_norm(g: Array, limit: float) -> float: ...  # the norm before
-def clip_by_global_norm(gs: Sequence[Array], limit: float) -> float: ...
+def clip_by_value(g: _Array, limit: float) -> None: ...
+def clip_by_norm(g: _Array, limit: float) -> float: ...  # the norm before
+def clip_by_global_norm(gs: Sequence[_Array], limit: float) -> float: ...
