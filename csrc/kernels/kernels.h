@@ -84,6 +84,9 @@ struct Kernels {
   int activation_count;
   const ActivationKernel<T>* activations;
 
+  // A row's features [first * full, end * full) into their place in the panels; padding lanes become zero.
+  void (*spread)(T* panels, std::ptrdiff_t stride, const T* from, int row, int features, int first, int end);
+
   // c[rows][width] = a[rows][depth] b[depth][width]; a in panels, a_stride apart.
   void (*product)(T* c, const T* a, std::ptrdiff_t a_stride, const T* b, int rows, int depth, int width);
   // b[output][width] = the transposed weights w of inputs [first, first + width); rows past inputs are zero.

@@ -27,6 +27,11 @@ struct RowKernels {
   EVENFLOW_INLINE static void scatter(T* x, const T* from, std::ptrdiff_t stride, int row, int units) {
     each(units, [&](int j, int) { V::load(from + j).store(x + place(j, stride, row, units)); });
   }
+  static void spread(T* panels, std::ptrdiff_t stride, const T* from, int row, int features, int first, int end) {
+    const int last = smaller(end * layout.full(), layout.padded(features));
+    for (int j = first * layout.full(); j < last; j += V::lanes)
+      V::load(from + j, smaller(V::lanes, features - j)).store(panels + place(j, stride, row, features));
+  }
   // Sum over the units of term(j), where lanes past the last unit count nothing.
   template <class Term>
   EVENFLOW_INLINE static T total(int units, Term term) {
@@ -98,9 +103,8 @@ struct RowKernels {
     each(units, [&](int j, int) { V::load(z + j).store(p + j); });
     const T value = elementwise(CategoricalCrossentropy(), z, t, units, scale, false);
     const V mean(total(units, [&](int j) { return V::load(p + j) * V::load(z + j); }));
-    each(units, [&](int j, int valid) {
-      select(V::first(valid), (V::load(z + j) - mean) / V(whole), V(0)).store(z + j);
-    });
+    each(units,
+         [&](int j, int valid) { select(V::first(valid), (V::load(z + j) - mean) / V(whole), V(0)).store(z + j); });
     return value;
   }
 

@@ -18,8 +18,22 @@ struct Feed {
   int columns = 0;
   const std::int64_t* order = nullptr;  // row of each position; nullptr: as they lie
 
+  // Whether a row is a C-ordered, aligned array of T.
+  template <class T>
+  bool holds() const {
+    constexpr auto size = static_cast<std::ptrdiff_t>(sizeof(T));
+    return element == (size == 4 ? Element::f32 : Element::f64) && column_stride == size && row_stride % size == 0 &&
+           reinterpret_cast<std::uintptr_t>(data) % sizeof(T) == 0;
+  }
   const char* row(std::int64_t position) const {
     return data + (order != nullptr ? order[position] : position) * row_stride;
+  }
+  // Asks the caches for columns of a row before they are read, where they lie side by side.
+  void prefetch(std::int64_t position, int first_column, int end_column) const {
+    if (column_stride < 1 || column_stride > 8) return;
+    const char* from = row(position) + first_column * column_stride;
+    const std::ptrdiff_t bytes = (end_column - first_column) * column_stride;
+    for (std::ptrdiff_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i);
   }
 };
 

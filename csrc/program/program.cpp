@@ -14,6 +14,7 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 constexpr double trial_seconds = 4e-4;   // long enough to see a difference between thread counts
 constexpr double settled_seconds = 1.0;  // then the choice is made again: neighbours come and go
 constexpr double parallel_flops = 2e6;   // a forward pass below this is over before a second thread is awake
+constexpr std::ptrdiff_t parallel_parameters = 50000;  // so is an update of fewer
 
 }  // namespace
 
@@ -249,16 +250,16 @@ void Program<T>::backward(const T* dy, T* dx) {
 
 template <class T>
 double Program<T>::update(double learning_rate) {
-  prepare_scratch(1);
+  const int wished = threads.load();
+  const int most = team::granted(wished > 0 ? wished : team::limit());
+  const int wanted = wished > 0 || plan_.trainable_size >= parallel_parameters ? most : 1;
+  prepare_scratch(wanted);
   Barrier barrier;
-  const Step self(*this, barrier, 0, 1, 1, iterations + 1);
-  for (const Stage& stage : plan_.stages)
-    self.own_slices(stage, [&](int number, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) {
-      square_sums_[panel * static_cast<std::ptrdiff_t>(plan_.variables.size()) + number] =
-          k_.square_sum(gradients_ + offset, n);
-    });
-  const double norm = self.global_norm();
-  self.update(learning_rate);
+  double norm = 0;
+  team::run(wanted, [&](int thread, int count) {
+    const double found = Step(*this, barrier, thread, count, 1, iterations + 1).update(learning_rate, true);
+    if (thread == 0) norm = found;
+  });
   ++iterations;
   return norm;
 }

@@ -30,15 +30,20 @@ struct Program<T>::Step {
         scratch(program.scratch_[static_cast<std::size_t>(t)].data()) {}
 
   // This thread's panels of `features`: neighbours, balanced by vectors.
-  template <class Visit>
-  void own_panels(int features, Visit visit) const {
+  struct Range {
+    int first, end;
+  };
+  Range own_range(int features) const {
     const int vectors = plan.layout.padded(features) / plan.layout.lanes;
     const auto first = [&](int t) {
       return static_cast<int>((std::int64_t{vectors} * t + 2 * threads - 1) / (2 * threads));
     };
-    for (int panel = first(thread), end = std::min(first(thread + 1), plan.layout.panels(features)); panel < end;
-         ++panel)
-      visit(panel, plan.layout.width(features, panel));
+    return {first(thread), std::min(first(thread + 1), plan.layout.panels(features))};
+  }
+  template <class Visit>
+  void own_panels(int features, Visit visit) const {
+    const Range own = own_range(features);
+    for (int panel = own.first; panel < own.end; ++panel) visit(panel, plan.layout.width(features, panel));
   }
   int first_row(int t) const { return static_cast<int>(std::int64_t{rows} * t / threads); }
 
@@ -56,19 +61,30 @@ struct Program<T>::Step {
   // ---- input
 
   void gather(const Feed& x, std::int64_t position) const {
-    const Stage& input = plan.stages[0];
-    own_panels(plan.spec.inputs, [&](int panel, int width) {
-      T* to = at(input.product, panel);
-      const int first = panel * plan.layout.full(), count = std::min(width, plan.spec.inputs - first);
-      for (int row = 0; row < rows; ++row, to += width) {
-        convert_row(to, x, x.row(position + row), first, count);
+    const std::ptrdiff_t product = plan.stages[0].product;
+    const int inputs = plan.spec.inputs, full = plan.layout.full();
+    const Range own = own_range(inputs);
+    const bool as_they_lie = x.holds<T>();
+    for (int row = 0; row < rows; ++row) {  // row by row: a row of the data set is a stream
+      const char* from = x.row(position + row);
+      if (row + 1 < rows) x.prefetch(position + row + 1, own.first * full, std::min(own.end * full, inputs));
+      if (as_they_lie) {
+        k.spread(at(product, 0), plan.panel_stride(), reinterpret_cast<const T*>(from), row, inputs, own.first,
+                 own.end);
+        continue;
+      }
+      own_panels(inputs, [&](int panel, int width) {
+        T* to = at(product, panel) + static_cast<std::ptrdiff_t>(row) * width;
+        const int count = std::min(width, inputs - panel * full);
+        convert_row(to, x, from, panel * full, count);
         std::fill(to + count, to + width, T(0));
-      }
-      if (plan.factor != 1 || plan.offset != 0) {
-        to = at(input.product, panel);
-        k.rescale(to, rows, width, plan.factor, plan.offset);
-        if (count < width) k.clear_padding(to, rows, width, count);
-      }
+      });
+    }
+    if (plan.factor == 1 && plan.offset == 0) return;
+    own_panels(inputs, [&](int panel, int width) {
+      k.rescale(at(product, panel), rows, width, plan.factor, plan.offset);
+      const int count = inputs - panel * full;
+      if (count < width) k.clear_padding(at(product, panel), rows, width, count);
     });
   }
 
@@ -314,12 +330,12 @@ struct Program<T>::Step {
   }
   static double shrink(double norm, double limit) { return norm <= limit ? 1 : limit / norm; }
 
-  // Clips and applies the optimizer to everything this thread owns; returns the global norm if it was needed.
-  double update(double rate) const {
+  // Clips and applies the optimizer to everything this thread owns; returns the global norm if it is wanted or needed.
+  double update(double rate, bool want_norm = false) const {
     const OptimizerSpec& o = plan.spec.optimizer;
     const Rule r = rule(rate);
     double norm = 0;
-    if (needs_norm()) {
+    if (want_norm || needs_norm()) {
       for (const Stage& stage : plan.stages)
         own_slices(stage, [&](int number, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) {
           p.square_sums_[panel * static_cast<std::ptrdiff_t>(plan.variables.size()) + number] =
