@@ -7,7 +7,6 @@ The loss is one that evenflow does not have: the pinball loss, whose minimum is 
 import numpy as np
 
 import evenflow
-from evenflow._core import Program
 from evenflow.layers import BatchNormalization, Dense, Input
 
 QUANTILES = np.array([0.1, 0.5, 0.9], np.float32)
@@ -33,7 +32,7 @@ def main(steps=3000, batch=128):
     rng = np.random.default_rng(0)
     model = evenflow.Sequential([Input((1,)), Dense(64, "silu"), BatchNormalization(), Dense(64, "silu"), Dense(3)])
     model.compile(evenflow.optimizers.Adam(global_clipnorm=1.0))
-    program = Program(model.spec(), batch_size=batch)
+    program = evenflow.Program(model.spec(), batch_size=batch)
     for variable in model.variables:
         program.set(variable.path, variable.numpy())
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         plotting,
         reference,
     )
-    from ._core import __version__, num_threads, set_num_threads
+    from ._core import Program, __version__, num_threads, set_num_threads
     from .layers import Input
     from .models import Sequential
     from .naming import clear_session
@@ -45,6 +45,7 @@ _MODULES = (
 )
 _NAMES = {
     "Input": "layers",
+    "Program": "_core",
     "Sequential": "models",
     "__version__": "_core",
     "clear_session": "naming",
@@ -55,6 +56,7 @@ _NAMES = {
 
 __all__ = [
     "Input",
+    "Program",
     "Sequential",
     "__version__",
     "activations",

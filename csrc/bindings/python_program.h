@@ -1,0 +1,360 @@
+// The Program class as Python sees it: checks, releases the GIL, runs.
+#pragma once
+
+#include "program/program.h"
+
+#include <pybind11/stl.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <sstream>
+#include <variant>
+
+#include "bindings/plan.h"
+#include "bindings/spec.h"
+
+namespace evenflow {
+
+// One thread at a time: a program is one block of memory.
+class Busy {
+ public:
+  explicit Busy(std::atomic_flag& flag) : flag_(flag) {
+    if (flag_.test_and_set())
+      throw std::runtime_error("Program: in use by another thread; make one program for each thread");
+  }
+  ~Busy() { flag_.clear(); }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+
+ private:
+  std::atomic_flag& flag_;
+};
+
+class PyProgram {
+ public:
+  PyProgram(const py::dict& spec, const std::string& dtype, std::int64_t batch_size, int threads, bool fusion)
+      : spec_(py::module_::import("copy").attr("deepcopy")(spec)), dtype_(dtype) {
+    if (batch_size < 1 || batch_size > (1 << 28))
+      refuse("Program", "batch_size", "1 to 2^28", std::to_string(batch_size));
+    check_threads(threads);
+    const char* wish = std::getenv("EVENFLOW_FUSION");
+    const bool fused = fusion && !(wish != nullptr && std::strcmp(wish, "0") == 0);
+    const Spec read = SpecReader::read(spec);
+    if (dtype == "float32")
+      program_ = make<float>(read, static_cast<int>(batch_size), fused);
+    else if (dtype == "float64")
+      program_ = make<double>(read, static_cast<int>(batch_size), fused);
+    else
+      refuse("Program", "dtype", "'float32' or 'float64'", "'" + dtype + "'");
+    set_threads(threads);
+  }
+
+  static void check_threads(int threads) {
+    if (threads < 0 || threads > 4096) refuse("Program", "threads", "0 to 4096", std::to_string(threads));
+  }
+
+  template <class F>
+  auto visit(F f) const {
+    return std::visit([&](const auto& program) { return f(*program); }, program_);
+  }
+  const Plan& plan() const {
+    return *visit([](const auto& p) -> const Plan* { return &p.plan(); });
+  }
+
+  py::dict spec() const { return py::module_::import("copy").attr("deepcopy")(spec_); }
+  const std::string& dtype() const { return dtype_; }
+  std::string isa() const {
+    return visit([](const auto& p) { return std::string(p.kernels().isa); });
+  }
+  int threads() const {
+    return visit([](const auto& p) { return p.threads.load(); });
+  }
+  void set_threads(int threads) {
+    check_threads(threads);
+    visit([&](auto& p) { p.threads.store(threads); });
+  }
+  std::int64_t iterations() const {
+    return visit([](const auto& p) { return p.iterations; });
+  }
+  void set_iterations(std::int64_t value) {
+    if (value < 0) refuse("Program", "iterations", "0 or more", std::to_string(value));
+    const Busy busy(busy_);
+    visit([&](auto& p) { p.iterations = value; });
+  }
+
+  // variables
+
+  py::list variables() const {
+    py::list all;
+    for (const Variable& v : plan().variables) all.append(py::make_tuple(v.name, shape(v), v.trainable));
+    return all;
+  }
+  py::array get(const std::string& name) const { return read("get", name, 0); }
+  py::array gradient(const std::string& name) const { return read("gradient", name, 1); }
+  py::array get_slot(const std::string& slot, const std::string& name) const {
+    return read("get_slot", name, 2 + slot_index("get_slot", slot));
+  }
+  void set(const std::string& name, const py::object& value) { write("set", name, value, 0); }
+  void set_slot(const std::string& slot, const std::string& name, const py::object& value) {
+    write("set_slot", name, value, 2 + slot_index("set_slot", slot));
+  }
+  std::vector<std::string> slot_names() const {
+    if (plan().slots == 2) return {"m", "v"};
+    if (plan().slots == 1) return {"momentum"};
+    return {};
+  }
+  py::array flat(py::object self, bool gradients) const {
+    return visit([&](auto& p) -> py::array {
+      return py::array(py::dtype(dtype_), {p.plan().trainable_size}, {}, gradients ? p.gradients() : p.parameters(),
+                       self);
+    });
+  }
+
+  // epochs
+
+  Progress train(const py::object& x, const py::object& y, const py::object& learning_rate, const py::object& order,
+                 std::int64_t batch_size, std::int64_t first_step, double seconds, std::int64_t max_steps,
+                 const Progress* after) {
+    return epoch("train", x, y, &learning_rate, order, batch_size, first_step, seconds, max_steps, after);
+  }
+  Progress evaluate(const py::object& x, const py::object& y, std::int64_t batch_size, std::int64_t first_step,
+                    double seconds, const Progress* after) {
+    return epoch("evaluate", x, y, nullptr, py::none(), batch_size, first_step, seconds, 0, after);
+  }
+
+  py::array predict(const py::object& x, const py::object& out) {
+    const Feed feed = features("predict", x);
+    py::array y = out.is_none() ? py::array(py::dtype(dtype_), {feed.rows, static_cast<std::int64_t>(plan().units())})
+                                : array_of("predict", "out", out);
+    if (!out.is_none() && overlap(y, array_of("predict", "x", x)))
+      refuse("predict", "out", "memory of its own", "memory shared with 'x'");
+    visit([&](auto& p) {
+      auto* to = dense<element<decltype(p)>>("predict", "out", y, {feed.rows, plan().units()}, true);
+      const Busy busy(busy_);
+      py::gil_scoped_release nogil;
+      p.predict(feed, to);
+    });
+    return y;
+  }
+
+  // steps in pieces
+
+  py::array forward(const py::object& x, bool training) {
+    const Feed feed = features("forward", x);
+    check_rows("forward", feed);
+    py::array y(py::dtype(dtype_), {feed.rows, static_cast<std::int64_t>(plan().units())});
+    visit([&](auto& p) {
+      auto* to = static_cast<element<decltype(p)>*>(y.mutable_data());
+      const Busy busy(busy_);
+      py::gil_scoped_release nogil;
+      p.forward(feed, to, training);
+    });
+    return y;
+  }
+
+  py::array backward(const py::object& gradient) {
+    const py::array dy = array_of("backward", "dy", gradient);
+    const int rows = visit([](const auto& p) { return p.forward_rows; });
+    if (rows == 0)
+      throw std::runtime_error("backward: expected a forward call before, received none since the last step");
+    py::array dx(py::dtype(dtype_), {rows, plan().spec.inputs});
+    visit([&](auto& p) {
+      using T = element<decltype(p)>;
+      const T* from = dense<T>("backward", "dy", dy, {rows, plan().units()});
+      T* to = static_cast<T*>(dx.mutable_data());
+      const Busy busy(busy_);
+      py::gil_scoped_release nogil;
+      p.backward(from, to);
+    });
+    return dx;
+  }
+
+  double update(double learning_rate) {
+    if (plan().spec.optimizer.kind == OptimizerSpec::none)
+      refuse("update", "learning_rate", "a spec with an optimizer", "a spec without one");
+    if (!std::isfinite(learning_rate))
+      refuse("update", "learning_rate", "a finite number", std::to_string(learning_rate));
+    return visit([&](auto& p) {
+      const Busy busy(busy_);
+      py::gil_scoped_release nogil;
+      return p.update(learning_rate);
+    });
+  }
+
+  // the plan
+
+  py::list steps() const {
+    return visit([](const auto& p) { return plan_steps(p.plan(), activation_names(p.kernels())); });
+  }
+  std::string print() const {
+    return visit(
+        [&](const auto& p) { return plan_text(p.plan(), activation_names(p.kernels()), dtype_, p.kernels().isa); });
+  }
+
+  std::int64_t capacity() const { return plan().capacity; }
+  int inputs() const { return plan().spec.inputs; }
+  int outputs() const { return plan().units(); }
+
+ private:
+  template <class P>
+  using element = std::remove_pointer_t<decltype(std::declval<P>().parameters())>;
+
+  template <class T>
+  static std::shared_ptr<Program<T>> make(const Spec& spec, int batch_size, bool fused) {
+    const Kernels<T>& k = kernels<T>();
+    std::vector<bool> needs_input;
+    for (int i = 0; i < k.activation_count; ++i) needs_input.push_back(k.activations[i].needs_input);
+    return std::make_shared<Program<T>>(Plan(spec, k.layout, batch_size, activation_names(k), needs_input), k, fused);
+  }
+
+  static py::tuple shape(const Variable& v) {
+    if (v.inputs == 0) return py::make_tuple(v.units);
+    return py::make_tuple(v.inputs, v.units);
+  }
+
+  std::size_t slot_index(const std::string& function, const std::string& slot) const {
+    return index_of(function, "slot", slot, slot_names());
+  }
+  const Variable& variable(const std::string& function, const std::string& name, bool trainable) const {
+    std::vector<std::string> names;
+    for (const Variable& v : plan().variables)
+      if (v.trainable || !trainable) names.push_back(v.name);
+    index_of(function, "name", name, names);
+    return plan().variables[static_cast<std::size_t>(plan().find(name))];
+  }
+  // part 0: parameters, 1: gradients, 2 and 3: slots
+  template <class P>
+  static auto* base(P& p, std::size_t part) {
+    return part == 0 ? p.parameters() : part == 1 ? p.gradients() : p.slot(static_cast<int>(part) - 2);
+  }
+  py::array read(const std::string& function, const std::string& name, std::size_t part) const {
+    const Variable& v = variable(function, name, part > 0);
+    std::vector<py::ssize_t> dims;
+    if (v.inputs > 0) dims.push_back(v.inputs);
+    dims.push_back(v.units);
+    py::array out(py::dtype(dtype_), dims);
+    const Busy busy(busy_);
+    visit([&](auto& p) {
+      p.unpack(v, base(p, part) + v.offset, static_cast<element<decltype(p)>*>(out.mutable_data()));
+    });
+    return out;
+  }
+  void write(const std::string& function, const std::string& name, const py::object& value, std::size_t part) {
+    const Variable& v = variable(function, name, part > 0);
+    const py::array from = array_of(function, "value", value);
+    std::vector<py::ssize_t> dims;
+    if (v.inputs > 0) dims.push_back(v.inputs);
+    dims.push_back(v.units);
+    visit([&](auto& p) {
+      using T = element<decltype(p)>;
+      const T* data = dense<T>(function + " '" + name + "'", "value", from, dims);
+      const Busy busy(busy_);
+      p.pack(v, base(p, part) + v.offset, data);
+    });
+  }
+
+  Feed features(const char* function, const py::object& x) const {
+    return feed_of(function, "x", array_of(function, "x", x), plan().spec.inputs, false);
+  }
+  void check_rows(const char* function, const Feed& feed) const {
+    if (feed.rows < 1 || feed.rows > plan().capacity)
+      refuse(function, "x", "1 to " + std::to_string(plan().capacity) + " rows", std::to_string(feed.rows));
+  }
+
+  Progress epoch(const char* function, const py::object& x, const py::object& y, const py::object* learning_rate,
+                 const py::object& order, std::int64_t batch_size, std::int64_t first_step, double seconds,
+                 std::int64_t max_steps, const Progress* after) {
+    const Plan& p = plan();
+    if (!p.spec.loss) refuse(function, "y", "a spec with a loss", "a spec without one");
+    Feed inputs = features(function, x);
+    const bool sparse = p.spec.loss == Loss::sparse_categorical_crossentropy;
+    Feed targets = feed_of(function, "y", array_of(function, "y", y), sparse ? 1 : p.units(), sparse);
+    if (inputs.rows != targets.rows)
+      refuse(function, "y", std::to_string(inputs.rows) + " rows, as x has", std::to_string(targets.rows));
+    if (inputs.rows == 0) refuse(function, "x", "at least one row", "shape " + shape_text(array_of(function, "x", x)));
+    if (batch_size == 0) batch_size = p.capacity;
+    if (batch_size < 1 || batch_size > p.capacity)
+      refuse(function, "batch_size", "1 to the capacity " + std::to_string(p.capacity), std::to_string(batch_size));
+    if (std::isnan(seconds)) refuse(function, "seconds", "a number", "nan");
+    if (max_steps < 0) refuse(function, "max_steps", "0 or more", std::to_string(max_steps));
+    if (after != nullptr && after->metrics.size() != p.spec.metrics.size())
+      refuse(function, "after", "the sums of " + std::to_string(p.spec.metrics.size()) + " metrics",
+             std::to_string(after->metrics.size()));
+
+    py::array_t<std::int64_t> rows_in_order;
+    if (!order.is_none()) {
+      const py::array given = array_of(function, "order", order);
+      const std::int64_t* positions = dense<std::int64_t>(function, "order", given, {-1});
+      for (py::ssize_t i = 0; i < given.shape(0); ++i)
+        if (positions[i] < 0 || positions[i] >= inputs.rows)
+          refuse(function, "order", "rows from 0 to " + std::to_string(inputs.rows - 1),
+                 std::to_string(positions[i]) + " at position " + std::to_string(i));
+      inputs.order = targets.order = positions;
+      inputs.rows = given.shape(0);
+      if (inputs.rows == 0) refuse(function, "order", "at least one row", "none");
+    }
+    const std::int64_t steps = (inputs.rows + batch_size - 1) / batch_size;
+    if (first_step < 0 || first_step > steps)
+      refuse(function, "first_step", "0 to " + std::to_string(steps), std::to_string(first_step));
+
+    Run run;
+    double one_rate = 0;
+    run.batch_size = static_cast<int>(batch_size);
+    run.first_step = first_step;
+    run.max_steps = max_steps;
+    run.after = after;
+    run.seconds = seconds;
+    run.training = learning_rate != nullptr;
+    if (run.training) {
+      if (p.spec.optimizer.kind == OptimizerSpec::none)
+        refuse(function, "learning_rate", "a spec with an optimizer", "a spec without one");
+      run.rate_per_step = py::isinstance<py::array>(*learning_rate) && py::array(*learning_rate).ndim() > 0;
+      if (run.rate_per_step) {
+        run.learning_rate = dense<double>(function, "learning_rate", py::array(*learning_rate), {steps});
+      } else {
+        try {
+          one_rate = learning_rate->cast<double>();
+        } catch (const py::cast_error&) {
+          refuse_type(function, "learning_rate", "a number or a float64 array", text(py::repr(*learning_rate)));
+        }
+        run.learning_rate = &one_rate;
+      }
+      for (std::int64_t i = 0; i < (run.rate_per_step ? steps : 1); ++i)
+        if (!std::isfinite(run.learning_rate[i]))
+          refuse(function, "learning_rate", "finite numbers", std::to_string(run.learning_rate[i]));
+    }
+    const Busy busy(busy_);
+    if (sparse && first_step == 0) check_labels(function, targets, p.units());
+    return visit([&](auto& program) {
+      py::gil_scoped_release nogil;
+      return program.run(inputs, targets, run);
+    });
+  }
+
+  static void check_labels(const char* function, const Feed& y, int units) {
+    constexpr std::int64_t at_once = std::int64_t{1} << 24;  // rows between two looks at Ctrl-C
+    std::int64_t bad = -1, value = 0;
+    for (std::int64_t row = 0; row < y.rows;) {
+      {
+        const py::gil_scoped_release nogil;
+        for (const std::int64_t end = std::min(y.rows, row + at_once); row < end && bad < 0; ++row) {
+          convert_row(&value, y, y.data + row * y.row_stride, 0, 1);
+          if (value < 0 || value >= units) bad = row;
+        }
+      }
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+      if (bad >= 0)
+        refuse(function, "y", "labels from 0 to " + std::to_string(units - 1),
+               std::to_string(value) + " in row " + std::to_string(bad));
+    }
+  }
+
+  py::dict spec_;
+  std::string dtype_;
+  std::variant<std::shared_ptr<Program<float>>, std::shared_ptr<Program<double>>> program_;
+  mutable std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
+};
+
+}  // namespace evenflow
