@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import update_cases
 
 from evenflow import reference
 
@@ -205,33 +206,6 @@ def loss_scales(args: list[Any], keywords: Any, expected: list[Any], _: float) -
     return [2 * below, (reference.softmax(z) * relative + 2 * t) / rows]
 
 
-def update_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
-    (size,) = case.shape
-    p, g, m = (normal(rng, dtype, size) for _ in range(3))
-    if case.kernel == "adam_step":
-        rule = {"learning_rate": 1e-2, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
-        return [p, g, m, normal(rng, dtype, size) ** 2], {**rule, **case.settings}
-    return [p, g, m if case.settings["momentum"] else None], {"learning_rate": 1e-2, **case.settings}
-
-
-def sgd_scales(args: list[Any], rule: Any, *_: Any) -> list[Any]:
-    p, g, m = args
-    step = rule["learning_rate"] * abs(g)
-    if m is None:
-        return [abs(p) + 2 * step]
-    velocity = rule["momentum"] * abs(m) + step
-    return [abs(p) + 4 * (velocity + step), 2 * velocity]
-
-
-def adam_scales(args: list[Any], rule: Any, expected: list[Any], eps: float) -> list[Any]:
-    p, g, m, v = args
-    first = rule["beta_1"] * abs(m) + (1 - rule["beta_1"]) * abs(g) + abs(m)  # m + (1 - beta_1) (g - m) is as good
-    second = v + (1 - rule["beta_2"]) * (g * g + v)
-    t = rule["step"]
-    rate = rule["learning_rate"] * np.sqrt(1 - rule["beta_2"] ** t) / (1 - rule["beta_1"] ** t)
-    return [abs(p) + 6 * rate * first / (np.sqrt(expected[2]) + rule["epsilon"]), 2 * first, 2 * second]
-
-
 def clip_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
     if case.kernel == "clip_by_global_norm":
         return [[normal(rng, dtype, size) for size in case.shape], case.settings["limit"]], {}
@@ -268,8 +242,14 @@ KERNELS = {
     "batch_norm_backward": Kernel(batch_norm_arguments, batch_norm_backward_scales),
     "softmax": Kernel(softmax_arguments, softmax_scales),
     "loss_forward_backward": Kernel(loss_arguments, loss_scales),
-    "sgd_step": Kernel(update_arguments, sgd_scales, in_place=(0, 2)),
-    "adam_step": Kernel(update_arguments, adam_scales, in_place=(0, 2, 3)),
+    **{
+        name: Kernel(
+            update_cases.arguments,
+            lambda args, rule, _, eps, name=name: update_cases.scales(name, args, rule, eps),
+            in_place=(0, *range(2, 2 + len(rule.slots))),
+        )
+        for name, rule in update_cases.RULES.items()
+    },
     "clip_by_value": Kernel(clip_arguments, clip_by_value_scales, in_place=(0,)),
     "clip_by_norm": Kernel(clip_arguments, clip_norm_scales, in_place=(0,)),
     "clip_by_global_norm": Kernel(clip_arguments, clip_norm_scales, in_place=(0,)),
@@ -316,12 +296,7 @@ CASES = [
         for loss, from_logits in LOSS_KINDS
         for shape in mixed(1, BATCHES, SIZES)
     ),
-    *(
-        Case("sgd_step", shape, {"momentum": momentum, "nesterov": nesterov})
-        for momentum, nesterov in ((0.0, False), (0.9, False), (0.9, True))
-        for shape in FLAT_SHAPES
-    ),
-    *(Case("adam_step", shape, {"step": step}) for step in (1, 1000) for shape in FLAT_SHAPES),
+    *(Case(kernel, shape, settings) for kernel, settings in update_cases.SETTINGS for shape in FLAT_SHAPES),
     *(
         Case(kernel, shape, {"limit": limit})
         for kernel in ("clip_by_value", "clip_by_norm")

@@ -36,16 +36,14 @@ __global__ void losses(const V* p, const V* t, V* value, V* slope) {
 template __global__ void losses(const float*, const float*, float*, float*);
 template __global__ void losses(const double*, const double*, double*, double*);
 
-template <class V>
-__global__ void updates(Sgd sgd, Momentum momentum, Nesterov nesterov, Adam adam, V* p, const V* g, V* m, V* v) {
+template <class Rule, class V>
+__global__ void update(Rule rule, V* p, const V* g, V* a, V* b, V* c) {
   const int i = threadIdx.x;
-  sgd(p[i], g[i]);
-  momentum(p[i], g[i], m[i]);
-  nesterov(p[i], g[i], m[i]);
-  adam(p[i], g[i], m[i], v[i]);
+  if constexpr (Rule::slots == 0) rule(p[i], g[i]);
+  if constexpr (Rule::slots == 1) rule(p[i], g[i], a[i]);
+  if constexpr (Rule::slots == 2) rule(p[i], g[i], a[i], b[i]);
+  if constexpr (Rule::slots == 3) rule(p[i], g[i], a[i], b[i], c[i]);
 }
-template __global__ void updates(Sgd, Momentum, Nesterov, Adam, float*, const float*, float*, float*);
-template __global__ void updates(Sgd, Momentum, Nesterov, Adam, double*, const double*, double*, double*);
 
 // Taking a kernel's address compiles it.
 template <class... Types>
@@ -54,5 +52,11 @@ int activations(List<Types...>) {
   return sizeof compiled;
 }
 int all_activations() { return activations(Activations{}); }
+template <class... Types>
+int updates(List<Types...>) {
+  const bool compiled[] = {(&update<Types, float> != nullptr && &update<Types, double> != nullptr)...};
+  return sizeof compiled;
+}
+int all_updates() { return updates(Rules{}); }
 
 }  // namespace evenflow

@@ -21,7 +21,18 @@ OPTIMIZERS = {
     "clipvalue": {**MOMENTUM, "clipvalue": 0.01},
     "clipnorm": {**SGD, "clipnorm": 0.1},
     "global_clipnorm": {**ADAM, "epsilon": 1e-3, "global_clipnorm": 0.1},
+    "amsgrad": {**ADAM, "epsilon": 1e-3, "amsgrad": True, "weight_decay": 0.1},
+    "nadam": {"kind": "nadam", "epsilon": 1e-3, "momentum_decay": 0.1},
+    "adamax": {"kind": "adamax", "epsilon": 1e-3, "clipvalue": 0.01},
+    "adagrad": {"kind": "adagrad", "initial_accumulator_value": 0.2, "epsilon": 1e-3},
+    "adadelta": {"kind": "adadelta", "rho": 0.9, "epsilon": 1e-3, "weight_decay": 0.1},
+    "rmsprop": {"kind": "rmsprop", "epsilon": 1e-3},
+    "rmsprop momentum": {"kind": "rmsprop", "momentum": 0.9, "epsilon": 1e-3, "clipnorm": 0.1, "weight_decay": 0.1},
+    "rmsprop centered": {"kind": "rmsprop", "centered": True, "epsilon": 1e-3},
+    "rmsprop with both": {"kind": "rmsprop", "momentum": 0.5, "centered": True, "epsilon": 1e-3},
 }
+# A sign makes a step of every gradient that is rounding alone.
+LION = {"kind": "lion", "weight_decay": 0.1}
 
 
 def dense(units: int, use_bias: bool = True, trainable: bool = True) -> Spec:

@@ -3,6 +3,7 @@
 A run starts from the workload's initial variables and takes one step per batch, the same batches in the same order.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from evenflow import _core
 NETWORKS = ("geron", "deep", "tabular")
 STEPS = 100
 BATCHES = 20  # distinct ones
+RATES = [0.01 / (1 + 0.05 * step) if step % 20 else 0.002 for step in range(200)]  # that fall, and jump
 SMALL = Workload("small", 20, (33, 17), 5, "silu", 12, 10, 10, workloads.Target(1, 1, 1))
 
 
@@ -59,6 +61,30 @@ def evenflow_run(
         x, y = batch(given, step, dtype)
         losses.append(made.train(x, y, learning_rate=rate).loss / len(x))
     return Run(np.array(losses), {name: made.get(name).astype(np.float64) for name in given.variables})
+
+
+def updates(optimizer: dict[str, Any], rates: Sequence[float]) -> Iterator[list[Any]]:
+    """A float64 program's optimizer on gradients that do not depend on the weights.
+
+    First the initial variables, then for each rate the gradients and the variables after the step. Gradients grow and
+    shrink by a factor of 1000, and some are zero.
+    """
+    layers = [{"kind": "dense", "name": "dense", "units": 5, "use_bias": True, "trainable": True}]
+    spec = {"inputs": 7, "layers": layers, "loss": None, "metrics": [], "optimizer": optimizer}
+    made = _core.Program(spec, dtype="float64", batch_size=3)
+    rng = np.random.default_rng(0)
+    names = ["dense/kernel", "dense/bias"]
+    for name, shape, _ in made.variables():
+        made.set(name, rng.standard_normal(shape))
+    yield [made.get(name) for name in names]
+    for step, rate in enumerate(rates):
+        dy = rng.standard_normal((3, 5)) * 10 ** (1.5 * np.sin(step / 7) - 1.5)
+        dy[:, step % 5] = 0
+        made.forward(rng.standard_normal((3, 7)))
+        made.backward(dy)
+        gradients = [made.gradient(name) for name in names]
+        made.update(rate)
+        yield [gradients, [made.get(name) for name in names]]
 
 
 def largest_difference(run: Run, exact: Run) -> float:

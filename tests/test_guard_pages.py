@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import networks
 import numpy as np
 import pytest
+import update_cases
+from cases import Case
 from networks import activation, batch_norm, dense
 
 from evenflow import _core
@@ -157,6 +159,19 @@ def test_updates(fence, dtype):
             _core.sgd_step(p, g, m, learning_rate=0.1, momentum=0.9, nesterov=True)
             _core.adam_step(p, g, m, v, step=1, learning_rate=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-7)
             answers.append(tuple(a.copy() for a in (p, g, m, v)))
+        same(answers[1], answers[0])
+        fence.clear()
+
+
+@pytest.mark.parametrize(("kernel", "settings"), update_cases.SETTINGS, ids=str)
+def test_update_rules(fence, dtype, kernel, settings):
+    for n in TAILS:
+        args, keywords = Case(kernel, (n,), settings).arguments(np.random.default_rng(n), dtype)
+        answers = []
+        for place in (np.copy, fence):
+            own = [None if a is None else place(a) for a in args]
+            getattr(_core, kernel)(*own, **keywords)
+            answers.append(tuple(a.copy() for a in own if a is not None))
         same(answers[1], answers[0])
         fence.clear()
 

@@ -168,10 +168,35 @@ def test_default_learning_rates_and_names():
         "learning_rate": 1.0,
         "momentum": 0.0,
         "nesterov": False,
+        "weight_decay": None,
         "clipvalue": None,
         "clipnorm": 2.0,
         "global_clipnorm": None,
     }
+
+
+@pytest.mark.parametrize("cls", keras.optimizers.REGISTRY.classes.values(), ids=lambda cls: cls.__name__)
+def test_every_optimizer_by_its_name(cls):
+    optimizer = cls()
+    assert optimizer.name == cls.__name__.lower()
+    assert optimizer.weight_decay == (0.004 if cls is keras.optimizers.AdamW else None)
+    for name in (optimizer.name, cls.__name__):
+        assert type(keras.optimizers.get(name)) is cls
+    again = cls(**optimizer.get_config())
+    assert again.get_config() == optimizer.get_config()
+    assert again.spec() == optimizer.spec()
+    x, y = np.random.default_rng(0).random((64, 3)), np.random.default_rng(1).random((64, 1))
+    model = keras.Sequential([keras.layers.Dense(4, "tanh"), keras.layers.Dense(1)])
+    model.compile(optimizer.name, "mse")
+    losses = model.fit(x, y, epochs=3, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+
+
+def test_compile_has_the_default_of_keras():
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    assert isinstance(model.optimizer, keras.optimizers.RMSprop)
+    model.fit(np.ones((8, 2)), np.ones(8), verbose=0)
 
 
 def test_everything_advertised_is_there():
@@ -205,7 +230,7 @@ print(json.dumps(found))
 COMPARED = {
     "layers": ["Dense", "BatchNormalization", "Activation", "ReLU", "LeakyReLU", "ELU", "Softmax", "Rescaling"],
     "initializers": list(keras.initializers.REGISTRY.classes),
-    "optimizers": ["SGD", "Adam"],
+    "optimizers": list(keras.optimizers.REGISTRY.classes),
 }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import update_cases
 from cases import ACTIVATION_CASES, BATCHES, CASES, DENSE_SHAPES, FLAT_SHAPES, SIZES, TIMED, ActivationCase, Case
 
 from evenflow import _core, reference
@@ -188,16 +189,21 @@ def test_rows_and_columns_propagate(features, value, isa, dtype, rng):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_updates_propagate(value, isa, dtype, rng):
-    p, g, m, v = (rng.standard_normal(33).astype(dtype) ** 2 for _ in range(4))
-    g[5] = value
-    rule = {"step": 3, "learning_rate": 1e-2, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
-    ours, right = [[a.copy() for a in (p, g, m, v)] for _ in range(2)]
+@pytest.mark.parametrize(("kernel", "settings"), update_cases.SETTINGS, ids=str)
+def test_updates_propagate(kernel, settings, value, isa, dtype, rng):
+    case = Case(kernel, (33,), settings)
+    args, keywords = case.arguments(rng, dtype)
+    args[1][5] = value
     with np.errstate(invalid="ignore"):
-        _core.adam_step(*ours, **rule)
-        reference.adam_step(*right, **rule)
-        for a, b in zip(ours, right, strict=True):
-            same_masks(a, b)
+        for ours, right in zip(case.call(_core, (args, keywords)), case.judged((args, keywords), dtype), strict=True):
+            same_masks(ours, right)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_clipping_propagates(value, isa, dtype, rng):
+    g = rng.standard_normal(33).astype(dtype)
+    g[5] = value
+    with np.errstate(invalid="ignore"):
         for clip in ("clip_by_value", "clip_by_norm"):
             a, b = g.copy(), g.copy()
             getattr(_core, clip)(a, 0.5), getattr(reference, clip)(b, 0.5)
@@ -208,14 +214,19 @@ def test_updates_propagate(value, isa, dtype, rng):
 
 
 @pytest.mark.parametrize("shape", FLAT_SHAPES, ids=str)
-def test_zero_stays_zero(shape, isa, dtype):
-    p, g, m, v = (np.zeros(shape, dtype) for _ in range(4))
-    rule = {"learning_rate": 1e-2, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
-    _core.adam_step(p, g, m, v, step=1, **rule)
-    _core.sgd_step(p, g, m, learning_rate=1e-2, momentum=0.9, nesterov=True)
-    _core.clip_by_norm(g, 1.0)
-    for a in (p, g, m, v):
-        np.testing.assert_array_equal(a, 0)
+@pytest.mark.parametrize(("kernel", "settings"), update_cases.SETTINGS, ids=str)
+def test_zero_stays_zero(kernel, settings, shape, isa, dtype, rng):
+    args, keywords = Case(kernel, shape, settings).arguments(rng, dtype)
+    for a in args:
+        if a is not None:
+            a[...] = 0
+    getattr(_core, kernel)(*args, **keywords)
+    for a in args:
+        assert a is None or a.tobytes() == bytes(a.nbytes)
+    if kernel == "adagrad_step":
+        args[2][...] = 0.1
+        _core.adagrad_step(*args, **keywords)
+        assert args[0].tobytes() == bytes(args[0].nbytes)
 
 
 # Extreme logits -------------------------------------------------------------------------------------------------------

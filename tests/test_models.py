@@ -108,6 +108,7 @@ def test_spec_is_plain_data():
             "kind": "sgd",
             "momentum": 0.9,
             "nesterov": False,
+            "weight_decay": None,
             "clipvalue": None,
             "clipnorm": 1.0,
             "global_clipnorm": None,

@@ -89,7 +89,62 @@ def test_optimizer(settings, clipping):
     assert parity.largest_difference(run, expected) <= 1e-10
 
 
-@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+RULES = [
+    ("SGD", {"weight_decay": 0.1}),
+    ("SGD", {"momentum": 0.9, "clipvalue": 0.02}),
+    ("SGD", {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1, "global_clipnorm": 0.1}),
+    ("Adam", {}),
+    ("Adam", {"amsgrad": True, "weight_decay": 0.1, "clipnorm": 0.1}),
+    ("AdamW", {}),
+    ("AdamW", {"weight_decay": 0.1, "beta_1": 0.8, "epsilon": 1e-3, "amsgrad": True}),
+    ("Nadam", {}),
+    ("Nadam", {"beta_1": 0.95, "beta_2": 0.99, "weight_decay": 0.1, "clipvalue": 0.02}),
+    ("Adamax", {}),
+    ("Adamax", {"beta_2": 0.9, "weight_decay": 0.1, "global_clipnorm": 0.1}),
+    ("Adagrad", {}),
+    ("Adagrad", {"initial_accumulator_value": 0.0, "epsilon": 1e-3, "weight_decay": 0.1, "clipnorm": 0.1}),
+    ("Adadelta", {}),
+    ("Adadelta", {"rho": 0.9, "epsilon": 1e-4, "weight_decay": 0.1, "clipvalue": 0.02}),
+    ("RMSprop", {}),
+    ("RMSprop", {"momentum": 0.9, "weight_decay": 0.1, "clipvalue": 0.02}),
+    ("RMSprop", {"centered": True, "epsilon": 1e-3, "clipnorm": 0.1}),
+    ("RMSprop", {"rho": 0.8, "momentum": 0.5, "centered": True, "epsilon": 1e-3, "global_clipnorm": 0.1}),
+    ("Lion", {}),
+    ("Lion", {"beta_1": 0.8, "weight_decay": 0.1, "global_clipnorm": 0.1}),
+]
+
+
+@pytest.mark.parametrize(("name", "settings"), RULES, ids=lambda v: v if isinstance(v, str) else "-".join(v))
+def test_every_optimizer_with_changing_rates(name, settings):
+    own, theirs = (getattr(library.optimizers, name)(**settings) for library in (evenflow, keras))
+    steps = parity.updates(own.spec(), parity.RATES)
+    variables = [keras.Variable(value) for value in next(steps)]
+    for rate, (gradients, expected) in zip(parity.RATES, steps, strict=True):
+        theirs.learning_rate = rate
+        theirs.apply([keras.ops.convert_to_tensor(g) for g in gradients], variables)
+        for variable, value in zip(variables, expected, strict=True):
+            np.testing.assert_allclose(keras.ops.convert_to_numpy(variable.value), value, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "excluded", [{"var_names": ["bias", "gamma|beta"]}, {"var_list": [0, 5]}], ids=["names", "list"]
+)
+def test_exclusions_from_weight_decay(excluded):
+    given = Problem.of(parity.SMALL)
+    x, y = given.x.astype(np.float64), given.y
+    found = []
+    for library, options in ((keras, {}), (evenflow, {"dtype": "float64"})):
+        optimizer = library.optimizers.AdamW(learning_rate=0.01, weight_decay=0.5)
+        model = compiled(library, given, optimizer, **options)
+        which = {key: [model.weights[i] for i in v] if key == "var_list" else v for key, v in excluded.items()}
+        optimizer.exclude_from_weight_decay(**which)
+        model.fit(x, y, batch_size=len(x) // 2, epochs=2, shuffle=False, verbose=0)
+        found.append(model.get_weights())
+    for own, expected in zip(found[1], found[0], strict=True):
+        np.testing.assert_allclose(own, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam", "RMSprop"])
 def test_the_same_lines_train_the_same_model(kind):
     given = Problem.of(parity.SMALL)
     cut = len(given.x) - given.workload.batch + LAST_BATCH

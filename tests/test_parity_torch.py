@@ -1,6 +1,7 @@
 """evenflow against PyTorch: training runs in float64 and float32, activations, losses, optimizers."""
 
 import functools
+import importlib
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from evenflow.bench.workloads import layer_name
 from networks import ADAM, MOMENTUM, NESTEROV, SGD
 from parity import Run
 
+import evenflow
 from evenflow import _core
 
 torch = pytest.importorskip("torch")
@@ -142,6 +144,34 @@ def test_optimizer(settings, optimizer):
     given = Problem.of(parity.SMALL)
     run = parity.evenflow_run(given, np.float64, 30, settings, learning_rate=0.01)
     assert parity.largest_difference(run, torch_run(given, torch.float64, 30, optimizer)) <= 1e-10
+
+
+TINY = 1e-30  # an epsilon too small to matter, wherever it stands
+COUNTERPARTS = {
+    "AdamW": ({"weight_decay": 0.1, "epsilon": TINY}, {"weight_decay": 0.1, "eps": TINY}),
+    "Nadam": ({"epsilon": 1e-3, "momentum_decay": 4e-3}, {"eps": 1e-3}),
+    "Adamax": ({"epsilon": TINY}, {"eps": TINY}),
+    "Adagrad": ({"epsilon": TINY}, {"eps": TINY, "initial_accumulator_value": 0.1}),
+    "Adadelta": ({"rho": 0.9, "epsilon": 1e-6}, {"eps": 1e-6}),
+    "RMSprop": ({"rho": 0.99, "epsilon": TINY}, {"eps": TINY}),
+}
+
+
+@pytest.mark.parametrize("name", COUNTERPARTS)
+def test_counterpart_with_changing_rates(name, monkeypatch):
+    # NAdam keeps the product of its momenta in the default type.
+    monkeypatch.setattr(importlib.import_module("torch.optim.nadam"), "_get_scalar_dtype", lambda: torch.float64)
+    settings, theirs = COUNTERPARTS[name]
+    steps = parity.updates(getattr(evenflow.optimizers, name)(**settings).spec(), parity.RATES)
+    tensors = [torch.tensor(value) for value in next(steps)]
+    optimizer = getattr(torch.optim, {"Nadam": "NAdam"}.get(name, name))(tensors, **theirs)
+    for rate, (gradients, expected) in zip(parity.RATES, steps, strict=True):
+        optimizer.param_groups[0]["lr"] = rate
+        for tensor, gradient in zip(tensors, gradients, strict=True):
+            tensor.grad = torch.tensor(gradient)
+        optimizer.step()
+        for tensor, value in zip(tensors, expected, strict=True):
+            np.testing.assert_allclose(tensor.numpy(), value, rtol=1e-10, atol=1e-12)
 
 
 # ----------------------------------------------------------------------------------------------- activations and losses

@@ -9,6 +9,7 @@ import pytest
 from networks import (
     ADAM,
     DEEP,
+    LION,
     NETWORKS,
     OPTIMIZERS,
     SGD,
@@ -38,7 +39,7 @@ STRAYS = 100
 
 
 def compare_with_reference(
-    spec: Any, dtype: Any, rng: np.random.Generator, steps: int = 5, strays: int = STRAYS
+    spec: Any, dtype: Any, rng: np.random.Generator, steps: int = 5, strays: int = STRAYS, rate: float = 0.05
 ) -> None:
     bound = strays * float(np.finfo(dtype).eps)
     program = made(spec, dtype=dtype.name, batch_size=13)
@@ -47,11 +48,11 @@ def compare_with_reference(
         value[...] = program.get(name)
     assert [name for name, _, _ in program.variables()] == list(net.variables)
     x, y = data(spec, 13 * steps - 2, rng, dtype)  # the last batch is shorter
-    progress = program.train(x, y, learning_rate=0.05)
+    progress = program.train(x, y, learning_rate=rate)
     loss, metrics = 0.0, np.zeros(len(spec["metrics"]))
     for step in range(steps):
         batch = slice(13 * step, 13 * (step + 1))
-        added, counts = net.train_step(x[batch], y[batch], 0.05)
+        added, counts = net.train_step(x[batch], y[batch], rate)
         loss, metrics = loss + added, metrics + counts
     assert (progress.steps, progress.rows, progress.next_step) == (steps, len(x), steps)
     assert program.iterations == steps
@@ -74,7 +75,46 @@ def compare_with_reference(
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @every_network
 def test_training_is_the_references(name, optimizer, isa, dtype, rng):
-    compare_with_reference(with_optimizer(NETWORKS[name], OPTIMIZERS[optimizer]), dtype, rng)
+    # Where every step is about as large as the rate, it multiplies the roundings before it, and a large one the more.
+    rate = 0.05 if optimizer in ("sgd", "momentum", "nesterov", "adam") or "clip" in optimizer else 0.005
+    compare_with_reference(with_optimizer(NETWORKS[name], OPTIMIZERS[optimizer]), dtype, rng, rate=rate)
+
+
+@pytest.mark.parametrize("name", ["binary", "logits", "activation at the output"])
+def test_training_with_signs_is_the_references(name, isa, dtype, rng):
+    compare_with_reference(with_optimizer(NETWORKS[name], LION), dtype, rng, rate=0.005)
+
+
+def test_weight_decay_leaves_alone_what_it_is_told_to(isa, dtype, rng):
+    spec = with_optimizer(DEEP, {**OPTIMIZERS["adam"], "weight_decay": 2.0})
+    names = [name for name, _, trainable in _core.Program(spec).variables() if trainable]
+    spec["optimizer"]["undecayed"] = [name for name in names if not name.endswith("/kernel")]
+    compare_with_reference(spec, dtype, rng)
+    without = made(with_optimizer(DEEP, OPTIMIZERS["adam"]), dtype=dtype.name)
+    some, every = (
+        made(spec, dtype=dtype.name),
+        made(with_optimizer(DEEP, {**spec["optimizer"], "undecayed": []}), dtype=dtype.name),
+    )
+    x, y = data(spec, 32, rng, dtype)
+    for program in (without, some, every):
+        program.train(x, y, learning_rate=0.05)
+    for name in names:
+        decayed = not np.array_equal(some.get(name), without.get(name))
+        assert decayed == name.endswith("/kernel")
+        assert not np.array_equal(every.get(name), without.get(name))
+
+
+def test_reset_slots_start_again(isa, dtype, rng):
+    spec = with_optimizer(DEEP, OPTIMIZERS["adagrad"])
+    program = made(spec, dtype=dtype.name)
+    new = state(program)
+    x, y = data(spec, 32, rng, dtype)
+    program.train(x, y, learning_rate=0.0)
+    slots = [name for name in new if " of " in name and name.endswith("/kernel")]
+    assert all(np.all(new[name] == dtype.type(0.2)) for name in slots)
+    assert not any(np.array_equal(state(program)[name], new[name]) for name in slots)
+    program.reset_slots()
+    same({name: state(program)[name] for name in slots}, {name: new[name] for name in slots})
 
 
 def test_deep_network_is_the_references(isa, dtype, rng):
@@ -240,17 +280,17 @@ def test_a_new_program_has_neutral_variables(isa):
         np.testing.assert_array_equal(value, expected, err_msg=name)
 
 
-@pytest.mark.parametrize("optimizer", ["momentum", "adam", "clipvalue", "clipnorm", "global_clipnorm"])
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, "lion"])
 @every_network
 def test_padding_stays_zero(name, optimizer, isa, dtype, rng):
-    spec = with_optimizer(NETWORKS[name], OPTIMIZERS[optimizer])
+    spec = with_optimizer(NETWORKS[name], OPTIMIZERS.get(optimizer, LION))
     program = made(spec, dtype=dtype.name)  # no variable is zero
     trainable = sum(int(np.prod(shape)) for _, shape, trains in program.variables() if trains)
     padding = program.parameters == 0
     assert program.parameters.shape == program.gradients.shape
     assert np.count_nonzero(~padding) == trainable
     x, y = data(spec, 77, rng, dtype)
-    program.train(x, y, learning_rate=0.05)
+    program.train(x, y, learning_rate=0.005)
     np.testing.assert_array_equal(program.parameters[padding], 0)
     np.testing.assert_array_equal(program.gradients[padding], 0)
     assert trainable == 0 or np.any(program.gradients)
@@ -313,8 +353,29 @@ def test_spec_comes_back(isa):
         (lambda s: s["layers"].insert(0, {**activation("softmax"), "name": "early"}), "softmax"),
         (lambda s: s["layers"].insert(2, {**rescaling(2.0), "name": "late"}), "rescaling"),
         (lambda s: s["optimizer"].update(clipvalue=1.0, clipnorm=1.0), "clip"),
+        (lambda s: s["optimizer"].update(momentum=-1.0), "'momentum': expected a number from 0 to 1, received -1.0"),
+        (lambda s: s["optimizer"].update(kind="adam", beta_1=1.0), "'beta_1': .*0.999999999999999, received 1.0"),
+        (lambda s: s["optimizer"].update(kind="rmsprop", epsilon=0.0), "'epsilon': .*from 1e-30 .*received 0.0"),
+        (lambda s: s["optimizer"].update(weight_decay=-0.1), "weight_decay"),
+        (lambda s: s["optimizer"].update(undecayed=["layer_9/kernel"]), "layer_9/kernel"),
+        (lambda s: s["optimizer"].update(kind="adam", amsgrad="yes"), "amsgrad"),
     ],
-    ids=["layer kind", "activation", "units", "loss", "optimizer", "softmax inside", "rescaling inside", "two clips"],
+    ids=[
+        "layer kind",
+        "activation",
+        "units",
+        "loss",
+        "optimizer",
+        "softmax inside",
+        "rescaling inside",
+        "two clips",
+        "momentum",
+        "beta",
+        "epsilon",
+        "weight decay",
+        "undecayed",
+        "amsgrad",
+    ],
 )
 def test_wrong_specs_are_refused(change: Callable[[Any], Any], word):
     spec = copy.deepcopy(NETWORKS["batch norm first and after"])

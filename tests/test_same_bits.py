@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from networks import (
     DEEP,
+    LION,
     NETWORKS,
     OPTIMIZERS,
     SPARSE,
+    SQUARED,
     activation,
     data,
     dense,
@@ -60,6 +62,38 @@ def test_same_bits_for_any_number_of_threads_in_every_network(name, isa, rng):
     one, *others = (trained(spec, x, y, threads=threads) for threads in (1, 2, 3, 8))
     for other in others:
         assert_same(one, other)
+
+
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, "lion"])
+def test_same_bits_with_every_rule(optimizer, isa, dtype, rng):
+    spec = with_optimizer(DEEP, OPTIMIZERS.get(optimizer, LION))
+    x, y = data(spec, 77, rng, dtype)
+    one, *others = (
+        trained(spec, x, y, dtype=dtype.name, threads=threads, fusion=fusion)
+        for threads, fusion in ((1, True), (3, True), (1, False), (3, False))
+    )
+    for other in others:
+        assert_same(one, other)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 2000])
+def test_momenta_of_nadam_depend_on_the_step_alone(steps, isa, rng):
+    # A program that counts there, one that is told to be there, and one that was further.
+    spec = with_optimizer(network(3, [dense(2)], SQUARED), {"kind": "nadam", "beta_1": 0.99})
+    x, y = data(spec, 8, rng, np.float64)
+    programs = [made(spec, dtype="float64") for _ in range(3)]
+    for program, before in zip(programs, (range(steps), [], range(steps + 9)), strict=True):
+        for _ in before:
+            program.train(x, y, learning_rate=0.0)
+    start = made(spec, dtype="float64")
+    for program in programs:
+        for name, _, _ in program.variables():
+            program.set(name, start.get(name))
+        program.reset_slots()
+        program.iterations = steps
+        program.train(x, y, learning_rate=0.1)
+    for program in programs[1:]:
+        same(state(programs[0]), state(program))
 
 
 @every_network
@@ -141,7 +175,7 @@ def test_order_gathers(isa, rng):
     same(state(a), state(b))
 
 
-@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+@pytest.mark.parametrize("optimizer", ["momentum", "adam", "nadam"])
 def test_slices_of_an_epoch_add_up(optimizer, isa, rng):
     spec = with_optimizer(DEEP, OPTIMIZERS[optimizer])
     x, y = data(spec, 205, rng, np.float32)

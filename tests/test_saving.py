@@ -15,7 +15,7 @@ from safetensors.numpy import load, save
 import evenflow
 from evenflow.layers import BatchNormalization, Dense, Flatten, Input, LeakyReLU, Rescaling
 from evenflow.models import Sequential, load_model
-from evenflow.optimizers import SGD, Adam
+from evenflow.optimizers import SGD, Adagrad, Adam, AdamW, Nadam, RMSprop
 
 
 @pytest.fixture
@@ -46,7 +46,10 @@ def test_a_model_comes_back_whole(saved):
     assert again.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", SGD(0.1, momentum=0.9), Adam(0.01)])
+@pytest.mark.parametrize(
+    "optimizer",
+    ["sgd", SGD(0.1, momentum=0.9), Adam(0.01), Nadam(0.01), Adagrad(0.1), RMSprop(0.01, momentum=0.9, centered=True)],
+)
 def test_training_goes_on_where_it_stopped(tmp_path, optimizer):
     x, y = blobs()
     model = network(optimizer)
@@ -55,6 +58,23 @@ def test_training_goes_on_where_it_stopped(tmp_path, optimizer):
     again = load_model(tmp_path / "m")
     for m in (model, again):
         m.fit(x, y, epochs=2, verbose=0)
+    assert state(again) == state(model)
+
+
+def test_exclusions_from_weight_decay_come_back(tmp_path):
+    x, y = blobs()
+    optimizer = AdamW(0.01, weight_decay=0.5)
+    model = network(optimizer)
+    optimizer.exclude_from_weight_decay(var_list=[model.weights[0]], var_names=["bias"])
+    model.fit(x, y, epochs=1, verbose=0)
+    excluded = model.spec()["optimizer"]["undecayed"]
+    assert model.weights[0].path in excluded
+    assert 1 < len(excluded) < len(model.trainable_weights)
+    model.save(tmp_path / "m")
+    again = load_model(tmp_path / "m")
+    assert again.spec() == model.spec()
+    for m in (model, again):
+        m.fit(x, y, epochs=1, verbose=0)
     assert state(again) == state(model)
 
 

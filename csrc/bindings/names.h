@@ -2,10 +2,12 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdio>
 #include <string>
 #include <vector>
 
 #include "bindings/arrays.h"
+#include "math/optimizers.h"
 
 namespace evenflow {
 
@@ -35,6 +37,15 @@ inline std::size_t index_of(const std::string& function, const std::string& argu
   std::string all;
   for (const auto& one : known) all += (all.empty() ? "" : ", ") + one;
   refuse(function, argument, "one of " + all, "'" + name + "'; did you mean '" + *nearest + "'?");
+}
+
+inline std::string number_text(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.15g", value);
+  return text;
+}
+inline std::string range_text(Range range) {
+  return "a number from " + number_text(range.lowest) + " to " + number_text(range.highest);
 }
 
 }  // namespace evenflow

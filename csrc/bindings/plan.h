@@ -66,7 +66,7 @@ inline std::string plan_text(const Plan& p, const std::vector<std::string>& acti
     cell("offset", 10);
     out << "  " << text(row["operation"]) << "\n";
   }
-  out << "parameters: " << p.trainable_size << " trainable of " << p.parameter_size << ", slots: " << p.slots
+  out << "parameters: " << p.trainable_size << " trainable of " << p.parameter_size << ", slots: " << p.slots.size()
       << ", activations: " << p.activation_size << " elements";
   return out.str();
 }

@@ -51,10 +51,11 @@ there is, and RuntimeError when two threads use a program at once.)")
       .def("gradient", &PyProgram::gradient, py::arg("name"),
            "A copy of a trainable variable's gradient, as the last `backward` left it.")
       .def("slot_names", &PyProgram::slot_names,
-           "The optimizer's state for each variable: [], [\"momentum\"], or [\"m\", \"v\"].")
+           "The optimizer's state for each variable: [], [\"momentum\"], [\"m\", \"v\"], ...")
       .def("get_slot", &PyProgram::get_slot, py::arg("slot"), py::arg("name"), "A copy of a slot of a variable.")
       .def("set_slot", &PyProgram::set_slot, py::arg("slot"), py::arg("name"), py::arg("value"),
            "Overwrite a slot of a variable.")
+      .def("reset_slots", &PyProgram::reset_slots, "All slots as in a new program.")
       .def("train", &PyProgram::train, py::arg("x"), py::arg("y"), py::kw_only(), py::arg("learning_rate"),
            py::arg("order") = py::none(), py::arg("batch_size") = 0, py::arg("first_step") = 0,
            py::arg("seconds") = forever, py::arg("max_steps") = 0, py::arg("after") = py::none(),

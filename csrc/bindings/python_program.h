@@ -100,10 +100,10 @@ class PyProgram {
   void set_slot(const std::string& slot, const std::string& name, const py::object& value) {
     write("set_slot", name, value, 2 + slot_index("set_slot", slot));
   }
-  std::vector<std::string> slot_names() const {
-    if (plan().slots == 2) return {"m", "v"};
-    if (plan().slots == 1) return {"momentum"};
-    return {};
+  const std::vector<std::string>& slot_names() const { return plan().slots; }
+  void reset_slots() {
+    const Busy busy(busy_);
+    visit([](auto& p) { p.reset_slots(); });
   }
   py::array flat(py::object self, bool gradients) const {
     return visit([&](auto& p) -> py::array {
@@ -172,7 +172,7 @@ class PyProgram {
   }
 
   double update(double learning_rate) {
-    if (plan().spec.optimizer.kind == OptimizerSpec::none)
+    if (!plan().spec.optimizer.optimizer)
       refuse("update", "learning_rate", "a spec with an optimizer", "a spec without one");
     if (!std::isfinite(learning_rate))
       refuse("update", "learning_rate", "a finite number", std::to_string(learning_rate));
@@ -224,7 +224,7 @@ class PyProgram {
     index_of(function, "name", name, names);
     return plan().variables[static_cast<std::size_t>(plan().find(name))];
   }
-  // part 0: parameters, 1: gradients, 2 and 3: slots
+  // part 0: parameters, 1: gradients, from 2: slots
   template <class P>
   static auto* base(P& p, std::size_t part) {
     return part == 0 ? p.parameters() : part == 1 ? p.gradients() : p.slot(static_cast<int>(part) - 2);
@@ -308,7 +308,7 @@ class PyProgram {
     run.seconds = seconds;
     run.training = learning_rate != nullptr;
     if (run.training) {
-      if (p.spec.optimizer.kind == OptimizerSpec::none)
+      if (!p.spec.optimizer.optimizer)
         refuse(function, "learning_rate", "a spec with an optimizer", "a spec without one");
       run.rate_per_step = py::isinstance<py::array>(*learning_rate) && py::array(*learning_rate).ndim() > 0;
       if (run.rate_per_step) {

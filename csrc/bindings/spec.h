@@ -69,8 +69,7 @@ class SpecReader {
   double number(const char* key, double lowest, double highest) const {
     const double value = need<double>(key, "a number");
     if (!(value >= lowest && value <= highest))
-      refuse(where_, key, "a number from " + std::to_string(lowest) + " to " + std::to_string(highest),
-             text(py::repr(data_[key])));
+      refuse(where_, key, range_text({lowest, highest}), text(py::repr(data_[key])));
     return value;
   }
   std::string string(const char* key) const { return need<std::string>(key, "a string"); }
@@ -126,19 +125,29 @@ class SpecReader {
     }
   }
 
-  static OptimizerSpec optimizer(const py::dict& data) {
-    SpecReader in("Program: optimizer", data);
-    OptimizerSpec o;
-    o.kind =
-        index_of(in.where_, "kind", in.string("kind"), {"sgd", "adam"}) == 0 ? OptimizerSpec::sgd : OptimizerSpec::adam;
-    if (o.kind == OptimizerSpec::sgd) {
-      if (!in.missing("momentum")) o.momentum = in.number("momentum", 0, 1);
-      o.nesterov = in.flag("nesterov", false);
-    } else {
-      if (!in.missing("beta_1")) o.beta_1 = in.number("beta_1", 0, 1 - 1e-15);
-      if (!in.missing("beta_2")) o.beta_2 = in.number("beta_2", 0, 1 - 1e-15);
-      if (!in.missing("epsilon")) o.epsilon = in.number("epsilon", 1e-300, 1e300);
+  // Hyper-parameters into an optimizer's members.
+  struct Fill {
+    const SpecReader& in;
+    void operator()(const char* key, double& value, Range range) const {
+      if (!in.missing(key)) value = in.number(key, range.lowest, range.highest);
     }
+    void operator()(const char* key, bool& value) const { value = in.flag(key, value); }
+  };
+  template <class... Optimizer>
+  AnyOptimizer any_optimizer(List<Optimizer...>) const {
+    const AnyOptimizer made[] = {Optimizer()...};
+    AnyOptimizer found = made[index_of(where_, "kind", string("kind"), {Optimizer::name...})];
+    std::visit([&](auto& optimizer) { optimizer.each(optimizer, Fill{*this}); }, found);
+    return found;
+  }
+
+  static OptimizerSpec optimizer(const py::dict& data) {
+    const SpecReader in("Program: optimizer", data);
+    OptimizerSpec o;
+    o.optimizer = in.any_optimizer(Optimizers());
+    Fill{in}("weight_decay", o.weight_decay, nonnegative);
+    if (!in.missing("undecayed"))
+      for (const auto& name : in.need<py::sequence>("undecayed", "a list")) o.undecayed.push_back(text(name));
     int given = 0;
     const auto clip = [&](const char* key, std::optional<double>& value) {
       if (in.missing(key)) return;

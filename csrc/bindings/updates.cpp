@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "bindings/eager.h"
+#include "bindings/names.h"
 
 namespace evenflow {
 
@@ -24,57 +25,110 @@ std::vector<T*> update_arrays(const char* function, const std::vector<std::pair<
   }
   return pointers;
 }
-void check_finite(const char* function, const char* name, double value, double lowest, double highest) {
-  if (!(value >= lowest && value <= highest))
-    refuse(function, name, "a number from " + std::to_string(lowest) + " to " + std::to_string(highest),
-           std::to_string(value));
+void check_range(const char* function, const char* name, double value, Range range) {
+  if (value >= range.lowest && value <= range.highest) return;
+  refuse(function, name, range_text(range), number_text(value));
 }
 
-void sgd_step(const py::object& p_, const py::object& g_, const py::object& m_, double learning_rate, double momentum,
-              bool nesterov) {
+// What every step is given besides arrays and hyper-parameters.
+struct Call {
+  const char* function;
+  double learning_rate, weight_decay;
+  std::int64_t step = 1;  // of rules that count
+};
+struct Argument {
+  const char* name;
+  const py::object& object;
+};
+
+// One step of an optimizer's rule on p, g and the rule's slots.
+template <class Optimizer>
+void step(const Call& call, const Optimizer& optimizer, const std::vector<Argument>& given) {
+  struct Check {
+    const char* function;
+    void operator()(const char* name, double value, Range range) const { check_range(function, name, value, range); }
+    void operator()(const char*, bool) const {}
+  };
+  if (call.step < 1) refuse(call.function, "step", "1 or more", std::to_string(call.step));
+  check_range(call.function, "learning_rate", call.learning_rate, {-1e300, 1e300});
+  check_range(call.function, "weight_decay", call.weight_decay, nonnegative);
+  optimizer.each(optimizer, Check{call.function});
+  std::vector<std::pair<const char*, py::array>> arrays;
+  arrays.reserve(given.size());
+  for (const Argument& one : given) arrays.emplace_back(one.name, array(call.function, one.name, one.object, -1));
+  by_type(call.function, "p", arrays[0].second, [&](auto type) {
+    using T = decltype(type);
+    const auto at = update_arrays<T>(call.function, arrays);
+    const std::ptrdiff_t n = arrays[0].second.size();
+    py::gil_scoped_release nogil;
+    const Moment moment{call.learning_rate, static_cast<double>(call.step), Momenta().until(optimizer, call.step)};
+    const double decay = call.weight_decay * call.learning_rate;
+    optimizer.rule(moment,
+                   [&](const auto& rule) { kernels<T>().update(rule, {}, decay, at[0], at[1], at.data() + 2, n); });
+  });
+}
+
+void sgd_step(const py::object& p, const py::object& g, const py::object& m, double learning_rate, double momentum,
+              bool nesterov, double weight_decay) {
   const char* name = "sgd_step";
-  check_finite(name, "learning_rate", learning_rate, -1e300, 1e300);
-  check_finite(name, "momentum", momentum, 0, 1);
-  if (momentum != 0 && m_.is_none()) refuse_type(name, "m", "an array, since momentum is not 0", "None");
-  std::vector<std::pair<const char*, py::array>> arrays{{"p", array(name, "p", p_, -1)},
-                                                        {"g", array(name, "g", g_, -1)}};
-  if (!m_.is_none()) arrays.emplace_back("m", array(name, "m", m_, -1));
-  by_type(name, "p", arrays[0].second, [&](auto type) {
-    using T = decltype(type);
-    const auto at = update_arrays<T>(name, arrays);
-    const std::ptrdiff_t n = arrays[0].second.size();
-    py::gil_scoped_release nogil;
-    const auto& k = kernels<T>();
-    if (momentum == 0) return k.sgd({learning_rate}, {}, at[0], at[1], nullptr, n);
-    T* slots[1] = {at[2]};
-    if (nesterov)
-      k.nesterov({momentum, -learning_rate, 1}, {}, at[0], at[1], slots, n);
-    else
-      k.momentum({momentum, -learning_rate, 1}, {}, at[0], at[1], slots, n);
-  });
+  if (momentum != 0 && m.is_none()) refuse_type(name, "m", "an array, since momentum is not 0", "None");
+  std::vector<Argument> arrays{{"p", p}, {"g", g}};
+  if (!m.is_none()) arrays.push_back({"m", m});
+  step({name, learning_rate, weight_decay}, SgdOptimizer{{}, momentum, nesterov}, arrays);
 }
 
-void adam(const py::object& p_, const py::object& g_, const py::object& m_, const py::object& v_, std::int64_t step,
-          double learning_rate, double beta_1, double beta_2, double epsilon) {
-  const char* name = "adam_step";
-  if (step < 1) refuse(name, "step", "1 or more", std::to_string(step));
-  check_finite(name, "learning_rate", learning_rate, -1e300, 1e300);
-  check_finite(name, "beta_1", beta_1, 0, 1 - 1e-15);
-  check_finite(name, "beta_2", beta_2, 0, 1 - 1e-15);
-  check_finite(name, "epsilon", epsilon, 1e-300, 1e300);
-  const std::vector<std::pair<const char*, py::array>> arrays{{"p", array(name, "p", p_, -1)},
-                                                              {"g", array(name, "g", g_, -1)},
-                                                              {"m", array(name, "m", m_, -1)},
-                                                              {"v", array(name, "v", v_, -1)}};
-  by_type(name, "p", arrays[0].second, [&](auto type) {
-    using T = decltype(type);
-    const auto at = update_arrays<T>(name, arrays);
-    const std::ptrdiff_t n = arrays[0].second.size();
-    py::gil_scoped_release nogil;
-    T* slots[2] = {at[2], at[3]};
-    const double size = adam_step(learning_rate, beta_1, beta_2, static_cast<double>(step));
-    kernels<T>().adam({beta_1, beta_2, epsilon, size}, {}, at[0], at[1], slots, n);
-  });
+void adam_step(const py::object& p, const py::object& g, const py::object& m, const py::object& v,
+               const py::object& v_max, std::int64_t number, double learning_rate, double beta_1, double beta_2,
+               double epsilon, double weight_decay) {
+  std::vector<Argument> arrays{{"p", p}, {"g", g}, {"m", m}, {"v", v}};
+  if (!v_max.is_none()) arrays.push_back({"v_max", v_max});
+  step({"adam_step", learning_rate, weight_decay, number}, AdamOptimizer{{}, beta_1, beta_2, epsilon, !v_max.is_none()},
+       arrays);
+}
+
+void nadam_step(const py::object& p, const py::object& g, const py::object& m, const py::object& v, std::int64_t number,
+                double learning_rate, double beta_1, double beta_2, double epsilon, double momentum_decay,
+                double weight_decay) {
+  step({"nadam_step", learning_rate, weight_decay, number}, NadamOptimizer{{}, beta_1, beta_2, epsilon, momentum_decay},
+       {{"p", p}, {"g", g}, {"m", m}, {"v", v}});
+}
+
+void adamax_step(const py::object& p, const py::object& g, const py::object& m, const py::object& u,
+                 std::int64_t number, double learning_rate, double beta_1, double beta_2, double epsilon,
+                 double weight_decay) {
+  step({"adamax_step", learning_rate, weight_decay, number}, AdamaxOptimizer{{}, beta_1, beta_2, epsilon},
+       {{"p", p}, {"g", g}, {"m", m}, {"u", u}});
+}
+
+void adagrad_step(const py::object& p, const py::object& g, const py::object& accumulator, double learning_rate,
+                  double epsilon, double weight_decay) {
+  AdagradOptimizer optimizer;
+  optimizer.epsilon = epsilon;
+  step({"adagrad_step", learning_rate, weight_decay}, optimizer, {{"p", p}, {"g", g}, {"accumulator", accumulator}});
+}
+
+void adadelta_step(const py::object& p, const py::object& g, const py::object& grads, const py::object& deltas,
+                   double learning_rate, double rho, double epsilon, double weight_decay) {
+  step({"adadelta_step", learning_rate, weight_decay}, AdadeltaOptimizer{{}, rho, epsilon},
+       {{"p", p}, {"g", g}, {"accumulated_grad", grads}, {"accumulated_delta_var", deltas}});
+}
+
+void rmsprop_step(const py::object& p, const py::object& g, const py::object& velocity, const py::object& m,
+                  const py::object& average, double learning_rate, double rho, double momentum, double epsilon,
+                  double weight_decay) {
+  const char* name = "rmsprop_step";
+  if (m.is_none() != (momentum == 0))
+    refuse_type(name, "m", m.is_none() ? "an array, since momentum is not 0" : "None, since momentum is 0",
+                m.is_none() ? "None" : "something else");
+  std::vector<Argument> arrays{{"p", p}, {"g", g}, {"velocity", velocity}};
+  if (!m.is_none()) arrays.push_back({"m", m});
+  if (!average.is_none()) arrays.push_back({"average_gradient", average});
+  step({name, learning_rate, weight_decay}, RmspropOptimizer{{}, rho, momentum, epsilon, !average.is_none()}, arrays);
+}
+
+void lion_step(const py::object& p, const py::object& g, const py::object& m, double learning_rate, double beta_1,
+               double beta_2, double weight_decay) {
+  step({"lion_step", learning_rate, weight_decay}, LionOptimizer{{}, beta_1, beta_2}, {{"p", p}, {"g", g}, {"m", m}});
 }
 
 // The square sum of one array, in a program's order: panel after panel of a matrix, or of a vector.
@@ -138,9 +192,26 @@ double clip_by_global_norm(const py::sequence& gs, double limit) {
 
 void bind_updates(py::module_& m) {
   m.def("sgd_step", &sgd_step, py::arg("p"), py::arg("g"), py::arg("m"), py::kw_only(), py::arg("learning_rate"),
-        py::arg("momentum") = 0.0, py::arg("nesterov") = false);
-  m.def("adam_step", &adam, py::arg("p"), py::arg("g"), py::arg("m"), py::arg("v"), py::kw_only(), py::arg("step"),
-        py::arg("learning_rate"), py::arg("beta_1"), py::arg("beta_2"), py::arg("epsilon"));
+        py::arg("momentum") = 0.0, py::arg("nesterov") = false, py::arg("weight_decay") = 0.0);
+  m.def("adam_step", &adam_step, py::arg("p"), py::arg("g"), py::arg("m"), py::arg("v"), py::arg("v_max") = py::none(),
+        py::kw_only(), py::arg("step"), py::arg("learning_rate"), py::arg("beta_1"), py::arg("beta_2"),
+        py::arg("epsilon"), py::arg("weight_decay") = 0.0);
+  m.def("nadam_step", &nadam_step, py::arg("p"), py::arg("g"), py::arg("m"), py::arg("v"), py::kw_only(),
+        py::arg("step"), py::arg("learning_rate"), py::arg("beta_1"), py::arg("beta_2"), py::arg("epsilon"),
+        py::arg("momentum_decay") = 1.0, py::arg("weight_decay") = 0.0);
+  m.def("adamax_step", &adamax_step, py::arg("p"), py::arg("g"), py::arg("m"), py::arg("u"), py::kw_only(),
+        py::arg("step"), py::arg("learning_rate"), py::arg("beta_1"), py::arg("beta_2"), py::arg("epsilon"),
+        py::arg("weight_decay") = 0.0);
+  m.def("adagrad_step", &adagrad_step, py::arg("p"), py::arg("g"), py::arg("accumulator"), py::kw_only(),
+        py::arg("learning_rate"), py::arg("epsilon"), py::arg("weight_decay") = 0.0);
+  m.def("adadelta_step", &adadelta_step, py::arg("p"), py::arg("g"), py::arg("accumulated_grad"),
+        py::arg("accumulated_delta_var"), py::kw_only(), py::arg("learning_rate"), py::arg("rho"), py::arg("epsilon"),
+        py::arg("weight_decay") = 0.0);
+  m.def("rmsprop_step", &rmsprop_step, py::arg("p"), py::arg("g"), py::arg("velocity"), py::arg("m") = py::none(),
+        py::arg("average_gradient") = py::none(), py::kw_only(), py::arg("learning_rate"), py::arg("rho"),
+        py::arg("momentum") = 0.0, py::arg("epsilon"), py::arg("weight_decay") = 0.0);
+  m.def("lion_step", &lion_step, py::arg("p"), py::arg("g"), py::arg("m"), py::kw_only(), py::arg("learning_rate"),
+        py::arg("beta_1"), py::arg("beta_2"), py::arg("weight_decay") = 0.0);
   m.def("clip_by_value", &clip_by_value, py::arg("g"), py::arg("limit"));
   m.def("clip_by_norm", &clip_by_norm, py::arg("g"), py::arg("limit"));
   m.def("clip_by_global_norm", &clip_by_global_norm, py::arg("gs"), py::arg("limit"));

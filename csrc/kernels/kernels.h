@@ -77,6 +77,16 @@ struct Clip {
   bool active() const { return scale != 1 || limit != std::numeric_limits<double>::infinity(); }
 };
 
+// The kernel of each rule, found by the rule's type.
+template <class T, class Rule>
+struct UpdateKernel {
+  void (*run)(const Rule&, Clip, double decay, T* p, const T* g, T* const* slots, std::ptrdiff_t n);
+};
+template <class T, class RuleList>
+struct UpdateKernels;
+template <class T, class... Rule>
+struct UpdateKernels<T, List<Rule...>> : UpdateKernel<T, Rule>... {};
+
 template <class T>
 struct Kernels {
   const char* isa;
@@ -116,11 +126,13 @@ struct Kernels {
 
   double (*square_sum)(const T* g, std::ptrdiff_t n);
   void (*clip)(T* g, std::ptrdiff_t n, Clip);
-  // n need not be a multiple of lanes.
-  void (*sgd)(const Sgd&, Clip, T* p, const T* g, T* const* slots, std::ptrdiff_t n);
-  void (*momentum)(const Momentum&, Clip, T* p, const T* g, T* const* slots, std::ptrdiff_t n);
-  void (*nesterov)(const Nesterov&, Clip, T* p, const T* g, T* const* slots, std::ptrdiff_t n);
-  void (*adam)(const Adam&, Clip, T* p, const T* g, T* const* slots, std::ptrdiff_t n);
+  UpdateKernels<T, Rules> updates;
+  // One step of a rule; decay of p itself comes first: p <- p - p * decay. n need not be a multiple of lanes.
+  template <class Rule>
+  void update(const Rule& rule, Clip clip_first, double decay, T* p, const T* g, T* const* slots,
+              std::ptrdiff_t n) const {
+    static_cast<const UpdateKernel<T, Rule>&>(updates).run(rule, clip_first, decay, p, g, slots, n);
+  }
 
   // Multiply-adds in registers for measuring the ceiling; returns flops done.
   double (*multiply_add)(std::ptrdiff_t repetitions, T* sink);

@@ -10,6 +10,11 @@
 
 namespace evenflow {
 
+template <class V, class... Rule>
+constexpr UpdateKernels<scalar_of<V>, List<Rule...>> update_kernels(List<Rule...>) {
+  return {{FlatKernels<V>::template update<Rule>}...};
+}
+
 template <class V>
 constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   Kernels<scalar_of<V>> k{};
@@ -33,10 +38,7 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.loss = RowKernels<V>::loss;
   k.square_sum = FlatKernels<V>::square_sum;
   k.clip = FlatKernels<V>::clip;
-  k.sgd = FlatKernels<V>::template update<Sgd>;
-  k.momentum = FlatKernels<V>::template update<Momentum>;
-  k.nesterov = FlatKernels<V>::template update<Nesterov>;
-  k.adam = FlatKernels<V>::template update<Adam>;
+  k.updates = update_kernels<V>(Rules());
   k.multiply_add = FlatKernels<V>::multiply_add;
   return k;
 }

@@ -1,6 +1,8 @@
 // Loops over flat memory: update rules, norms, clipping.
 #pragma once
 
+#include <utility>
+
 #include "kernels/kernels.h"
 
 namespace evenflow {
@@ -15,52 +17,53 @@ struct FlatKernels {
     EVENFLOW_INLINE V operator()(V g) const { return at_least(at_most(g * scale, limit), -limit); }
   };
 
-  template <class Rule, class Load, class Store, class Gradient>
-  EVENFLOW_INLINE static void apply(const Rule& rule, Load load, Store store, Gradient gradient, T* p, const T* g,
-                                    T* const* slots) {
-    V value = load(p);
-    const V slope = gradient(load(g));
-    if constexpr (Rule::slots == 0) rule(value, slope);
-    if constexpr (Rule::slots == 1) {
-      V a = load(slots[0]);
-      rule(value, slope, a);
-      store(a, slots[0]);
-    }
-    if constexpr (Rule::slots == 2) {
-      V a = load(slots[0]), b = load(slots[1]);
-      rule(value, slope, a, b);
-      store(a, slots[0]);
-      store(b, slots[1]);
-    }
-    store(value, p);
+  // p <- p - p * rate
+  struct Decay {
+    V rate;
+    explicit Decay(double r) : rate(-r) {}
+    EVENFLOW_INLINE V operator()(V p) const { return fma(rate, p, p); }
+  };
+  struct Same {
+    EVENFLOW_INLINE V operator()(V x) const { return x; }
+  };
+
+  template <class Rule, class Load, class Store, class Gradient, class Parameter, std::size_t... s>
+  EVENFLOW_INLINE static void apply(const Rule& rule, Load load, Store store, Gradient gradient, Parameter parameter,
+                                    std::ptrdiff_t i, T* p, const T* g, [[maybe_unused]] T* const* slots,
+                                    std::index_sequence<s...>) {
+    V value = parameter(load(p + i));
+    V state[Rule::slots + 1] = {load(slots[s] + i)...};
+    rule(value, gradient(load(g + i)), state[s]...);
+    (store(state[s], slots[s] + i), ...);
+    store(value, p + i);
   }
 
-  template <class Rule, class Gradient>
-  EVENFLOW_INLINE static void pass(const Rule& rule, Gradient gradient, T* p, const T* g, T* const* slots,
-                                   std::ptrdiff_t n) {
-    T* own[2] = {};
+  template <class Rule, class Gradient, class Parameter>
+  EVENFLOW_INLINE static void pass(const Rule& rule, Gradient gradient, Parameter parameter, T* p, const T* g,
+                                   T* const* slots, std::ptrdiff_t n) {
+    constexpr std::make_index_sequence<Rule::slots> each{};
+    T* own[Rule::slots + 1] = {};
+    for (int s = 0; s < Rule::slots; ++s) own[s] = slots[s];
     std::ptrdiff_t i = 0;
-    const auto at = [&](std::ptrdiff_t offset) {
-      for (int s = 0; s < Rule::slots; ++s) own[s] = slots[s] + offset;
-      return own;
-    };
     for (; i + V::lanes <= n; i += V::lanes)
       apply(
-          rule, [](const T* from) { return V::load(from); }, [](V x, T* to) { x.store(to); }, gradient, p + i, g + i,
-          at(i));
+          rule, [](const T* from) { return V::load(from); }, [](V x, T* to) { x.store(to); }, gradient, parameter, i, p,
+          g, own, each);
     if (i == n) return;
     const int rest = static_cast<int>(n - i);
     apply(
         rule, [=](const T* from) { return V::load(from, rest); }, [=](V x, T* to) { x.store(to, rest); }, gradient,
-        p + i, g + i, at(i));
+        parameter, i, p, g, own, each);
   }
 
   template <class Rule>
-  static void update(const Rule& rule, Clip clip, T* p, const T* g, T* const* slots, std::ptrdiff_t n) {
-    if (clip.active())
-      pass(rule, Clipper(clip), p, g, slots, n);
+  static void update(const Rule& rule, Clip clip, double decay, T* p, const T* g, T* const* slots, std::ptrdiff_t n) {
+    if (decay != 0)
+      pass(rule, Clipper(clip), Decay(decay), p, g, slots, n);
+    else if (clip.active())
+      pass(rule, Clipper(clip), Same(), p, g, slots, n);
     else
-      pass(rule, [](V x) { return x; }, p, g, slots, n);
+      pass(rule, Same(), Same(), p, g, slots, n);
   }
 
   // In double, whatever the element type: a norm of millions of gradients must not drift.

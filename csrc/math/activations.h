@@ -322,11 +322,6 @@ struct Tanh : WithoutParameters {
   }
 };
 
-template <class... Types>
-struct List {
-  static constexpr int size = sizeof...(Types);
-};
-
 // The only registry: names, kernel tables and tests are folds over it.
 using Activations =
     List<Linear, Relu, LeakyRelu, Elu, Selu, Gelu, GeluTanh, GeluSigmoid, Silu, Mish, Softplus, Sigmoid, Tanh>;

@@ -1,5 +1,6 @@
 // Update rules: one call updates one parameter p and its slots from its gradient g.
-// Where p, g and the slots are zero they stay zero, to the bit: padding never moves.
+// Where p, g and the slots are zero they stay zero, to the bit: padding never moves. A slot that starts elsewhere moves
+// no p whose gradient is zero. Factors that depend on the step are members, computed by optimizers.h.
 #pragma once
 
 #include "math/vocabulary.h"
@@ -9,6 +10,7 @@ namespace evenflow {
 // p <- p - learning_rate * g
 struct Sgd {
   static constexpr int slots = 0;
+  static constexpr const char* const* slot_names = nullptr;
 
   double learning_rate;
 
@@ -22,6 +24,7 @@ struct Sgd {
 // Keras: gradient_factor = -learning_rate, step = 1. PyTorch: gradient_factor = 1, step = -learning_rate.
 struct Momentum {
   static constexpr int slots = 1;
+  static constexpr const char* slot_names[] = {"momentum"};
 
   double momentum, gradient_factor, step;
 
@@ -35,6 +38,7 @@ struct Momentum {
 // m <- momentum * m + gradient_factor * g;  p <- p + step * (momentum * m + gradient_factor * g)
 struct Nesterov {
   static constexpr int slots = 1;
+  static constexpr const char* slot_names[] = {"momentum"};
 
   double momentum, gradient_factor, step;
 
@@ -51,6 +55,7 @@ struct Nesterov {
 // PyTorch's epsilon is this one divided by sqrt(1 - beta_2^t).
 struct Adam {
   static constexpr int slots = 2;
+  static constexpr const char* slot_names[] = {"m", "v"};
 
   double beta_1, beta_2, epsilon, step;
 
@@ -62,9 +67,169 @@ struct Adam {
   }
 };
 
-// Adam's step of iteration t = 1, 2, ...: learning_rate * sqrt(1 - beta_2^t) / (1 - beta_1^t). Host only.
-EVENFLOW_INLINE double adam_step(double learning_rate, double beta_1, double beta_2, double t) {
-  return learning_rate * std::sqrt(1 - std::pow(beta_2, t)) / (1 - std::pow(beta_1, t));
-}
+// Adam whose v is the largest so far, so that steps never grow back. Reddi et al. 2018.
+struct Amsgrad {
+  static constexpr int slots = 3;
+  static constexpr const char* slot_names[] = {"m", "v", "v_max"};
+
+  double beta_1, beta_2, epsilon, step;
+
+  template <class V>
+  HD void operator()(V& p, V g, V& m, V& v, V& v_max) const {
+    m = fma(V(1 - beta_1), g - m, m);
+    v = fma(V(1 - beta_2), fma(g, g, -v), v);
+    v_max = max(v_max, v);
+    p = fma(V(-step), ratio_to_root(m, v_max, V(epsilon)), p);
+  }
+};
+
+// Adam with Nesterov's look-ahead: m_factor * m + g_factor * g in place of step * m. Dozat 2016.
+struct Nadam {
+  static constexpr int slots = 2;
+  static constexpr const char* slot_names[] = {"m", "v"};
+
+  double beta_1, beta_2, epsilon, m_factor, g_factor;
+
+  template <class V>
+  HD void operator()(V& p, V g, V& m, V& v) const {
+    m = fma(V(1 - beta_1), g - m, m);
+    v = fma(V(1 - beta_2), fma(g, g, -v), v);
+    p = p - ratio_to_root(fma(V(m_factor), m, V(g_factor) * g), v, V(epsilon));
+  }
+};
+
+// m as Adam's;  u <- max(beta_2 * u, |g|);  p <- p - step * m / (u + epsilon). Kingma and Ba 2015, section 7.
+struct Adamax {
+  static constexpr int slots = 2;
+  static constexpr const char* slot_names[] = {"m", "u"};
+
+  double beta_1, beta_2, epsilon, step;
+
+  template <class V>
+  HD void operator()(V& p, V g, V& m, V& u) const {
+    m = fma(V(1 - beta_1), g - m, m);
+    u = max(V(beta_2) * u, abs(g));
+    p = fma(V(-step), m / (u + V(epsilon)), p);
+  }
+};
+
+// accumulator <- accumulator + g^2;  p <- p - learning_rate * g / sqrt(accumulator + epsilon). Duchi et al. 2011.
+struct Adagrad {
+  static constexpr int slots = 1;
+  static constexpr const char* slot_names[] = {"accumulator"};
+
+  double epsilon, learning_rate;
+
+  template <class V>
+  HD void operator()(V& p, V g, V& accumulator) const {
+    accumulator = fma(g, g, accumulator);
+    p = fma(V(-learning_rate), ratio_to_root(g, accumulator + V(epsilon), V(0)), p);
+  }
+};
+
+// accumulated_grad <- rho * accumulated_grad + (1 - rho) * g^2;
+// delta = -sqrt(accumulated_delta_var + epsilon) / sqrt(accumulated_grad + epsilon) * g;
+// accumulated_delta_var <- rho * accumulated_delta_var + (1 - rho) * delta^2;  p <- p + learning_rate * delta.
+// Zeiler 2012.
+struct Adadelta {
+  static constexpr int slots = 2;
+  static constexpr const char* slot_names[] = {"accumulated_grad", "accumulated_delta_var"};
+
+  double rho, epsilon, learning_rate;
+
+  template <class V>
+  HD void operator()(V& p, V g, V& grads, V& deltas) const {
+    grads = fma(V(1 - rho), fma(g, g, -grads), grads);
+    const V delta = -g * sqrt((deltas + V(epsilon)) / (grads + V(epsilon)));
+    deltas = fma(V(1 - rho), fma(delta, delta, -deltas), deltas);
+    p = fma(V(learning_rate), delta, p);
+  }
+};
+
+// velocity <- rho * velocity + (1 - rho) * g^2;  p <- p - learning_rate * g / sqrt(velocity + epsilon)
+// Hinton 2012, lecture 6e. Centered, the variance velocity - average_gradient^2 stands in place of velocity: it is
+// negative by rounding only. With momentum, m <- momentum * m + learning_rate * (the ratio);  p <- p - m.
+struct Rmsprop {
+  static constexpr int slots = 1;
+  static constexpr const char* slot_names[] = {"velocity"};
+
+  double rho, epsilon, learning_rate;
+
+  template <class V>
+  HD void operator()(V& p, V g, V& velocity) const {
+    p = fma(V(-learning_rate), ratio(g, velocity), p);
+  }
+
+  // g / sqrt(velocity + epsilon), with the new velocity; and centered.
+  template <class V>
+  HD V ratio(V g, V& velocity) const {
+    velocity = fma(V(1 - rho), fma(g, g, -velocity), velocity);
+    return ratio_to_root(g, velocity + V(epsilon), V(0));
+  }
+  template <class V>
+  HD V ratio(V g, V& velocity, V& average) const {
+    velocity = fma(V(1 - rho), fma(g, g, -velocity), velocity);
+    average = fma(V(1 - rho), g - average, average);
+    return ratio_to_root(g, at_least(fma(-average, average, velocity), V(0)) + V(epsilon), V(0));
+  }
+};
+struct RmspropMomentum {
+  static constexpr int slots = 2;
+  static constexpr const char* slot_names[] = {"velocity", "momentum"};
+
+  Rmsprop plain;
+  double momentum;
+
+  template <class V>
+  HD void operator()(V& p, V g, V& velocity, V& m) const {
+    m = fma(V(momentum), m, V(plain.learning_rate) * plain.ratio(g, velocity));
+    p = p - m;
+  }
+};
+struct RmspropCentered {
+  static constexpr int slots = 2;
+  static constexpr const char* slot_names[] = {"velocity", "average_gradient"};
+
+  Rmsprop plain;
+
+  template <class V>
+  HD void operator()(V& p, V g, V& velocity, V& average) const {
+    p = fma(V(-plain.learning_rate), plain.ratio(g, velocity, average), p);
+  }
+};
+struct RmspropCenteredMomentum {
+  static constexpr int slots = 3;
+  static constexpr const char* slot_names[] = {"velocity", "momentum", "average_gradient"};
+
+  Rmsprop plain;
+  double momentum;
+
+  template <class V>
+  HD void operator()(V& p, V g, V& velocity, V& m, V& average) const {
+    m = fma(V(momentum), m, V(plain.learning_rate) * plain.ratio(g, velocity, average));
+    p = p - m;
+  }
+};
+
+// p <- p - learning_rate * sign(beta_1 * m + (1 - beta_1) * g);  m <- beta_2 * m + (1 - beta_2) * g. Chen et al. 2023.
+struct Lion {
+  static constexpr int slots = 1;
+  static constexpr const char* slot_names[] = {"momentum"};
+
+  double beta_1, beta_2, learning_rate;
+
+  template <class V>
+  HD void operator()(V& p, V g, V& m) const {
+    const V push = fma(V(1 - beta_1), g - m, m);
+    const V sign = select(push > V(0), V(1), select(push < V(0), V(-1), push));  // 0 and NaN are their own
+    p = fma(V(-learning_rate), sign, p);
+    m = fma(V(1 - beta_2), g - m, m);
+  }
+};
+
+// The only registry: the table of kernels is a fold over it.
+using Rules = List<Sgd, Momentum, Nesterov, Adam, Amsgrad, Nadam, Adamax, Adagrad, Adadelta, Rmsprop, RmspropMomentum,
+                   RmspropCentered, RmspropCenteredMomentum, Lion>;
+constexpr int most_slots = 3;
 
 }  // namespace evenflow

@@ -34,6 +34,12 @@ struct ScalarOf<double> {
   using type = double;
 };
 
+// Types that folds go over.
+template <class... Types>
+struct List {
+  static constexpr int size = sizeof...(Types);
+};
+
 // The element type of a value type: float for float and for every Vec<float>.
 template <class V>
 using scalar_of = typename ScalarOf<V>::type;

@@ -113,8 +113,21 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
       }
     if (trainable) trainable_size = parameter_size;
   }
-  if (spec.optimizer.kind == OptimizerSpec::adam) slots = 2;
-  if (spec.optimizer.kind == OptimizerSpec::sgd && spec.optimizer.momentum != 0) slots = 1;
+  if (spec.optimizer.optimizer) {
+    const auto& excluded = spec.optimizer.undecayed;
+    for (const std::string& name : excluded)
+      if (find(name) < 0)
+        throw std::invalid_argument("Program: optimizer: undecayed: there is no variable '" + name + "'");
+    for (Variable& v : variables)
+      v.decays = v.trainable && std::find(excluded.begin(), excluded.end(), v.name) == excluded.end();
+    std::visit(
+        [&](const auto& optimizer) {
+          optimizer.rule(Moment{0, 1, 0}, [&](auto rule) {
+            for (int s = 0; s < rule.slots; ++s) slots.emplace_back(rule.slot_names[s]);
+          });
+        },
+        *spec.optimizer.optimizer);
+  }
 
   // activations: an operation works in place unless the backward pass needs its input
   const auto take = [&](int units) {

@@ -21,6 +21,7 @@ struct Variable {
   std::ptrdiff_t offset = nowhere;  // in parameters; trainable ones first, at the same place in gradients and slots
   std::ptrdiff_t size = 0;
   double initial = 0;
+  bool decays = false;  // by the optimizer's weight decay
 };
 
 // An affine operation and the activation that follows it; either may be missing.
@@ -53,10 +54,10 @@ struct Plan {
   int capacity;                     // rows
   std::vector<Variable> variables;  // in layer order
   std::vector<Stage> stages;
-  Output output = Output::plain;  // what remains after the last stage
-  bool fused_loss = false;        // the loss is computed from the last stage itself
-  int lowest = 0;                 // lowest stage with something trainable; stages.size() if none
-  int slots = 0;
+  Output output = Output::plain;              // what remains after the last stage
+  bool fused_loss = false;                    // the loss is computed from the last stage itself
+  int lowest = 0;                             // lowest stage with something trainable; stages.size() if none
+  std::vector<std::string> slots;             // of the optimizer's rule
   double factor = 1, offset = 0;              // rescaling of the input
   std::string rescaling_layer, output_layer;  // for printing
 

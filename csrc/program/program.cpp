@@ -35,7 +35,7 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
   for (const Stage& stage : plan_.stages) most = std::max(most, layout.padded(stage.units));
   place(&parameters_, plan_.parameter_size);
   place(&gradients_, plan_.trainable_size);
-  place(&slots_, plan_.trainable_size * plan_.slots);
+  place(&slots_, plan_.trainable_size * static_cast<std::ptrdiff_t>(plan_.slots.size()));
   place(&activations_, plan_.activation_size);
   for (T*& dz : dz_) place(&dz, widest);
   place(&zeros_, most);
@@ -55,6 +55,31 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
   square_sums_ = reinterpret_cast<double*>(labels_ + plan_.capacity);
   for (const Variable& v : plan_.variables)
     if (v.initial != 0) std::fill_n(parameters_ + v.offset, v.units, static_cast<T>(v.initial));
+  if (initial_slot() != 0) reset_slots();  // else memory that nobody needs yet stays untouched
+}
+
+template <class T>
+double Program<T>::momenta(Momenta& known, std::int64_t step) const {
+  const auto& optimizer = plan_.spec.optimizer.optimizer;
+  return optimizer ? std::visit([&](const auto& o) { return known.until(o, step); }, *optimizer) : 1;
+}
+
+template <class T>
+double Program<T>::initial_slot() const {
+  const auto& optimizer = plan_.spec.optimizer.optimizer;
+  return optimizer ? std::visit([](const auto& o) { return o.initial_slot(); }, *optimizer) : 0;
+}
+
+template <class T>
+void Program<T>::reset_slots() {
+  std::fill_n(slots_, plan_.trainable_size * static_cast<std::ptrdiff_t>(plan_.slots.size()), T(0));
+  if (initial_slot() == 0) return;
+  for (const Variable& v : plan_.variables) {  // not all at once: padding stays zero
+    if (!v.trainable) continue;
+    const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(v.units) * (v.inputs == 0 ? 1 : v.inputs);
+    const std::vector<T> value(static_cast<std::size_t>(size), static_cast<T>(initial_slot()));
+    for (int s = 0; s < static_cast<int>(plan_.slots.size()); ++s) pack(v, slot(s) + v.offset, value.data());
+  }
 }
 
 template <class T>
@@ -99,8 +124,10 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
     std::atomic<bool> stop{false};
     const double begin = now();
     const std::int64_t first = progress.next_step, started = iterations;
+    momenta(momenta_, started);
     team::run(wanted, [&](int thread, int count) {
       if (thread == 0) progress.threads = count;
+      Momenta own = momenta_;
       for (std::int64_t step = first; step < until; ++step) {
         const std::int64_t position = step * run.batch_size;
         const int rows = static_cast<int>(std::min<std::int64_t>(run.batch_size, x.rows - position));
@@ -123,7 +150,7 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
         double norm = 0;
         if (run.training) {
           const double rate = run.learning_rate[run.rate_per_step ? step : 0];
-          norm = self.learn(rate, fusion_ && !self.needs_norm());
+          norm = self.learn(self.rule(rate, momenta(own, self.iteration)), fusion_ && !self.needs_norm());
         }
         if (thread == 0 && now() - begin >= seconds) stop.store(true, std::memory_order_relaxed);
         barrier.wait(count);  // nobody gathers the next batch while this one is read, nobody misses the stop
@@ -254,10 +281,12 @@ double Program<T>::update(double learning_rate) {
   const int most = team::granted(wished > 0 ? wished : team::limit());
   const int wanted = wished > 0 || plan_.trainable_size >= parallel_parameters ? most : 1;
   prepare_scratch(wanted);
+  const double product = momenta(momenta_, iterations + 1);
   Barrier barrier;
   double norm = 0;
   team::run(wanted, [&](int thread, int count) {
-    const double found = Step(*this, barrier, thread, count, 1, iterations + 1).update(learning_rate, true);
+    const Step self(*this, barrier, thread, count, 1, iterations + 1);
+    const double found = self.update(self.rule(learning_rate, product), true);
     if (thread == 0) norm = found;
   });
   ++iterations;

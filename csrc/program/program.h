@@ -69,6 +69,7 @@ class Program {
   void forward(const Feed& x, T* out, bool training);
   void backward(const T* dy, T* dx);
   double update(double learning_rate);
+  void reset_slots();  // to what they start from
 
   std::atomic<int> threads{0};  // 0: whatever finishes first, up to the process's limit
   std::int64_t iterations = 0;
@@ -84,6 +85,8 @@ class Program {
   void prepare_scratch(int count);
   int team_size(std::int64_t rows) const;
   double flops(int rows) const;
+  double momenta(Momenta& known, std::int64_t step) const;  // of the optimizer, up to a step
+  double initial_slot() const;
 
   const Plan plan_;
   const Kernels<T>& k_;
@@ -95,6 +98,7 @@ class Program {
   double *losses_, *metrics_, *square_sums_;
   std::vector<std::vector<T>> scratch_;
   Race race_;
+  Momenta momenta_;
   bool forward_training_ = false;
 };
 

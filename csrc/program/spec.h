@@ -3,9 +3,11 @@
 
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "math/optimizers.h"
 
 namespace evenflow {
 
@@ -22,11 +24,19 @@ struct LayerSpec {
   double factor = 1, offset = 0;  // rescaling
 };
 
+template <template <class...> class To, class From>
+struct Unlisted;
+template <template <class...> class To, class... Types>
+struct Unlisted<To, List<Types...>> {
+  using type = To<Types...>;
+};
+using AnyOptimizer = Unlisted<std::variant, Optimizers>::type;
+using AnyRule = Unlisted<std::variant, Rules>::type;
+
 struct OptimizerSpec {
-  enum Kind { none, sgd, adam } kind = none;
-  double momentum = 0;
-  bool nesterov = false;
-  double beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7;
+  std::optional<AnyOptimizer> optimizer;
+  double weight_decay = 0;
+  std::vector<std::string> undecayed;  // variables that the decay leaves alone
   std::optional<double> clipvalue, clipnorm, global_clipnorm;
 };
 

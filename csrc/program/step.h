@@ -262,34 +262,27 @@ struct Program<T>::Step {
 
   // ---- update
 
-  // The rule of one step, with everything that depends on the step computed.
-  struct Rule {
-    Adam adam;
-    Momentum momentum;
-    Nesterov nesterov;
-    Sgd sgd;
+  // What one step does to every parameter: the rule, and the share of p that weight decay takes first.
+  struct Spending {
+    AnyRule rule;
+    double decay;
   };
-  Rule rule(double rate) const {
+  Spending rule(double rate, double momenta) const {
     const OptimizerSpec& o = plan.spec.optimizer;
-    const double t = static_cast<double>(iteration);
-    return {{o.beta_1, o.beta_2, o.epsilon, adam_step(rate, o.beta_1, o.beta_2, t)},
-            {o.momentum, -rate, 1},
-            {o.momentum, -rate, 1},
-            {rate}};
+    const Moment at{rate, static_cast<double>(iteration), momenta};
+    const auto any = [](auto found) { return AnyRule(found); };
+    return {std::visit([&](const auto& optimizer) { return optimizer.rule(at, any); }, *o.optimizer),
+            o.weight_decay * rate};
   }
-  void spend(const Rule& r, Clip clip, std::ptrdiff_t offset, std::ptrdiff_t n) const {
-    const OptimizerSpec& o = plan.spec.optimizer;
-    T* slots[2] = {p.slot(0) + offset, p.slot(1) + offset};
-    T* to = p.parameters_ + offset;
-    const T* g = p.gradients_ + offset;
-    if (o.kind == OptimizerSpec::adam)
-      k.adam(r.adam, clip, to, g, slots, n);
-    else if (o.momentum == 0)
-      k.sgd(r.sgd, clip, to, g, slots, n);
-    else if (o.nesterov)
-      k.nesterov(r.nesterov, clip, to, g, slots, n);
-    else
-      k.momentum(r.momentum, clip, to, g, slots, n);
+  void spend(const Spending& how, Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const {
+    T* slots[most_slots] = {};
+    for (std::size_t s = 0; s < plan.slots.size(); ++s) slots[s] = p.slot(static_cast<int>(s)) + offset;
+    const double decay = plan.variables[static_cast<std::size_t>(number)].decays ? how.decay : 0;
+    std::visit(
+        [&](const auto& found) {
+          k.update(found, clip, decay, p.parameters_ + offset, p.gradients_ + offset, slots, n);
+        },
+        how.rule);
   }
 
   // f(variable number, offset, n) for this thread's slices of a stage's trainable variables.
@@ -331,9 +324,8 @@ struct Program<T>::Step {
   static double shrink(double norm, double limit) { return norm <= limit ? 1 : limit / norm; }
 
   // Clips and applies the optimizer to everything this thread owns; returns the global norm if it is wanted or needed.
-  double update(double rate, bool want_norm = false) const {
+  double update(const Spending& how, bool want_norm = false) const {
     const OptimizerSpec& o = plan.spec.optimizer;
-    const Rule r = rule(rate);
     double norm = 0;
     if (want_norm || needs_norm()) {
       for (const Stage& stage : plan.stages)
@@ -351,25 +343,25 @@ struct Program<T>::Step {
         if (o.clipnorm)
           clip.scale = shrink(std::sqrt(variable_square_sum(static_cast<std::size_t>(number))), *o.clipnorm);
         if (o.global_clipnorm) clip.scale = shrink(norm, *o.global_clipnorm);
-        spend(r, clip, offset, n);
+        spend(how, clip, number, offset, n);
       });
     return norm;
   }
 
   // ---- a training step after the loss: backward and update
 
-  double learn(double rate, bool fused) const {
+  double learn(const Spending& how, bool fused) const {
     const int last = static_cast<int>(plan.stages.size()) - 1;
     if (plan.lowest > last) return 0;
-    const Rule r = rule(rate);
     Clip clip;
     if (plan.spec.optimizer.clipvalue) clip.limit = *plan.spec.optimizer.clipvalue;
     // A kernel may change once nobody computes the gradient below it any more: two phases after its own.
     const auto finish = [&](int number) {
-      weight_gradient(number, [&](std::ptrdiff_t offset, std::ptrdiff_t n) { spend(r, clip, offset, n); });
+      const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
+      weight_gradient(number,
+                      [&](std::ptrdiff_t offset, std::ptrdiff_t n) { spend(how, clip, stage.kernel, offset, n); });
       own_slices(
-          plan.stages[static_cast<std::size_t>(number)],
-          [&](int, int, std::ptrdiff_t offset, std::ptrdiff_t n) { spend(r, clip, offset, n); }, false);
+          stage, [&](int v, int, std::ptrdiff_t offset, std::ptrdiff_t n) { spend(how, clip, v, offset, n); }, false);
     };
     for (int number = last; number >= plan.lowest; --number) {
       backward_stage(number, true);
@@ -377,7 +369,7 @@ struct Program<T>::Step {
       if (fused && number + 2 <= last) finish(number + 2);
       barrier.wait(threads);
     }
-    if (!fused) return update(rate);
+    if (!fused) return update(how);
     if (plan.lowest + 1 <= last) finish(plan.lowest + 1);
     finish(plan.lowest);
     return 0;

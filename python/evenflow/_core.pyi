@@ -95,9 +95,10 @@ class Program:
     def get(self, name: str) -> _Array: ...  # a copy, C order
     def set(self, name: str, value: _Array) -> None: ...
     def gradient(self, name: str) -> _Array: ...  # a copy, C order; of the last backward
-    def slot_names(self) -> list[str]: ...  # [] for plain SGD, ["momentum"], ["m", "v"]
+    def slot_names(self) -> list[str]: ...  # [] for plain SGD, ["momentum"], ["m", "v"], ...
     def get_slot(self, slot: str, name: str) -> _Array: ...
     def set_slot(self, slot: str, name: str, value: _Array) -> None: ...
+    def reset_slots(self) -> None: ...  # as in a new program
     iterations: int  # optimizer steps done
     @property
     def parameters(
@@ -153,10 +154,33 @@ def softmax(x: _Array) -> _Array: ...
 def loss_forward_backward(
     name: str, prediction: _Array, target: _Array, *, from_logits: bool = False
 ) -> tuple[_Array, _Array]: ...  # loss of each row; gradient of their mean with respect to the prediction
+
+# Updates, in place; the decay comes first: p -= weight_decay * learning_rate * p.
 def sgd_step(
-    p: _Array, g: _Array, m: _Array | None, *, learning_rate: float, momentum: float = 0.0, nesterov: bool = False
+    p: _Array,
+    g: _Array,
+    m: _Array | None,
+    *,
+    learning_rate: float,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
 ) -> None: ...
 def adam_step(
+    p: _Array,
+    g: _Array,
+    m: _Array,
+    v: _Array,
+    v_max: _Array | None = None,
+    *,
+    step: int,
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    weight_decay: float = 0.0,
+) -> None: ...
+def nadam_step(
     p: _Array,
     g: _Array,
     m: _Array,
@@ -167,6 +191,64 @@ def adam_step(
     beta_1: float,
     beta_2: float,
     epsilon: float,
+    momentum_decay: float = 1.0,
+    weight_decay: float = 0.0,
+) -> None: ...
+def adamax_step(
+    p: _Array,
+    g: _Array,
+    m: _Array,
+    u: _Array,
+    *,
+    step: int,
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    weight_decay: float = 0.0,
+) -> None: ...
+def adagrad_step(
+    p: _Array,
+    g: _Array,
+    accumulator: _Array,
+    *,
+    learning_rate: float,
+    epsilon: float,
+    weight_decay: float = 0.0,
+) -> None: ...
+def adadelta_step(
+    p: _Array,
+    g: _Array,
+    accumulated_grad: _Array,
+    accumulated_delta_var: _Array,
+    *,
+    learning_rate: float,
+    rho: float,
+    epsilon: float,
+    weight_decay: float = 0.0,
+) -> None: ...
+def rmsprop_step(
+    p: _Array,
+    g: _Array,
+    velocity: _Array,
+    m: _Array | None = None,
+    average_gradient: _Array | None = None,
+    *,
+    learning_rate: float,
+    rho: float,
+    momentum: float = 0.0,
+    epsilon: float,
+    weight_decay: float = 0.0,
+) -> None: ...
+def lion_step(
+    p: _Array,
+    g: _Array,
+    m: _Array,
+    *,
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    weight_decay: float = 0.0,
 ) -> None: ...
 def clip_by_value(g: _Array, limit: float) -> None: ...
 def clip_by_norm(g: _Array, limit: float) -> float: ...  # the norm before

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from . import _core, variables
-from .optimizers import Optimizer, Slots
+from .optimizer import Optimizer, Slots
 from .variables import Variable
 
 Array = NDArray[Any]
@@ -86,11 +85,11 @@ class Executor:
         if self.optimizer is not None:
             self.optimizer.leave(self)
         iterations, slots = optimizer.state()
-        for slot in self.program.slot_names():
-            for name, shape, trainable in self.program.variables():
-                if trainable:
-                    value = slots.get((slot, name))
-                    self.program.set_slot(slot, name, np.zeros(shape, self.program.dtype) if value is None else value)
+        self.program.reset_slots()
+        names = {name for name, _, trainable in self.program.variables() if trainable}
+        for (slot, name), value in slots.items():
+            if name in names and slot in self.program.slot_names():
+                self.program.set_slot(slot, name, value)
         self.program.iterations = iterations
         self.optimizer = optimizer
         optimizer.move_to(self)

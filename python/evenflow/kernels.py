@@ -13,7 +13,8 @@ activation_forward         y = f(x) by name; hyper-parameters by keyword
 activation_backward        dx = dy f'(x), from x and y
 softmax                    exp(x) / sum exp(x), by row
 loss_forward_backward      each row's loss; the gradient of their mean in the prediction
-sgd_step, adam_step        update rules, in place
+sgd_step, adam_step, nadam_step, adamax_step, adagrad_step, adadelta_step, rmsprop_step, lion_step
+                           update rules, in place, with decoupled weight_decay; `optimizers` has their formulas
 clip_by_value              g limited to [-limit, limit], in place
 clip_by_norm               g shrunk to an l2 norm of at most limit, in place; returns the norm before
 clip_by_global_norm        the same for a list of arrays and their common norm
@@ -26,7 +27,10 @@ is written before every argument is checked.
 from ._core import (
     activation_backward,
     activation_forward,
+    adadelta_step,
+    adagrad_step,
     adam_step,
+    adamax_step,
     batch_norm_backward,
     batch_norm_forward,
     batch_norm_inference,
@@ -35,7 +39,10 @@ from ._core import (
     clip_by_value,
     dense_backward,
     dense_forward,
+    lion_step,
     loss_forward_backward,
+    nadam_step,
+    rmsprop_step,
     sgd_step,
     softmax,
 )
@@ -43,7 +50,10 @@ from ._core import (
 __all__ = [
     "activation_backward",
     "activation_forward",
+    "adadelta_step",
+    "adagrad_step",
     "adam_step",
+    "adamax_step",
     "batch_norm_backward",
     "batch_norm_forward",
     "batch_norm_inference",
@@ -52,7 +62,10 @@ __all__ = [
     "clip_by_value",
     "dense_backward",
     "dense_forward",
+    "lion_step",
     "loss_forward_backward",
+    "nadam_step",
+    "rmsprop_step",
     "sgd_step",
     "softmax",
 ]

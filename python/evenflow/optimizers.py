@@ -1,138 +1,38 @@
 """Optimizers: the rule's hyper-parameters, and the state (steps done, slots) that survives between calls of `fit`.
 
-The native core does the arithmetic, in Keras' form. At most one of `clipvalue` (every component to [-v, v]), `clipnorm`
-(every variable's gradient to that l2 norm) and `global_clipnorm` (the whole gradient to that l2 norm) may be given.
+The native core does the arithmetic, in Keras' form. Below, w is a parameter, g its gradient, t the number of the step
+from 1; slots start from 0 unless said. All optimizers take these by keyword:
+
+weight_decay: before each step w <- w - weight_decay * learning_rate * w, for every trainable variable that
+`exclude_from_weight_decay` does not name (decoupled, Loshchilov and Hutter 2019). None: no decay.
+clipvalue, clipnorm, global_clipnorm: at most one of them: every component to [-v, v], every variable's gradient to that
+l2 norm, the whole gradient to that l2 norm; the decay is not clipped.
+name: the optimizer's own.
+
+Which one? SGD with Nesterov's momentum, tuned, often ends best; Adam, Nadam and AdamW get there fast with their
+defaults; RMSprop is Adam's predecessor; Adagrad often stops too early on deep networks. All errors (a
+hyper-parameter out of its range, an unknown argument) are TypeError or ValueError and come before anything is made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from . import errors
+from .optimizer import Optimizer as Optimizer
 from .registry import Registry
 
-Slots = dict[tuple[str, str], NDArray[Any]]  # by (slot, path of the variable)
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-
-class StateHome(Protocol):
-    """A native program that steps the optimizer and so holds its state."""
-
-    def read_state(self) -> tuple[int, Slots]:
-        """Steps done, and copies of the slots."""
-        ...
-
-
-class Optimizer:
-    """Base class: learning rate, clipping, state."""
-
-    HYPERPARAMETERS: ClassVar[tuple[str, ...]] = ()
-    kind: ClassVar[str]
-
-    def __init__(
-        self,
-        learning_rate: float,
-        clipvalue: float | None,
-        clipnorm: float | None,
-        global_clipnorm: float | None,
-        name: str | None,
-        unknown: Mapping[str, Any],
-    ) -> None:
-        where = type(self).__name__
-        if "decay" in unknown:
-            raise TypeError(
-                f"{where}: there is no argument 'decay' (Keras ignores it). For a rate that falls as "
-                f"1 / (1 + decay * step) use learning_rate=schedules.InverseTimeDecay(...)."
-            )
-        if unknown:
-            raise errors.unknown_argument(where, unknown, self._arguments())
-        self.learning_rate = learning_rate
-        clips = {"clipvalue": clipvalue, "clipnorm": clipnorm, "global_clipnorm": global_clipnorm}
-        given = [argument for argument, value in clips.items() if value is not None]
-        if len(given) > 1:
-            raise ValueError(
-                f"{where}: expected at most one of clipvalue, clipnorm, global_clipnorm, received {' and '.join(given)}"
-            )
-        self._clips = {
-            argument: None if value is None else errors.number(where, argument, value, above=0.0)
-            for argument, value in clips.items()
-        }
-        self.name = name or self.kind
-        self._iterations = 0
-        self._slots: Slots = {}
-        self._home: StateHome | None = None
-
-    @classmethod
-    def _arguments(cls) -> list[str]:
-        return ["learning_rate", *cls.HYPERPARAMETERS, "clipvalue", "clipnorm", "global_clipnorm", "name"]
-
-    @property
-    def learning_rate(self) -> float:
-        """The rate of the next step; assign to change it."""
-        return self._learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._learning_rate = errors.number(type(self).__name__, "learning_rate", value, at_least=0.0)
-
-    @property
-    def clipvalue(self) -> float | None:
-        return self._clips["clipvalue"]
-
-    @property
-    def clipnorm(self) -> float | None:
-        return self._clips["clipnorm"]
-
-    @property
-    def global_clipnorm(self) -> float | None:
-        return self._clips["global_clipnorm"]
-
-    @property
-    def iterations(self) -> int:
-        """Steps done."""
-        return self.state()[0]
-
-    def state(self) -> tuple[int, Slots]:
-        """Steps done, and a copy of every slot by (slot, path of the variable)."""
-        if self._home is None:
-            return self._iterations, self._slots
-        iterations, slots = self._home.read_state()
-        return iterations, self._slots | slots  # a variable frozen since keeps the slots it had
-
-    def restore(self, iterations: int, slots: Slots) -> None:
-        """Replace the state."""
-        self._iterations, self._slots, self._home = iterations, slots, None
-
-    def move_to(self, home: StateHome) -> None:
-        """Declare a program that holds a copy of the state its home, because it is about to step."""
-        self._home = home
-
-    def leave(self, home: StateHome) -> None:
-        """Bring the state back to the host if that program is its home."""
-        if self._home is home:
-            self.restore(*self.state())
-
-    def lives_in(self, home: StateHome | None) -> bool:
-        """Whether that program holds the state; None asks whether it is on the host."""
-        return self._home is home
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make the same optimizer again."""
-        rule = {name: getattr(self, name) for name in self.HYPERPARAMETERS}
-        return {"name": self.name, "learning_rate": self.learning_rate, **rule, **self._clips}
-
-    def spec(self) -> dict[str, Any]:
-        """The core's description; the learning rate is given with each call instead."""
-        rule = {name: getattr(self, name) for name in self.HYPERPARAMETERS}
-        return {"kind": self.kind, **rule, **self._clips}
+    from .optimizer import Common, CommonButDecay
 
 
 class SGD(Optimizer):
     """m <- momentum * m - learning_rate * g; w <- w + m (nesterov: w <- w + momentum * m - learning_rate * g).
 
-    Keras' form: the learning rate is inside the momentum buffer. Sutskever et al. 2013.
+    Keras' form: the learning rate is inside the momentum buffer. 0.9 is a good momentum, and Nesterov's look-ahead is
+    almost always faster. Polyak 1964, Sutskever et al. 2013.
     """
 
     HYPERPARAMETERS = ("momentum", "nesterov")
@@ -143,25 +43,22 @@ class SGD(Optimizer):
         learning_rate: float = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
-        *,
-        clipvalue: float | None = None,
-        clipnorm: float | None = None,
-        global_clipnorm: float | None = None,
-        name: str | None = None,
-        **unknown: Any,
+        **common: Unpack[Common],
     ) -> None:
-        self.momentum = errors.number("SGD", "momentum", momentum, at_least=0.0, at_most=1.0)
+        self.momentum = self._momentum(momentum)
         self.nesterov = errors.boolean("SGD", "nesterov", nesterov)
-        super().__init__(learning_rate, clipvalue, clipnorm, global_clipnorm, name, unknown)
+        super().__init__(learning_rate, common)
 
 
 class Adam(Optimizer):
     """m <- b1 m + (1 - b1) g; v <- b2 v + (1 - b2) g^2; w <- w - a m / (sqrt(v) + epsilon).
 
-    a = learning_rate * sqrt(1 - b2^t) / (1 - b1^t): Keras' "epsilon hat" form. Kingma and Ba 2014.
+    a = learning_rate * sqrt(1 - b2^t) / (1 - b1^t): Keras' "epsilon hat" form. Its steps adapt to each parameter, so
+    the default learning rate is often good enough. Kingma and Ba 2015.
+    amsgrad: the largest v so far stands in place of v, so that steps never grow back. Reddi et al. 2018.
     """
 
-    HYPERPARAMETERS = ("beta_1", "beta_2", "epsilon")
+    HYPERPARAMETERS = ("beta_1", "beta_2", "epsilon", "amsgrad")
     kind = "adam"
 
     def __init__(
@@ -170,20 +67,188 @@ class Adam(Optimizer):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
-        *,
-        clipvalue: float | None = None,
-        clipnorm: float | None = None,
-        global_clipnorm: float | None = None,
-        name: str | None = None,
-        **unknown: Any,
+        amsgrad: bool = False,
+        **common: Unpack[Common],
     ) -> None:
-        self.beta_1 = errors.number("Adam", "beta_1", beta_1, at_least=0.0, below=1.0)
-        self.beta_2 = errors.number("Adam", "beta_2", beta_2, at_least=0.0, below=1.0)
-        self.epsilon = errors.number("Adam", "epsilon", epsilon, at_least=0.0)
-        super().__init__(learning_rate, clipvalue, clipnorm, global_clipnorm, name, unknown)
+        self.beta_1 = self._share("beta_1", beta_1)
+        self.beta_2 = self._share("beta_2", beta_2)
+        self.epsilon = self._epsilon(epsilon)
+        self.amsgrad = errors.boolean(type(self).__name__, "amsgrad", amsgrad)
+        super().__init__(learning_rate, common)
 
 
-REGISTRY = Registry(Optimizer, (SGD, Adam), aliases={}, example="Adam(learning_rate=0.001)")
+class AdamW(Adam):
+    """Adam with decoupled weight decay: w <- w - weight_decay * learning_rate * w, then Adam's step.
+
+    Regularizes as l2 was meant to, whatever the size of the gradients. Loshchilov and Hutter 2019.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        weight_decay: float | None = 0.004,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        **common: Unpack[CommonButDecay],
+    ) -> None:
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay, **common)
+
+
+class Nadam(Optimizer):
+    """Adam with Nesterov's look-ahead: w <- w - learning_rate * n / (sqrt(v / (1 - b2^t)) + epsilon).
+
+    m and v as Adam's, n = u' m / (1 - U u') + (1 - u) g / (1 - U) with the momenta
+    u = b1 (1 - 0.96^(t momentum_decay) / 2), u' that of step t + 1, and U the product of all u up to t.
+    Often a little faster than Adam. Dozat 2016.
+
+    momentum_decay: 1.0 is Keras' schedule of the momentum, 4e-3 PyTorch's and the paper's.
+    """
+
+    HYPERPARAMETERS = ("beta_1", "beta_2", "epsilon", "momentum_decay")
+    kind = "nadam"
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        momentum_decay: float = 1.0,
+        **common: Unpack[Common],
+    ) -> None:
+        self.beta_1 = self._share("beta_1", beta_1)
+        self.beta_2 = self._share("beta_2", beta_2)
+        self.epsilon = self._epsilon(epsilon)
+        self.momentum_decay = errors.number("Nadam", "momentum_decay", momentum_decay, at_least=0.0)
+        super().__init__(learning_rate, common)
+
+
+class Adamax(Optimizer):
+    """m as Adam's; u <- max(b2 u, |g|); w <- w - learning_rate / (1 - b1^t) * m / (u + epsilon).
+
+    Adam with the infinity norm: sometimes more stable, mostly slower. Kingma and Ba 2015, section 7.
+    """
+
+    HYPERPARAMETERS = ("beta_1", "beta_2", "epsilon")
+    kind = "adamax"
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **common: Unpack[Common],
+    ) -> None:
+        self.beta_1 = self._share("beta_1", beta_1)
+        self.beta_2 = self._share("beta_2", beta_2)
+        self.epsilon = self._epsilon(epsilon)
+        super().__init__(learning_rate, common)
+
+
+class Adagrad(Optimizer):
+    """accumulator <- accumulator + g^2; w <- w - learning_rate * g / sqrt(accumulator + epsilon).
+
+    The accumulator starts from initial_accumulator_value and only grows: good for simple problems, but deep networks
+    are often left half-trained. Duchi et al. 2011.
+    """
+
+    HYPERPARAMETERS = ("initial_accumulator_value", "epsilon")
+    kind = "adagrad"
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        initial_accumulator_value: float = 0.1,
+        epsilon: float = 1e-7,
+        **common: Unpack[Common],
+    ) -> None:
+        self.initial_accumulator_value = errors.number(
+            "Adagrad", "initial_accumulator_value", initial_accumulator_value, at_least=0.0
+        )
+        self.epsilon = self._epsilon(epsilon)
+        super().__init__(learning_rate, common)
+
+
+class Adadelta(Optimizer):
+    """s <- rho s + (1 - rho) g^2; w <- w + learning_rate * d; e <- rho e + (1 - rho) d^2.
+
+    d = -sqrt(e + epsilon) / sqrt(s + epsilon) * g: steps have the size of earlier steps. The paper's learning rate is
+    1.0, Keras' default 0.001. The slots s and e are called accumulated_grad and accumulated_delta_var. Zeiler 2012.
+    """
+
+    HYPERPARAMETERS = ("rho", "epsilon")
+    kind = "adadelta"
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        rho: float = 0.95,
+        epsilon: float = 1e-7,
+        **common: Unpack[Common],
+    ) -> None:
+        self.rho = self._share("rho", rho)
+        self.epsilon = self._epsilon(epsilon)
+        super().__init__(learning_rate, common)
+
+
+class RMSprop(Optimizer):
+    """velocity <- rho * velocity + (1 - rho) g^2; w <- w - learning_rate * g / sqrt(velocity + epsilon).
+
+    Adagrad that forgets: almost always better than it, and the favourite before Adam. Hinton 2012, lecture 6e.
+    momentum: m <- momentum * m + learning_rate * (the ratio above); w <- w - m.
+    centered: velocity less the square of the gradient's moving average (their variance) in place of velocity.
+    """
+
+    HYPERPARAMETERS = ("rho", "momentum", "epsilon", "centered")
+    kind = "rmsprop"
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        **common: Unpack[Common],
+    ) -> None:
+        self.rho = self._share("rho", rho)
+        self.momentum = self._momentum(momentum)
+        self.epsilon = self._epsilon(epsilon)
+        self.centered = errors.boolean("RMSprop", "centered", centered)
+        super().__init__(learning_rate, common)
+
+
+class Lion(Optimizer):
+    """w <- w - learning_rate * sign(b1 m + (1 - b1) g); m <- b2 m + (1 - b2) g.
+
+    Every parameter moves by the learning rate: take a tenth to a third of Adam's, and three to ten times its weight
+    decay. One slot. Chen et al. 2023.
+    """
+
+    HYPERPARAMETERS = ("beta_1", "beta_2")
+    kind = "lion"
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.99,
+        **common: Unpack[Common],
+    ) -> None:
+        self.beta_1 = self._share("beta_1", beta_1)
+        self.beta_2 = self._share("beta_2", beta_2)
+        super().__init__(learning_rate, common)
+
+
+REGISTRY = Registry(
+    Optimizer,
+    (SGD, Adam, AdamW, Nadam, Adamax, Adagrad, Adadelta, RMSprop, Lion),
+    aliases={cls.__name__.lower(): cls for cls in (AdamW, RMSprop)},
+    example="Adam(learning_rate=0.001)",
+)
 
 
 def get(identifier: object, where: str = "get", argument: str = "optimizer") -> Optimizer:

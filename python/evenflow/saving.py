@@ -21,7 +21,7 @@ from .registry import describe
 
 if TYPE_CHECKING:
     from .models import Sequential
-    from .optimizers import Slots
+    from .optimizer import Slots
 
 Tensors = dict[str, NDArray[Any]]
 PathLike = str | os.PathLike[str]
@@ -41,6 +41,7 @@ def save_model(model: Sequential, filepath: PathLike, *, overwrite: bool) -> Non
         present = set(tensors)
         tensors |= {f"optimizer/{slot}/{path}": array for (slot, path), array in slots.items() if path in present}
         state["iterations"] = iterations
+        state["undecayed"] = [v.path for v in model.variables if model.optimizer.excludes(v)]
         metadata["compile"] = json.dumps(
             {
                 "optimizer": describe(model.optimizer),
@@ -71,6 +72,8 @@ def load_model(filepath: PathLike) -> Sequential:
             listed = [m if isinstance(m, str) else metrics.get(m) for m in compiled["metrics"]]
             model.compile(compiled["optimizer"], compiled["loss"], metrics=listed)
         state = file.json("state")
+        if model.optimizer is not None and "undecayed" in state:
+            model.optimizer.restore_exclusions(state["undecayed"])
         model.shuffle_state = state["shuffle"]
         iterations = errors.integer("load_model", "iterations", state.get("iterations", 0), at_least=0)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:

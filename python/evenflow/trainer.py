@@ -80,7 +80,7 @@ class Trainer(Predictor):
             spec["loss"] = self.loss.spec()
             spec["metrics"] = [m.kind for m in check_task(self.loss, self.metrics, units, spec["layers"])]
         if self.optimizer is not None:
-            spec["optimizer"] = self.optimizer.spec()
+            spec["optimizer"] = self.optimizer.spec(self.variables)
         return spec
 
     def _means(self, progress: Progress) -> Logs:

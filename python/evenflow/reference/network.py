@@ -20,7 +20,8 @@ from .layers import (
     moving_average,
 )
 from .losses import METRICS, loss_forward_backward
-from .updates import adam_step, clip_by_global_norm, clip_by_norm, clip_by_value, sgd_step
+from .rules import apply_rule, slots_of
+from .updates import clip_by_global_norm, clip_by_norm, clip_by_value
 
 # Losses on probabilities that are computed from the logits below the last activation, so that log(0) never occurs.
 FUSED = {
@@ -60,9 +61,12 @@ class Network:
             if layer["kind"] == "batch_normalization":
                 self.variables[f"{layer['name']}/moving_mean"] = np.zeros(features)
                 self.variables[f"{layer['name']}/moving_variance"] = np.ones(features)
-        rule = spec["optimizer"] or {}
-        names = ["m", "v"] if rule.get("kind") == "adam" else ["momentum"] if rule.get("momentum") else []
-        self.slots = {slot: {name: np.zeros_like(self.variables[name]) for name in self.trainable} for slot in names}
+        self.slots: dict[str, dict[str, Array]] = {}
+        if spec["optimizer"] is not None:
+            names, start = slots_of(spec["optimizer"])
+            self.slots = {
+                slot: {name: np.full_like(self.variables[name], start) for name in self.trainable} for slot in names
+            }
 
     def forward(self, x: ArrayLike, training: bool = True) -> Array:
         """The output; training uses (and averages) batch statistics, except in frozen batch normalizations."""
@@ -145,21 +149,17 @@ class Network:
         gradients = list(self.gradients.values())
         norm = math.sqrt(sum(float((g**2).sum()) for g in gradients))
         for g in gradients:
-            if settings["clipvalue"] is not None:
+            if settings.get("clipvalue") is not None:
                 clip_by_value(g, settings["clipvalue"])
-            if settings["clipnorm"] is not None:
+            if settings.get("clipnorm") is not None:
                 clip_by_norm(g, settings["clipnorm"])
-        if settings["global_clipnorm"] is not None:
+        if settings.get("global_clipnorm") is not None:
             clip_by_global_norm(gradients, settings["global_clipnorm"])
         self.iterations += 1
         for name, g in self.gradients.items():
-            p, slots = self.variables[name], [slot[name] for slot in self.slots.values()]
-            if settings["kind"] == "adam":
-                rule = {key: settings[key] for key in ("beta_1", "beta_2", "epsilon")}
-                adam_step(p, g, *slots, step=self.iterations, learning_rate=learning_rate, **rule)
-            else:
-                rule = {key: settings[key] for key in ("momentum", "nesterov")}
-                sgd_step(p, g, slots[0] if slots else None, learning_rate=learning_rate, **rule)
+            slots = {slot: values[name] for slot, values in self.slots.items()}
+            decays = name not in settings.get("undecayed", ())
+            apply_rule(settings, self.variables[name], g, slots, self.iterations, learning_rate, decays=decays)
         return norm
 
     def train_step(self, x: ArrayLike, target: ArrayLike, learning_rate: float) -> tuple[float, list[float]]:

@@ -10,21 +10,64 @@ import numpy as np
 from .arrays import Array, wide
 
 
+def decay(p: Array, rate: float) -> Array:
+    """p - rate p: decoupled weight decay, which every rule below does first, with rate = weight_decay learning_rate.
+
+    Loshchilov and Hutter 2019; Keras' form, in which the decay follows the learning rate."""
+    return wide(p) - rate * wide(p)
+
+
 def sgd_step(
-    p: Array, g: Array, m: Array | None, *, learning_rate: float, momentum: float = 0.0, nesterov: bool = False
+    p: Array,
+    g: Array,
+    m: Array | None,
+    *,
+    learning_rate: float,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
 ) -> None:
     """p -= learning_rate g; with momentum (Keras' form, the rate inside m): m = momentum m - learning_rate g, and
     p += m, or p += momentum m - learning_rate g with Nesterov's look-ahead."""
-    step = -learning_rate * wide(g)
+    start, step = decay(p, weight_decay * learning_rate), -learning_rate * wide(g)
     if m is None:
-        p[...] = wide(p) + step
+        p[...] = start + step
         return
     velocity = momentum * wide(m) + step
     m[...] = velocity
-    p[...] = wide(p) + (momentum * velocity + step if nesterov else velocity)
+    p[...] = start + (momentum * velocity + step if nesterov else velocity)
 
 
 def adam_step(
+    p: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    v_max: Array | None = None,
+    *,
+    step: int,
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    weight_decay: float = 0.0,
+) -> None:
+    """m = beta_1 m + (1 - beta_1) g, v = beta_2 v + (1 - beta_2) g^2,
+    p -= learning_rate sqrt(1 - beta_2^step) / (1 - beta_1^step) m / (sqrt(v) + epsilon); `step` counts from 1.
+
+    With v_max (AMSGrad, Reddi et al. 2018), v_max = max(v_max, v) stands in place of v.
+    Kingma and Ba's "epsilon hat" form, as Keras; PyTorch's epsilon is this one divided by sqrt(1 - beta_2^step)."""
+    first, second = average(m, g, beta_1), average(v, wide(g) ** 2, beta_2)
+    start = decay(p, weight_decay * learning_rate)
+    rate = learning_rate * math.sqrt(1 - beta_2**step) / (1 - beta_1**step)
+    m[...], v[...] = first, second
+    if v_max is not None:
+        second = np.maximum(wide(v_max), second)
+        v_max[...] = second
+    p[...] = start - rate * first / (np.sqrt(second) + epsilon)
+
+
+def nadam_step(
     p: Array,
     g: Array,
     m: Array,
@@ -35,17 +78,127 @@ def adam_step(
     beta_1: float,
     beta_2: float,
     epsilon: float,
+    momentum_decay: float = 1.0,
+    weight_decay: float = 0.0,
 ) -> None:
-    """m = beta_1 m + (1 - beta_1) g, v = beta_2 v + (1 - beta_2) g^2,
-    p -= learning_rate sqrt(1 - beta_2^step) / (1 - beta_1^step) m / (sqrt(v) + epsilon); `step` counts from 1.
-
-    Kingma and Ba's "epsilon hat" form, as Keras; PyTorch's epsilon is this one divided by sqrt(1 - beta_2^step)."""
-    g = wide(g)
-    first = beta_1 * wide(m) + (1 - beta_1) * g
-    second = beta_2 * wide(v) + (1 - beta_2) * g * g
-    rate = learning_rate * math.sqrt(1 - beta_2**step) / (1 - beta_1**step)
+    """m and v as Adam's; p -= learning_rate m_hat / (sqrt(v / (1 - beta_2^step)) + epsilon) with Nesterov's look-ahead
+    m_hat = mu_next m / (1 - product mu_next) + (1 - mu) g / (1 - product),
+    where mu = beta_1 (1 - 0.96^(step momentum_decay) / 2), mu_next is that of the next step, and product that of all
+    mu up to this step. Dozat 2016; Keras' momentum_decay is 1, PyTorch's 0.004."""
+    first, second = average(m, g, beta_1), average(v, wide(g) ** 2, beta_2)
+    start = decay(p, weight_decay * learning_rate)
+    mu = [beta_1 * (1 - 0.5 * 0.96 ** (t * momentum_decay)) for t in range(1, step + 2)]
+    product = math.prod(mu[:-1])
+    look_ahead = mu[-1] * first / (1 - product * mu[-1]) + (1 - mu[-2]) * wide(g) / (1 - product)
     m[...], v[...] = first, second
-    p[...] = wide(p) - rate * first / (np.sqrt(second) + epsilon)
+    p[...] = start - learning_rate * look_ahead / (np.sqrt(second / (1 - beta_2**step)) + epsilon)
+
+
+def adamax_step(
+    p: Array,
+    g: Array,
+    m: Array,
+    u: Array,
+    *,
+    step: int,
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    weight_decay: float = 0.0,
+) -> None:
+    """m as Adam's, u = max(beta_2 u, |g|), p -= learning_rate / (1 - beta_1^step) m / (u + epsilon).
+
+    Kingma and Ba 2015, section 7: Adam with the infinity norm."""
+    first, norm = average(m, g, beta_1), np.maximum(beta_2 * wide(u), np.abs(wide(g)))
+    start = decay(p, weight_decay * learning_rate)
+    m[...], u[...] = first, norm
+    p[...] = start - learning_rate / (1 - beta_1**step) * first / (norm + epsilon)
+
+
+def adagrad_step(
+    p: Array, g: Array, accumulator: Array, *, learning_rate: float, epsilon: float, weight_decay: float = 0.0
+) -> None:
+    """accumulator += g^2, p -= learning_rate g / sqrt(accumulator + epsilon). Duchi et al. 2011."""
+    total = wide(accumulator) + wide(g) ** 2
+    start = decay(p, weight_decay * learning_rate)
+    accumulator[...] = total
+    p[...] = start - learning_rate * wide(g) / np.sqrt(total + epsilon)
+
+
+def adadelta_step(
+    p: Array,
+    g: Array,
+    accumulated_grad: Array,
+    accumulated_delta_var: Array,
+    *,
+    learning_rate: float,
+    rho: float,
+    epsilon: float,
+    weight_decay: float = 0.0,
+) -> None:
+    """accumulated_grad = rho accumulated_grad + (1 - rho) g^2,
+    delta = -sqrt(accumulated_delta_var + epsilon) / sqrt(accumulated_grad + epsilon) g,
+    accumulated_delta_var = rho accumulated_delta_var + (1 - rho) delta^2, p += learning_rate delta. Zeiler 2012."""
+    grads, deltas = average(accumulated_grad, wide(g) ** 2, rho), wide(accumulated_delta_var)
+    start = decay(p, weight_decay * learning_rate)
+    delta = -np.sqrt(deltas + epsilon) / np.sqrt(grads + epsilon) * wide(g)
+    accumulated_grad[...], accumulated_delta_var[...] = grads, average(deltas, delta**2, rho)
+    p[...] = start + learning_rate * delta
+
+
+def rmsprop_step(
+    p: Array,
+    g: Array,
+    velocity: Array,
+    m: Array | None = None,
+    average_gradient: Array | None = None,
+    *,
+    learning_rate: float,
+    rho: float,
+    momentum: float = 0.0,
+    epsilon: float,
+    weight_decay: float = 0.0,
+) -> None:
+    """velocity = rho velocity + (1 - rho) g^2, p -= learning_rate g / sqrt(velocity + epsilon).
+
+    Centered: average_gradient = rho average_gradient + (1 - rho) g, and velocity - average_gradient^2, which is
+    negative by rounding only, stands in place of velocity. With momentum: m = momentum m + learning_rate (the ratio),
+    p -= m. Hinton 2012, lecture 6e."""
+    squares = average(velocity, wide(g) ** 2, rho)
+    start = decay(p, weight_decay * learning_rate)
+    variance = squares
+    if average_gradient is not None:
+        mean = average(average_gradient, g, rho)
+        variance = np.maximum(squares - mean**2, 0)
+        average_gradient[...] = mean
+    step = learning_rate * wide(g) / np.sqrt(variance + epsilon)
+    if m is not None:
+        step = momentum * wide(m) + step
+        m[...] = step
+    velocity[...] = squares
+    p[...] = start - step
+
+
+def lion_step(
+    p: Array,
+    g: Array,
+    m: Array,
+    *,
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    weight_decay: float = 0.0,
+) -> None:
+    """p -= learning_rate sign(beta_1 m + (1 - beta_1) g), then m = beta_2 m + (1 - beta_2) g. Chen et al. 2023."""
+    start = decay(p, weight_decay * learning_rate)
+    p[...] = start - learning_rate * np.sign(average(m, g, beta_1))
+    m[...] = average(m, g, beta_2)
+
+
+def average(old: Array, new: Array, kept: float) -> Array:
+    """kept old + (1 - kept) new: an exponential moving average."""
+    return kept * wide(old) + (1 - kept) * wide(new)
 
 
 def clip_by_value(g: Array, limit: float) -> None:

@@ -1,0 +1,197 @@
+// Optimizers as users name them: hyper-parameters with defaults and ranges, and the update rule of a step that follows
+// from them. Everything that depends on the step is computed here in double, on the host, so that one rule serves all.
+// Members are hyper-parameters; each(visit) calls visit(name, member, range) for all of them.
+#pragma once
+
+#include "math/updates.h"
+
+namespace evenflow {
+
+struct Range {
+  double lowest, highest;
+};
+constexpr Range share{0, 1};
+constexpr Range decay_rate{0, 1 - 1e-15};
+constexpr Range nonnegative{0, 1e300};
+// Smaller ones, or their products with a bias correction, would vanish in float: 0 / 0 where no gradient ever was.
+constexpr Range denominator{1e-30, 1e300};
+
+// What a step tells its rule: its number t = 1, 2, ..., and the product of the momenta of the steps up to t.
+struct Moment {
+  double learning_rate, t, momenta;
+};
+
+struct OptimizerDefaults {
+  static constexpr bool momentum_changes = false;  // else momentum_at(t) is the momentum of step t
+  double initial_slot() const { return 0; }
+};
+
+struct SgdOptimizer : OptimizerDefaults {
+  static constexpr const char* name = "sgd";
+  double momentum = 0;
+  bool nesterov = false;
+
+  template <class Self, class Visit>
+  static void each(Self& self, const Visit& visit) {
+    visit("momentum", self.momentum, share);
+    visit("nesterov", self.nesterov);
+  }
+  template <class Use>
+  auto rule(const Moment& at, Use use) const {
+    if (momentum == 0) return use(Sgd{at.learning_rate});
+    if (nesterov) return use(Nesterov{momentum, -at.learning_rate, 1});
+    return use(Momentum{momentum, -at.learning_rate, 1});
+  }
+};
+
+struct AdamOptimizer : OptimizerDefaults {
+  static constexpr const char* name = "adam";
+  double beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7;
+  bool amsgrad = false;
+
+  template <class Self, class Visit>
+  static void each(Self& self, const Visit& visit) {
+    visit("beta_1", self.beta_1, decay_rate);
+    visit("beta_2", self.beta_2, decay_rate);
+    visit("epsilon", self.epsilon, denominator);
+    visit("amsgrad", self.amsgrad);
+  }
+  template <class Use>
+  auto rule(const Moment& at, Use use) const {
+    const double step = at.learning_rate * std::sqrt(1 - std::pow(beta_2, at.t)) / (1 - std::pow(beta_1, at.t));
+    if (amsgrad) return use(Amsgrad{beta_1, beta_2, epsilon, step});
+    return use(Adam{beta_1, beta_2, epsilon, step});
+  }
+};
+
+// The momentum of step t is beta_1 * (1 - 0.96^(t * momentum_decay) / 2): Keras has momentum_decay = 1, PyTorch 0.004.
+struct NadamOptimizer : OptimizerDefaults {
+  static constexpr const char* name = "nadam";
+  static constexpr bool momentum_changes = true;
+  double beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7, momentum_decay = 1;
+
+  template <class Self, class Visit>
+  static void each(Self& self, const Visit& visit) {
+    visit("beta_1", self.beta_1, decay_rate);
+    visit("beta_2", self.beta_2, decay_rate);
+    visit("epsilon", self.epsilon, denominator);
+    visit("momentum_decay", self.momentum_decay, nonnegative);
+  }
+  double momentum_at(double t) const { return beta_1 * (1 - 0.5 * std::pow(0.96, t * momentum_decay)); }
+  template <class Use>
+  auto rule(const Moment& at, Use use) const {
+    const double next = momentum_at(at.t + 1), correction = std::sqrt(1 - std::pow(beta_2, at.t));
+    const double size = at.learning_rate * correction;
+    return use(Nadam{beta_1, beta_2, epsilon * correction, size * next / (1 - at.momenta * next),
+                     size * (1 - momentum_at(at.t)) / (1 - at.momenta)});
+  }
+};
+
+struct AdamaxOptimizer : OptimizerDefaults {
+  static constexpr const char* name = "adamax";
+  double beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7;
+
+  template <class Self, class Visit>
+  static void each(Self& self, const Visit& visit) {
+    visit("beta_1", self.beta_1, decay_rate);
+    visit("beta_2", self.beta_2, decay_rate);
+    visit("epsilon", self.epsilon, denominator);
+  }
+  template <class Use>
+  auto rule(const Moment& at, Use use) const {
+    return use(Adamax{beta_1, beta_2, epsilon, at.learning_rate / (1 - std::pow(beta_1, at.t))});
+  }
+};
+
+struct AdagradOptimizer : OptimizerDefaults {
+  static constexpr const char* name = "adagrad";
+  double initial_accumulator_value = 0.1, epsilon = 1e-7;
+
+  double initial_slot() const { return initial_accumulator_value; }
+  template <class Self, class Visit>
+  static void each(Self& self, const Visit& visit) {
+    visit("initial_accumulator_value", self.initial_accumulator_value, nonnegative);
+    visit("epsilon", self.epsilon, denominator);
+  }
+  template <class Use>
+  auto rule(const Moment& at, Use use) const {
+    return use(Adagrad{epsilon, at.learning_rate});
+  }
+};
+
+struct AdadeltaOptimizer : OptimizerDefaults {
+  static constexpr const char* name = "adadelta";
+  double rho = 0.95, epsilon = 1e-7;
+
+  template <class Self, class Visit>
+  static void each(Self& self, const Visit& visit) {
+    visit("rho", self.rho, decay_rate);
+    visit("epsilon", self.epsilon, denominator);
+  }
+  template <class Use>
+  auto rule(const Moment& at, Use use) const {
+    return use(Adadelta{rho, epsilon, at.learning_rate});
+  }
+};
+
+struct RmspropOptimizer : OptimizerDefaults {
+  static constexpr const char* name = "rmsprop";
+  double rho = 0.9, momentum = 0, epsilon = 1e-7;
+  bool centered = false;
+
+  template <class Self, class Visit>
+  static void each(Self& self, const Visit& visit) {
+    visit("rho", self.rho, decay_rate);
+    visit("momentum", self.momentum, share);
+    visit("epsilon", self.epsilon, denominator);
+    visit("centered", self.centered);
+  }
+  template <class Use>
+  auto rule(const Moment& at, Use use) const {
+    const Rmsprop plain{rho, epsilon, at.learning_rate};
+    if (centered && momentum != 0) return use(RmspropCenteredMomentum{plain, momentum});
+    if (centered) return use(RmspropCentered{plain});
+    if (momentum != 0) return use(RmspropMomentum{plain, momentum});
+    return use(plain);
+  }
+};
+
+struct LionOptimizer : OptimizerDefaults {
+  static constexpr const char* name = "lion";
+  double beta_1 = 0.9, beta_2 = 0.99;
+
+  template <class Self, class Visit>
+  static void each(Self& self, const Visit& visit) {
+    visit("beta_1", self.beta_1, decay_rate);
+    visit("beta_2", self.beta_2, decay_rate);
+  }
+  template <class Use>
+  auto rule(const Moment& at, Use use) const {
+    return use(Lion{beta_1, beta_2, at.learning_rate});
+  }
+};
+
+// The only registry: what a spec may name, and the variant that holds it, are folds over it.
+using Optimizers = List<SgdOptimizer, AdamOptimizer, NadamOptimizer, AdamaxOptimizer, AdagradOptimizer,
+                        AdadeltaOptimizer, RmspropOptimizer, LionOptimizer>;
+
+// The product of an optimizer's momenta up to a step, continued from the last step asked for.
+class Momenta {
+ public:
+  template <class Optimizer>
+  double until(const Optimizer& optimizer, std::int64_t step) {
+    if constexpr (Optimizer::momentum_changes) {
+      if (step < step_) *this = Momenta();
+      // A product that 1 - product does not notice need not shrink further.
+      while (step_ < step && product_ > 1e-30) product_ *= optimizer.momentum_at(static_cast<double>(++step_));
+      step_ = step;
+    }
+    return product_;
+  }
+
+ private:
+  std::int64_t step_ = 0;
+  double product_ = 1;
+};
+
+}  // namespace evenflow

@@ -1,0 +1,194 @@
+"""Optimizer: what every update rule has: learning rate, weight decay, clipping, state that outlives a call of `fit`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypedDict
+
+from numpy.typing import NDArray
+
+from . import errors
+
+if TYPE_CHECKING:
+    from .variables import Variable
+
+# Smaller ones would vanish in float32, and leave 0 / 0 where no gradient ever was.
+LEAST_EPSILON = 1e-30
+
+Slots = dict[tuple[str, str], NDArray[Any]]  # by (slot, path of the variable)
+
+
+CLIPS = ("clipvalue", "clipnorm", "global_clipnorm")
+
+
+class StateHome(Protocol):
+    """A native program that steps the optimizer and so holds its state."""
+
+    def read_state(self) -> tuple[int, Slots]:
+        """Steps done, and copies of the slots."""
+        ...
+
+
+class CommonButDecay(TypedDict, total=False):
+    """The arguments of every optimizer, for those that name the weight decay themselves."""
+
+    clipvalue: float | None
+    clipnorm: float | None
+    global_clipnorm: float | None
+    name: str | None
+
+
+class Common(CommonButDecay, total=False):
+    """The arguments of every optimizer."""
+
+    weight_decay: float | None
+
+
+class Optimizer:
+    """Base class: learning rate, weight decay, clipping, state."""
+
+    HYPERPARAMETERS: ClassVar[tuple[str, ...]] = ()
+    kind: ClassVar[str]
+
+    def __init__(self, learning_rate: float, given: Mapping[str, Any]) -> None:
+        where = type(self).__name__
+        if "decay" in given:
+            raise TypeError(
+                f"{where}: there is no argument 'decay' (Keras ignores it). For a rate that falls as "
+                f"1 / (1 + decay * step) use learning_rate=schedules.InverseTimeDecay(...)."
+            )
+        unknown = given.keys() - Common.__annotations__.keys()
+        if unknown:
+            raise errors.unknown_argument(where, unknown, self._arguments())
+        self.learning_rate = learning_rate
+        clips = {argument: given.get(argument) for argument in CLIPS}
+        present = [argument for argument, value in clips.items() if value is not None]
+        if len(present) > 1:
+            raise ValueError(f"{where}: expected at most one of {', '.join(CLIPS)}, received {' and '.join(present)}")
+        self._clips = {
+            argument: None if value is None else errors.number(where, argument, value, above=0.0)
+            for argument, value in clips.items()
+        }
+        decay = given.get("weight_decay")
+        self.weight_decay = None if decay is None else errors.number(where, "weight_decay", decay, at_least=0.0)
+        self._undecayed: frozenset[str] = frozenset()  # paths
+        self._undecayed_names: tuple[str, ...] = ()  # regular expressions
+        self.name = given.get("name") or where.lower()
+        self._iterations = 0
+        self._slots: Slots = {}
+        self._home: StateHome | None = None
+
+    @classmethod
+    def _arguments(cls) -> list[str]:
+        return ["learning_rate", *cls.HYPERPARAMETERS, *Common.__annotations__]
+
+    def _share(self, argument: str, value: float) -> float:
+        return errors.number(type(self).__name__, argument, value, at_least=0.0, below=1.0)
+
+    def _momentum(self, value: float) -> float:
+        return errors.number(type(self).__name__, "momentum", value, at_least=0.0, at_most=1.0)
+
+    def _epsilon(self, value: float) -> float:
+        return errors.number(type(self).__name__, "epsilon", value, at_least=LEAST_EPSILON)
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next step; assign to change it."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._learning_rate = errors.number(type(self).__name__, "learning_rate", value, at_least=0.0)
+
+    @property
+    def clipvalue(self) -> float | None:
+        return self._clips["clipvalue"]
+
+    @property
+    def clipnorm(self) -> float | None:
+        return self._clips["clipnorm"]
+
+    @property
+    def global_clipnorm(self) -> float | None:
+        return self._clips["global_clipnorm"]
+
+    @property
+    def iterations(self) -> int:
+        """Steps done."""
+        return self.state()[0]
+
+    def state(self) -> tuple[int, Slots]:
+        """Steps done, and a copy of every slot by (slot, path of the variable)."""
+        if self._home is None:
+            return self._iterations, self._slots
+        iterations, slots = self._home.read_state()
+        return iterations, self._slots | slots  # a variable frozen since keeps the slots it had
+
+    def restore(self, iterations: int, slots: Slots) -> None:
+        """Replace the state."""
+        self._iterations, self._slots, self._home = iterations, slots, None
+
+    def move_to(self, home: StateHome) -> None:
+        """Declare a program that holds a copy of the state its home, because it is about to step."""
+        self._home = home
+
+    def leave(self, home: StateHome) -> None:
+        """Bring the state back to the host if that program is its home."""
+        if self._home is home:
+            self.restore(*self.state())
+
+    def lives_in(self, home: StateHome | None) -> bool:
+        """Whether that program holds the state; None asks whether it is on the host."""
+        return self._home is home
+
+    # weight decay
+
+    def exclude_from_weight_decay(
+        self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
+    ) -> None:
+        """Name the variables that weight decay leaves alone; replaces what an earlier call named.
+
+        var_list: variables of the model.
+        var_names: strings; a variable is left alone if one of them (a regular expression, as in Keras) is found in its
+        name, which is "kernel", "bias", "gamma" or "beta". ["bias", "gamma", "beta"] leaves decay to the kernels.
+        """
+        where = f"{type(self).__name__}.exclude_from_weight_decay"
+        if isinstance(var_names, str):
+            raise errors.wrong_type(where, "var_names", "a list of strings", var_names)
+        names, paths = tuple(var_names or ()), []
+        for name in names:
+            try:
+                re.compile(name)
+            except (re.error, TypeError) as error:
+                raise errors.wrong_value(where, "var_names", "regular expressions", name) from error
+        for variable in var_list or ():
+            if not isinstance(getattr(variable, "path", None), str):
+                raise errors.wrong_type(where, "var_list", "variables of a model", variable)
+            paths.append(variable.path)
+        self._undecayed, self._undecayed_names = frozenset(paths), names
+
+    def excludes(self, variable: Variable) -> bool:
+        """Whether `exclude_from_weight_decay` named this variable."""
+        named = any(re.search(name, variable.name) for name in self._undecayed_names)
+        return named or variable.path in self._undecayed
+
+    def restore_exclusions(self, paths: Iterable[str]) -> None:
+        """Leave the variables with these paths alone, as a saved model says."""
+        self._undecayed, self._undecayed_names = frozenset(paths), ()
+
+    # description
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make the same optimizer again."""
+        rule = {name: getattr(self, name) for name in self.HYPERPARAMETERS}
+        decay = {"weight_decay": self.weight_decay}
+        return {"name": self.name, "learning_rate": self.learning_rate, **decay, **rule, **self._clips}
+
+    def spec(self, variables: Iterable[Variable] = ()) -> dict[str, Any]:
+        """The core's description for a model with these variables; the learning rate is given with each call."""
+        spec = {name: getattr(self, name) for name in self.HYPERPARAMETERS}
+        spec = {"kind": self.kind, **spec, "weight_decay": self.weight_decay, **self._clips}
+        if self.weight_decay is not None:
+            spec["undecayed"] = [v.path for v in variables if v.trainable and self.excludes(v)]
+        return spec
