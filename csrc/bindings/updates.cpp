@@ -84,7 +84,7 @@ double square_sum(const char* function, const py::array& g) {
   const auto& k = kernels<T>();
   const int features = g.ndim() == 0 ? 1 : static_cast<int>(g.shape(g.ndim() - 1));
   if (g.size() == 0) return 0;
-  const Tensor<T> panels(k.layout, static_cast<int>(g.size() / features), features, from);
+  const Tensor<T> panels(k, static_cast<int>(g.size() / features), features, from);
   double total = 0;
   for (int p = 0; p < k.layout.panels(features); ++p)
     total += k.square_sum(panels.panel(p), static_cast<std::ptrdiff_t>(panels.rows) * panels.width(p));

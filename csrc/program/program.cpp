@@ -184,19 +184,14 @@ void Program<T>::forward(const Feed& x, T* out, bool training) {
   const int wanted = team_size(rows);
   prepare_scratch(wanted);
   Barrier barrier;
-  const int units = plan_.units(), full = plan_.layout.full();
+  const int units = plan_.units();
   team::run(wanted, [&](int thread, int count) {
     const Step self(*this, barrier, thread, count, rows, 0);
     self.gather(x, 0);
     self.forward(training);
     const T* y = self.finish_output();
     for (int row = self.first_row(thread); row < self.first_row(thread + 1); ++row)
-      for (int first = 0; first < units; first += full) {
-        const int panel = first / full;
-        std::copy_n(
-            y + panel * plan_.panel_stride() + static_cast<std::ptrdiff_t>(row) * plan_.layout.width(units, panel),
-            std::min(full, units - first), out + static_cast<std::ptrdiff_t>(row) * units + first);
-      }
+      k_.collect(out + static_cast<std::ptrdiff_t>(row) * units, y, plan_.panel_stride(), row, units);
   });
   forward_rows = rows;
   forward_training_ = training;
