@@ -95,7 +95,7 @@ def _text(logs: Mapping[str, float], separator: str) -> str:
 
 
 class ProgbarLogger(Callback):
-    """Progress on standard output: a bar per epoch on a terminal, a line per epoch in a log file or with verbose=2."""
+    """Progress on standard output: a line per epoch, after a bar on a terminal unless verbose=2."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -109,7 +109,15 @@ class ProgbarLogger(Callback):
             from tqdm import tqdm  # type: ignore[import-untyped]
 
             self._bar = tqdm(
-                total=rows, desc=title, unit=" samples", file=sys.stdout, dynamic_ncols=True, mininterval=0.05
+                total=rows,
+                desc=title,
+                unit=" samples",
+                unit_scale=True,
+                bar_format="{desc} {percentage:3.0f}%|{bar}| {rate_fmt}{postfix}",  # loss and accuracy in 80 columns
+                file=sys.stdout,
+                dynamic_ncols=True,
+                mininterval=0.05,
+                leave=False,
             )
 
     def _show(self, rows: int, logs: Logs) -> None:
@@ -118,14 +126,10 @@ class ProgbarLogger(Callback):
             self._bar.update(rows - self._bar.n)
 
     def _finish(self, title: str, rows: int, logs: Logs) -> None:
-        if self._bar is not None:
-            self._show(rows, logs)
-            self.close()
-        else:
-            seconds = time.perf_counter() - self._start
-            rate = f"{rows / seconds:,.0f}" if seconds > 0 else "?"
-            line = f"{title} - {seconds:.2f}s - {rate} samples/s - {_text(logs, ' - ')}"
-            print(line, flush=True)
+        self.close()
+        seconds = time.perf_counter() - self._start
+        rate = f"{rows / seconds:,.0f}" if seconds > 0 else "?"
+        print(f"{title} - {seconds:.2f}s - {rate} samples/s - {_text(logs, ' - ')}", flush=True)
 
     def _epoch_title(self, epoch: int) -> str:
         return f"Epoch {epoch + 1}/{self.params['epochs']}"
