@@ -71,8 +71,6 @@ def find_learning_rate(
     where = "find_learning_rate"
     if not isinstance(model, Trainer):
         raise errors.wrong_type(where, "model", "a model", model)
-    if model.optimizer is None or model.loss is None:
-        raise RuntimeError(f"{where}: compile the model with an optimizer and a loss first")
     min_rate = errors.number(where, "min_rate", min_rate, above=0.0)
     max_rate = errors.number(where, "max_rate", max_rate, above=min_rate)
     epochs = errors.integer(where, "epochs", epochs, at_least=1)
@@ -87,10 +85,8 @@ def find_learning_rate(
             f"{where}: expected at least 2 steps, received {steps}: {len(rows)} rows, batch_size={batch_size}, "
             f"epochs={epochs}"
         )
-    # Checks the data before anything is changed, and makes the weights of a model that has none.
-    model.test_on_batch(rows[:batch_size], targets[:batch_size], allow_nonfinite=allow_nonfinite)
-
-    own, weights = model.optimizer, model.get_weights()
+    own = model.check_training(where, rows, targets, allow_nonfinite=allow_nonfinite)
+    weights = model.get_weights()
     done, slots = own.state()
     trial = copy.copy(own)
     trial.restore(done, slots)

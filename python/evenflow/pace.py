@@ -99,10 +99,10 @@ class Pace:
 
     def _read(self, what: str, given: Any, steps: Array, most: float) -> Array:
         where = f"{self.where}: {_name(self.source)}"
-        try:
-            values = np.array(given, np.float64)
-        except (TypeError, ValueError) as error:
-            raise errors.wrong_kind(where, what, "a number for each step", f"{given!r:.100}") from error
+        values = np.asarray(given)
+        if values.dtype.kind not in "fiu":
+            raise errors.wrong_kind(where, what, "a number for each step", f"{given!r:.100}")
+        values = np.array(values, np.float64)
         if values.shape != steps.shape:
             raise errors.wrong_shape(where, what, steps.shape, values.shape)
         usable = np.isfinite(values) & (values >= 0) & (values <= most)

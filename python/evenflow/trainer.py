@@ -134,6 +134,14 @@ class Trainer(Predictor):
         )
         return Pair(rows, y, shape)
 
+    def check_training(self, where: str, x: object, y: object, *, allow_nonfinite: bool) -> Optimizer:
+        """Refuse what `fit` would refuse, make the variables if there are none, and return the optimizer."""
+        optimizer, _ = self._compiled(where)
+        self._check_optimizer(where, optimizer)
+        pair = self._read_pair(where, x, y, allow_nonfinite=allow_nonfinite)
+        self._build_for(pair.row_shape)
+        return optimizer
+
     def _warn_about_single_rows(self, where: str, rows: int, batch_size: int) -> None:
         single = batch_size == 1 or rows % batch_size == 1
         if not single or self._warned_about_single_rows:
