@@ -104,7 +104,8 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
       for (std::int64_t step = first; step < until; ++step) {
         const std::int64_t position = step * run.batch_size;
         const int rows = static_cast<int>(std::min<std::int64_t>(run.batch_size, x.rows - position));
-        const Step self(*this, barrier, thread, count, rows, started + step - first + 1);
+        Step self(*this, barrier, thread, count, rows, started + step - first + 1);
+        if (run.momentum) self.momentum = run.momentum[step];
         self.gather(x, position);
         self.gather_targets(y, position);
         self.forward(run.training);
@@ -121,10 +122,7 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
           }
         }
         double norm = 0;
-        if (run.training) {
-          const double rate = run.learning_rate[run.rate_per_step ? step : 0];
-          norm = self.learn(rate, fusion_ && !self.needs_norm());
-        }
+        if (run.training) norm = self.learn(run.learning_rate[step], fusion_ && !self.needs_norm());
         if (thread == 0 && now() - begin >= seconds) stop.store(true, std::memory_order_relaxed);
         barrier.wait(count);  // nobody gathers the next batch while this one is read, nobody misses the stop
         if (thread == 0) {

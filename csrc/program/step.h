@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "program/program.h"
 
@@ -17,6 +18,7 @@ struct Program<T>::Step {
   const int thread, threads, rows;
   const std::int64_t iteration;  // of the optimizer, from 1
   T* const scratch;
+  std::optional<double> momentum;  // of this step, in place of the spec's momentum or beta_1
 
   Step(Program& program, Barrier& meeting, int t, int count, int batch, std::int64_t number)
       : p(program),
@@ -272,9 +274,10 @@ struct Program<T>::Step {
   Rule rule(double rate) const {
     const OptimizerSpec& o = plan.spec.optimizer;
     const double t = static_cast<double>(iteration);
-    return {{o.beta_1, o.beta_2, o.epsilon, adam_step(rate, o.beta_1, o.beta_2, t)},
-            {o.momentum, -rate, 1},
-            {o.momentum, -rate, 1},
+    const double beta_1 = momentum.value_or(o.beta_1), kept = momentum.value_or(o.momentum);
+    return {{beta_1, o.beta_2, o.epsilon, adam_step(rate, beta_1, o.beta_2, t)},
+            {kept, -rate, 1},
+            {kept, -rate, 1},
             {rate}};
   }
   void spend(const Rule& r, Clip clip, std::ptrdiff_t offset, std::ptrdiff_t n) const {

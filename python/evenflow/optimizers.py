@@ -1,7 +1,9 @@
 """Optimizers: the rule's hyper-parameters, and the state (steps done, slots) that survives between calls of `fit`.
 
-The native core does the arithmetic, in Keras' form. At most one of `clipvalue` (every component to [-v, v]), `clipnorm`
-(every variable's gradient to that l2 norm) and `global_clipnorm` (the whole gradient to that l2 norm) may be given.
+The native core does the arithmetic, in Keras' form. `learning_rate` is a number, one of `schedules`, a function of the
+step, or, as in Keras, a function without arguments that is asked before every step. At most one of `clipvalue` (every
+component to [-v, v]), `clipnorm` (every variable's gradient to that l2 norm) and `global_clipnorm` (the whole gradient
+to that l2 norm) may be given.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from typing import Any, ClassVar, Protocol
 from numpy.typing import NDArray
 
 from . import errors
+from . import schedules as schedules  # where Keras has them
+from .pace import LearningRate, Pace
 from .registry import Registry
 
 Slots = dict[tuple[str, str], NDArray[Any]]  # by (slot, path of the variable)
@@ -19,6 +23,11 @@ Slots = dict[tuple[str, str], NDArray[Any]]  # by (slot, path of the variable)
 
 class StateHome(Protocol):
     """A native program that steps the optimizer and so holds its state."""
+
+    @property
+    def iterations(self) -> int:
+        """Steps done."""
+        ...
 
     def read_state(self) -> tuple[int, Slots]:
         """Steps done, and copies of the slots."""
@@ -29,11 +38,12 @@ class Optimizer:
     """Base class: learning rate, clipping, state."""
 
     HYPERPARAMETERS: ClassVar[tuple[str, ...]] = ()
+    MOMENTUM: ClassVar[str | None] = None  # the hyper-parameter that a schedule with momentum moves
     kind: ClassVar[str]
 
     def __init__(
         self,
-        learning_rate: float,
+        learning_rate: LearningRate,
         clipvalue: float | None,
         clipnorm: float | None,
         global_clipnorm: float | None,
@@ -48,7 +58,7 @@ class Optimizer:
             )
         if unknown:
             raise errors.unknown_argument(where, unknown, self._arguments())
-        self.learning_rate = learning_rate
+        self.pace = self._read_pace(learning_rate)
         clips = {"clipvalue": clipvalue, "clipnorm": clipnorm, "global_clipnorm": global_clipnorm}
         given = [argument for argument, value in clips.items() if value is not None]
         if len(given) > 1:
@@ -68,14 +78,27 @@ class Optimizer:
     def _arguments(cls) -> list[str]:
         return ["learning_rate", *cls.HYPERPARAMETERS, "clipvalue", "clipnorm", "global_clipnorm", "name"]
 
+    def _read_pace(self, learning_rate: LearningRate) -> Pace:
+        momentum = self.MOMENTUM and (self.MOMENTUM, getattr(self, self.MOMENTUM))
+        return Pace(type(self).__name__, learning_rate, momentum or None)
+
     @property
     def learning_rate(self) -> float:
-        """The rate of the next step; assign to change it."""
-        return self._learning_rate
+        """The rate of the next step. Assign a number, a schedule or a function to change it.
+
+        As in Keras, a number cannot replace a schedule: it would be gone unnoticed.
+        """
+        return self.pace.rate(self.iterations)
 
     @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._learning_rate = errors.number(type(self).__name__, "learning_rate", value, at_least=0.0)
+    def learning_rate(self, value: LearningRate) -> None:
+        pace = self._read_pace(value)
+        if pace.constant and not self.pace.constant:
+            raise TypeError(
+                f"{type(self).__name__}: learning_rate: expected a schedule or a function, as this optimizer was made "
+                f"with {self.pace.source!r}, received {value!r}: make a new optimizer for a rate that you set yourself"
+            )
+        self.pace = pace
 
     @property
     def clipvalue(self) -> float | None:
@@ -92,7 +115,7 @@ class Optimizer:
     @property
     def iterations(self) -> int:
         """Steps done."""
-        return self.state()[0]
+        return self._iterations if self._home is None else self._home.iterations
 
     def state(self) -> tuple[int, Slots]:
         """Steps done, and a copy of every slot by (slot, path of the variable)."""
@@ -121,7 +144,7 @@ class Optimizer:
     def get_config(self) -> dict[str, Any]:
         """The arguments that make the same optimizer again."""
         rule = {name: getattr(self, name) for name in self.HYPERPARAMETERS}
-        return {"name": self.name, "learning_rate": self.learning_rate, **rule, **self._clips}
+        return {"name": self.name, "learning_rate": self.pace.describe(), **rule, **self._clips}
 
     def spec(self) -> dict[str, Any]:
         """The core's description; the learning rate is given with each call instead."""
@@ -136,11 +159,12 @@ class SGD(Optimizer):
     """
 
     HYPERPARAMETERS = ("momentum", "nesterov")
+    MOMENTUM = "momentum"
     kind = "sgd"
 
     def __init__(
         self,
-        learning_rate: float = 0.01,
+        learning_rate: LearningRate = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
         *,
@@ -162,11 +186,12 @@ class Adam(Optimizer):
     """
 
     HYPERPARAMETERS = ("beta_1", "beta_2", "epsilon")
+    MOMENTUM = "beta_1"
     kind = "adam"
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: LearningRate = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
