@@ -171,7 +171,7 @@ def test_orthogonal(shape, gain):
 
 
 def test_orthogonal_matrices_favour_no_direction():
-    # Of a Haar distributed matrix, elements have mean 0 and variance 1 / n; both signs of the determinant are as likely.
+    # Elements have mean 0 and variance 1 / n, and both signs of the determinant are as likely.
     drawn = np.array([initializers.Orthogonal(seed=s)((4, 4), "float64") for s in range(2000)])
     assert np.all(np.abs(drawn.mean(axis=0)) < 5 * 0.5 / math.sqrt(2000))
     assert np.all(np.abs(drawn.var(axis=0) - 0.25) < 5 * 0.25 * math.sqrt(2 / 2000))
