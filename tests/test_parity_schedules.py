@@ -20,7 +20,7 @@ pytestmark = pytest.mark.peers
 KERAS = """
 import json
 import keras, keras_words
-keras.config.set_floatx("float64")
+keras.config.set_floatx("float64")  # of the optimizer's rate; schedules stay in float32
 print(json.dumps(keras_words.found(keras, ".keras")))
 """
 
@@ -44,8 +44,9 @@ def ours():
 def test_values_of_schedules(ours, theirs):
     compared = 0
     for name, (values, config) in theirs["schedules"].items():
-        # 1 + cos(pi p) and (1 - p)^power lose digits near the end: a few eps of the largest rate are left.
-        np.testing.assert_allclose(ours["schedules"][name][0], values, rtol=1e-13, atol=1e-16, err_msg=name)
+        # Keras computes them in float32, in four or five operations on numbers as large as the largest rate.
+        bound = 4 * np.finfo(np.float32).eps * max(values)
+        np.testing.assert_allclose(ours["schedules"][name][0], values, rtol=0, atol=bound, err_msg=name)
         assert ours["schedules"][name][1] == config, name
         compared += len(values)
     assert compared > 900
