@@ -35,6 +35,11 @@ OPTIMIZERS = {
 LION = {"kind": "lion", "weight_decay": 0.1}
 
 
+def comparable_rate(optimizer: str) -> float:
+    """Steps that are about as large as the rate multiply the roundings before them, and large ones the more."""
+    return 0.05 if optimizer in ("sgd", "momentum", "nesterov", "adam") or "clip" in optimizer else 0.005
+
+
 def dense(units: int, use_bias: bool = True, trainable: bool = True) -> Spec:
     return {"kind": "dense", "units": units, "use_bias": use_bias, "trainable": trainable}
 

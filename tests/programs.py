@@ -32,3 +32,11 @@ def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
     assert a.keys() == b.keys()
     for name in a:
         np.testing.assert_array_equal(a[name], b[name], err_msg=name, strict=True)
+
+
+def of_model(model: Any, **options: Any) -> Any:
+    """A program with the variables of a compiled model."""
+    program = _core.Program(model.spec(), dtype=model.dtype, **options)
+    for variable in model.variables:
+        program.set(variable.path, variable.numpy())
+    return program

@@ -76,3 +76,10 @@ def test_guide_lists_its_pages():
     assert {path.name for path in (ROOT / "docs" / "guide").glob("*.md")} - {"README.md"} <= set(
         re.findall(r"\]\(([^)]+)\)", index)
     )
+
+
+def test_guide_lists_every_activation():
+    page = (ROOT / "docs" / "guide" / "activations.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)} - {"glorot_uniform", "glorot_normal"}
+    assert listed == {*evenflow.activations.FUNCTIONS, "hard_swish"}

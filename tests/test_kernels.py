@@ -91,9 +91,11 @@ def judged(case: ActivationCase, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ulps(result: np.ndarray, right: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """Errors in units in the last place of `unit`, in the type of the result."""
-    spacing = np.spacing(np.maximum(np.abs(unit).astype(result.dtype), np.finfo(result.dtype).tiny))
-    return np.abs(result.astype(right.dtype) - right) / spacing
+    """Errors in units in the last place of `unit`, in the type of the result; none where both overflow to infinity."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        spacing = np.spacing(np.maximum(np.abs(unit).astype(result.dtype), np.finfo(result.dtype).tiny))
+        same = np.isinf(result) & (result == right.astype(result.dtype))
+        return np.where(same, 0, np.abs(result.astype(right.dtype) - right) / spacing)
 
 
 by_name = pytest.mark.parametrize(
@@ -152,6 +154,36 @@ def test_activation_at_the_ends_of_the_type(case, isa, dtype):
         right_slope = reference.activation_backward(case.name, np.ones_like(x), x, right, **case.parameters)
     np.testing.assert_allclose(y, right, rtol=4 * info.eps, atol=0)
     np.testing.assert_allclose(slope, right_slope.astype(dtype), rtol=4 * info.eps, atol=info.eps)
+
+
+def test_every_activation_is_judged():
+    assert {case.name for case in ACTIVATION_CASES} == set(_core.activations())
+
+
+def test_swish_with_beta_1_is_silu(isa, dtype):
+    x = points(dtype)
+    outcomes = []
+    for name in ("swish", "silu"):
+        y = _core.activation_forward(name, x[None])
+        outcomes.append((y, _core.activation_backward(name, np.ones_like(y), x[None], y)))
+    np.testing.assert_array_equal(*outcomes)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "limit"),
+    [
+        ("celu", {"alpha": 0.0}, lambda x: np.maximum(x, 0)),
+        ("squareplus", {"b": 0.0}, lambda x: np.maximum(x, 0)),
+        ("swish", {"beta": 0.0}, lambda x: x / 2),
+        ("swish", {"beta": 1e6}, lambda x: np.maximum(x, 0)),
+        ("soft_shrink", {"threshold": 0.0}, lambda x: x),
+    ],
+)
+def test_limits_of_hyper_parameters(name, parameters, limit, isa, dtype):
+    x = np.array([[-1e30, -7.0, -0.25, 0.0, 0.25, 7.0, 1e30]], dtype)
+    y = _core.activation_forward(name, x, **parameters)
+    np.testing.assert_allclose(y, limit(x), rtol=0, atol=1e-30)
+    assert np.isfinite(_core.activation_backward(name, np.ones_like(x), x, y, **parameters)).all()
 
 
 def same_masks(a: np.ndarray, b: np.ndarray) -> None:

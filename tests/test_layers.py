@@ -1,5 +1,8 @@
 """Layers: names, shapes, variables, specs, and what they refuse."""
 
+import inspect
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -134,6 +137,15 @@ SLOPE = {"negative_slope": 0.1}
         ([LeakyReLU(0.1), LeakyReLU(alpha=0.1), LeakyReLU(negative_slope=0.1), ReLU(0.1)], ("leaky_relu", SLOPE)),
         (["relu", activations.relu, ReLU()], ("relu", {})),
         (["silu", "swish", activations.silu, activations.swish], ("silu", {})),
+        ([partial(activations.swish, beta=1.0), {"kind": "swish", "parameters": {"beta": 1.0}}], ("silu", {})),
+        (
+            [partial(activations.swish, beta=2), Activation(partial(activations.swish, beta=2))],
+            ("swish", {"beta": 2.0}),
+        ),
+        (["hard_silu", "hard_swish", activations.hard_silu, activations.hard_swish], ("hard_silu", {})),
+        (["celu", activations.celu, partial(activations.celu, alpha=1)], ("celu", {"alpha": 1.0})),
+        ([partial(activations.celu, alpha=0.5)], ("celu", {"alpha": 0.5})),
+        ([partial(activations.gelu, approximate=True), "gelu_tanh"], ("gelu_tanh", {})),
         (["softmax", activations.softmax, Softmax()], ("softmax", {})),
         ([None, "linear", activations.linear], ("linear", {})),
     ],
@@ -150,8 +162,32 @@ def test_activation_names_are_functions_and_arguments(name):
     assert (y.shape, y.dtype) == (x.shape, x.dtype)
     assert y.tobytes() == _core.activation_forward(name, x.reshape(1, -1)).tobytes()
     assert activations.get(name) is activations.get(activations.get(name))
-    kind, parameters = Dense(1, name).activation
-    assert (kind, parameters) == (name, _core.activations()[name])
+    canonical = "silu" if name == "swish" else name
+    assert Dense(1, name).activation == (canonical, _core.activations()[canonical])
+
+
+def test_defaults_of_activation_functions_are_the_cores():
+    for name, parameters in _core.activations().items():
+        arguments = list(inspect.signature(getattr(activations, name)).parameters.values())[1:]
+        assert {a.name: a.default for a in arguments if a.name != "approximate"} == parameters
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Dense(1, partial(activations.celu, alpha=-1)), ["Dense: alpha", "at least 0", "-1"]),
+        (lambda: Dense(1, partial(activations.celu, beta=1)), ["Dense: celu", "'beta'", "alpha"]),
+        (lambda: Dense(1, partial(activations.relu, 1.0)), ["Dense: activation"]),
+        (lambda: Dense(1, partial(activations.gelu, approximate="tnah")), ["Dense: approximate", "tnah"]),
+        (lambda: Dense(1, partial(np.tanh)), ["Dense: activation"]),
+        (lambda: Dense(1, "hard_swich"), ["hard_swich", "hard_swish"]),
+        (lambda: activations.swish([1.0], beta=float("nan")), ["swish: beta", "nan"]),
+    ],
+)
+def test_wrong_activations_are_named(make, words):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        make()
+    assert all(word in str(caught.value) for word in words)
 
 
 def test_activation_functions_take_what_numpy_takes():
@@ -175,6 +211,8 @@ MADE = [
     lambda: BatchNormalization(momentum=0.9, epsilon=1e-5, center=False),
     lambda: Flatten(input_shape=[2, 3]),
     lambda: Activation(ELU(0.3)),
+    lambda: Activation(partial(activations.squareplus, b=1.5)),
+    lambda: Dense(3, "selu", kernel_initializer="auto"),
     lambda: ReLU(0.25),
     lambda: LeakyReLU(alpha=0.05),
     lambda: ELU(1.5),

@@ -12,6 +12,7 @@ from evenflow.bench.problem import Problem
 from evenflow.bench.workloads import layer_name
 from networks import ADAM, MOMENTUM, NESTEROV, SGD
 from parity import Run
+from peer_activations import counterparts
 
 import evenflow
 from evenflow import _core
@@ -176,21 +177,7 @@ def test_counterpart_with_changing_rates(name, monkeypatch):
 
 # ----------------------------------------------------------------------------------------------- activations and losses
 
-ACTIVATIONS = {
-    "linear": lambda x: x * 1,
-    "relu": torch.relu,
-    "leaky_relu": lambda x: functional.leaky_relu(x, 0.2),
-    "elu": functional.elu,
-    "selu": functional.selu,
-    "gelu": functional.gelu,
-    "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
-    "gelu_sigmoid": lambda x: x * torch.sigmoid(1.702 * x),
-    "silu": functional.silu,
-    "mish": functional.mish,
-    "softplus": lambda x: functional.softplus(x, threshold=1000),
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-}
+ACTIVATIONS = counterparts(torch)
 
 
 def test_every_activation_has_a_counterpart():

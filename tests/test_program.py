@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import ACTIVATION_CASES
 from networks import (
     ADAM,
     DEEP,
@@ -16,6 +17,7 @@ from networks import (
     SPARSE,
     activation,
     batch_norm,
+    comparable_rate,
     data,
     dense,
     network,
@@ -75,8 +77,7 @@ def compare_with_reference(
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @every_network
 def test_training_is_the_references(name, optimizer, isa, dtype, rng):
-    # Where every step is about as large as the rate, it multiplies the roundings before it, and a large one the more.
-    rate = 0.05 if optimizer in ("sgd", "momentum", "nesterov", "adam") or "clip" in optimizer else 0.005
+    rate = comparable_rate(optimizer)
     compare_with_reference(with_optimizer(NETWORKS[name], OPTIMIZERS[optimizer]), dtype, rng, rate=rate)
 
 
@@ -119,6 +120,15 @@ def test_reset_slots_start_again(isa, dtype, rng):
 
 def test_deep_network_is_the_references(isa, dtype, rng):
     compare_with_reference(with_optimizer(DEEP, OPTIMIZERS["adam"]), dtype, rng, steps=20, strays=2 * STRAYS)
+
+
+@pytest.mark.parametrize("case", ACTIVATION_CASES, ids=lambda c: "-".join([c.name, *map(str, c.parameters.values())]))
+def test_every_activation_in_every_place(case, isa, rng):
+    act = activation(case.name, **case.parameters)
+    # Alone, after a bias, and after a normalization; in float64, where no input comes too near a kink or a jump. Inputs
+    # are small, since an exponential of an exponential magnifies roundings.
+    layers = [rescaling(0.25), act, dense(17), act, dense(33, use_bias=False), batch_norm(), act, dense(5)]
+    compare_with_reference(network(9, layers, SPARSE, from_logits=True), np.dtype(np.float64), rng)
 
 
 @every_network

@@ -18,6 +18,7 @@ from networks import (
     network,
     with_optimizer,
 )
+from peer_activations import counterparts
 
 from evenflow import reference
 from evenflow.reference import Network
@@ -161,17 +162,7 @@ def test_backward_in_inference_mode(rng):
 @by_name
 def test_activations_are_torchs(case):
     torch = pytest.importorskip("torch")
-    functions = torch.nn.functional
-    theirs = {
-        "linear": lambda x: x,
-        "elu": lambda x, alpha=1.0: functions.elu(x, alpha),
-        "leaky_relu": lambda x, negative_slope=0.2: functions.leaky_relu(x, negative_slope),
-        "gelu_tanh": lambda x: functions.gelu(x, approximate="tanh"),
-        "gelu_sigmoid": lambda x: x * torch.sigmoid(1.702 * x),
-        "sigmoid": torch.sigmoid,
-        "tanh": torch.tanh,
-    }
-    f = theirs[case.name] if case.name in theirs else getattr(functions, case.name)
+    f = counterparts(torch)[case.name]
     x = torch.linspace(-15, 15, 2000, dtype=torch.float64, requires_grad=True)
     y = f(x, **case.parameters)
     y.sum().backward()

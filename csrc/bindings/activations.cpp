@@ -118,7 +118,7 @@ py::array softmax(const py::object& x_) {
     T* to = data_of<T>(y);
     py::gil_scoped_release nogil;
     const auto& k = kernels<T>();
-    Tensor<T> tensor(k.layout, rows, units, from);
+    Tensor<T> tensor(k, rows, units, from);
     std::vector<T> scratch(static_cast<std::size_t>(3 * k.layout.padded(units)));
     k.softmax(tensor.panel(0), tensor.panel(0), tensor.stride(), units, scratch.data(), 0, rows);
     tensor.store(to);
@@ -160,7 +160,7 @@ py::tuple loss_forward_backward(const std::string& loss, const py::object& predi
     T *to_value = data_of<T>(value), *to_gradient = data_of<T>(gradient);
     {
       py::gil_scoped_release nogil;
-      Tensor<T> z(k.layout, rows, units, from), dz(k.layout, rows, units);
+      Tensor<T> z(k, rows, units, from), dz(k, rows, units);
       std::vector<T> scratch(static_cast<std::size_t>(3 * width));
       std::vector<double> losses(static_cast<std::size_t>(rows));
       LossRows<T> in{};

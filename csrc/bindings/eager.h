@@ -7,41 +7,41 @@
 #include <vector>
 
 #include "bindings/arrays.h"
+#include "bindings/scratch.h"
 #include "kernels/kernels.h"
 
 namespace evenflow {
 
 template <class T>
 struct Tensor {
+  const Kernels<T>& k;
   const Layout layout;
-  int rows, features;
-  std::vector<T> data;
+  const int rows, features;
+  const Scratch scratch;
+  T* const data;
 
-  Tensor(Layout l, int r, int f)
-      : layout(l),
+  Tensor(const Kernels<T>& kernels, int r, int f)  // values as they come
+      : k(kernels),
+        layout(k.layout),
         rows(r),
         features(f),
-        data(static_cast<std::size_t>(l.panels(f)) * static_cast<std::size_t>(stride())) {}
-  Tensor(Layout l, int r, int f, const T* from) : Tensor(l, r, f) {
-    for (int p = 0; p < layout.panels(features); ++p)
-      for (int row = 0; row < rows; ++row)
-        std::copy_n(from + static_cast<std::ptrdiff_t>(row) * features + p * layout.full(), valid(p),
-                    panel(p) + static_cast<std::ptrdiff_t>(row) * width(p));
+        scratch(sizeof(T) * static_cast<std::size_t>(layout.panels(f)) * static_cast<std::size_t>(stride())),
+        data(static_cast<T*>(scratch.data())) {}
+  Tensor(const Kernels<T>& kernels, int r, int f, const T* from) : Tensor(kernels, r, f) {
+    for (int row = 0; row < rows; ++row, from += features)
+      k.spread(data, stride(), from, row, features, 0, layout.panels(features));
   }
   void store(T* to) const {
-    for (int p = 0; p < layout.panels(features); ++p)
-      for (int row = 0; row < rows; ++row)
-        std::copy_n(panel(p) + static_cast<std::ptrdiff_t>(row) * width(p), valid(p),
-                    to + static_cast<std::ptrdiff_t>(row) * features + p * layout.full());
+    for (int row = 0; row < rows; ++row, to += features) k.collect(to, data, stride(), row, features);
   }
   std::ptrdiff_t stride() const { return static_cast<std::ptrdiff_t>(std::max(rows, 1)) * layout.full(); }
   int width(int p) const { return layout.width(features, p); }
   int valid(int p) const { return std::min(layout.full(), features - p * layout.full()); }
-  T* panel(int p) { return data.data() + p * stride(); }
-  const T* panel(int p) const { return data.data() + p * stride(); }
+  T* panel(int p) { return data + p * stride(); }
+  const T* panel(int p) const { return data + p * stride(); }
 };
 
-// A vector, padded; or a kernel, [panel][input][width] (a tensor whose panels are dense).
+// A vector, padded.
 template <class T>
 std::vector<T> padded(Layout layout, int features, const T* from) {
   std::vector<T> v(static_cast<std::size_t>(layout.panels(features) * layout.full()));

@@ -22,9 +22,9 @@ py::array dense_forward(const py::object& x_, const py::object& w_, const py::ob
     T* to = data_of<T>(y);
     py::gil_scoped_release nogil;
     const auto& k = kernels<T>();
-    const Tensor<T> a(k.layout, rows, inputs, from), packed(k.layout, inputs, units, weights);
+    const Tensor<T> a(k, rows, inputs, from), packed(k, inputs, units, weights);
     const std::vector<T> shift = padded(k.layout, units, bias);
-    Tensor<T> c(k.layout, rows, units);
+    Tensor<T> c(k, rows, units);
     for (int p = 0; p < k.layout.panels(units); ++p) {
       k.product(c.panel(p), a.panel(0), a.stride(), packed.panel(p), rows, inputs, c.width(p));
       Columns<T> columns;
@@ -53,17 +53,13 @@ py::tuple dense_backward(const py::object& dy_, const py::object& x_, const py::
       py::gil_scoped_release nogil;
       const auto& k = kernels<T>();
       const int full = k.layout.full();
-      Tensor<T> dz(k.layout, rows, units, gradient);
-      const Tensor<T> a(k.layout, rows, inputs, from);
-      std::vector<T> packed(static_cast<std::size_t>(inputs) * static_cast<std::size_t>(k.layout.padded(units)));
-      Tensor<T> below(k.layout, rows, inputs), slope(k.layout, inputs, units);
-      const Tensor<T> tall(k.layout, inputs, units, weights);
-      for (int p = 0; p < k.layout.panels(units); ++p)
-        std::copy_n(tall.panel(p), static_cast<std::ptrdiff_t>(inputs) * tall.width(p),
-                    packed.begin() + static_cast<std::ptrdiff_t>(p) * full * inputs);
+      Tensor<T> dz(k, rows, units, gradient);
+      const Tensor<T> a(k, rows, inputs, from);
+      Tensor<T> below(k, rows, inputs), slope(k, inputs, units);
+      const Tensor<T> packed(k, inputs, units, weights);
       std::vector<T> scratch(static_cast<std::size_t>(k.layout.padded(units)) * static_cast<std::size_t>(full));
       for (int p = 0; p < k.layout.panels(inputs); ++p) {
-        k.transpose(scratch.data(), packed.data(), inputs, units, p * full, below.width(p));
+        k.transpose(scratch.data(), packed.data, inputs, units, p * full, below.width(p));
         k.product(below.panel(p), dz.panel(0), dz.stride(), scratch.data(), rows, units, below.width(p));
       }
       std::vector<T> sums(static_cast<std::size_t>(k.layout.panels(units) * full));
@@ -139,7 +135,7 @@ py::tuple batch_norm_forward(const py::object& x_, const py::object& gamma_, con
     {
       py::gil_scoped_release nogil;
       Normalization<T> n(rows, features, gamma, beta, nullptr, nullptr);
-      Tensor<T> tensor(n.k.layout, rows, features, from);
+      Tensor<T> tensor(n.k, rows, features, from);
       normalize(n, tensor, epsilon, true);
       tensor.store(to);
       std::copy_n(n.mean.begin(), features, to_mean);
@@ -167,7 +163,7 @@ py::array batch_norm_inference(const py::object& x_, const py::object& gamma_, c
     T* to = data_of<T>(y);
     py::gil_scoped_release nogil;
     Normalization<T> n(rows, features, gamma, beta, mean, variance);
-    Tensor<T> tensor(n.k.layout, rows, features, from);
+    Tensor<T> tensor(n.k, rows, features, from);
     normalize(n, tensor, epsilon, false);
     tensor.store(to);
     return y;
@@ -194,8 +190,8 @@ py::tuple batch_norm_backward(const py::object& dy_, const py::object& x_, const
     {
       py::gil_scoped_release nogil;
       Normalization<T> n(rows, features, gamma, nullptr, mean, variance);
-      const Tensor<T> input(n.k.layout, rows, features, from);
-      Tensor<T> dz(n.k.layout, rows, features, gradient);
+      const Tensor<T> input(n.k, rows, features, from);
+      Tensor<T> dz(n.k, rows, features, gradient);
       std::vector<T> shift(n.gamma.size()), scale(n.gamma.size());
       for (int p = 0; p < n.k.layout.panels(features); ++p) {
         const Columns<T> columns = n.columns(p, epsilon);

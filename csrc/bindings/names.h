@@ -47,5 +47,9 @@ inline std::string number_text(double value) {
 inline std::string range_text(Range range) {
   return "a number from " + number_text(range.lowest) + " to " + number_text(range.highest);
 }
+inline void check_range(const char* function, const char* name, double value, Range range) {
+  if (value >= range.lowest && value <= range.highest) return;
+  refuse(function, name, range_text(range), number_text(value));
+}
 
 }  // namespace evenflow

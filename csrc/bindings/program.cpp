@@ -57,14 +57,16 @@ there is, and RuntimeError when two threads use a program at once.)")
            "Overwrite a slot of a variable.")
       .def("reset_slots", &PyProgram::reset_slots, "All slots as in a new program.")
       .def("train", &PyProgram::train, py::arg("x"), py::arg("y"), py::kw_only(), py::arg("learning_rate"),
-           py::arg("order") = py::none(), py::arg("batch_size") = 0, py::arg("first_step") = 0,
-           py::arg("seconds") = forever, py::arg("max_steps") = 0, py::arg("after") = py::none(),
+           py::arg("momentum") = py::none(), py::arg("order") = py::none(), py::arg("batch_size") = 0,
+           py::arg("first_step") = 0, py::arg("seconds") = forever, py::arg("max_steps") = 0,
+           py::arg("after") = py::none(),
            R"(Train on the steps of an epoch, natively, without the GIL.
 
 Step k takes the rows order[k * batch_size : (k + 1) * batch_size] of x [rows, inputs] and y. The last batch may be
 shorter. Arrays are read where they lie, of any strides; float32, float64, uint8, and integers for labels.
 
 learning_rate: one rate, or a float64 array with one for each step of the epoch.
+momentum: the same for the momentum of SGD and RMSprop, the beta_1 of Adam, Nadam and Adamax; None: as the spec says.
 order: rows in the order of training, int64; None: as they lie.
 batch_size: at most the program's; 0: the program's.
 first_step, max_steps: which steps to do; 0 steps: to the end of the epoch.

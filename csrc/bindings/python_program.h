@@ -114,14 +114,14 @@ class PyProgram {
 
   // epochs
 
-  Progress train(const py::object& x, const py::object& y, const py::object& learning_rate, const py::object& order,
-                 std::int64_t batch_size, std::int64_t first_step, double seconds, std::int64_t max_steps,
-                 const Progress* after) {
-    return epoch("train", x, y, &learning_rate, order, batch_size, first_step, seconds, max_steps, after);
+  Progress train(const py::object& x, const py::object& y, const py::object& learning_rate, const py::object& momentum,
+                 const py::object& order, std::int64_t batch_size, std::int64_t first_step, double seconds,
+                 std::int64_t max_steps, const Progress* after) {
+    return epoch("train", x, y, &learning_rate, momentum, order, batch_size, first_step, seconds, max_steps, after);
   }
   Progress evaluate(const py::object& x, const py::object& y, std::int64_t batch_size, std::int64_t first_step,
                     double seconds, const Progress* after) {
-    return epoch("evaluate", x, y, nullptr, py::none(), batch_size, first_step, seconds, 0, after);
+    return epoch("evaluate", x, y, nullptr, py::none(), py::none(), batch_size, first_step, seconds, 0, after);
   }
 
   py::array predict(const py::object& x, const py::object& out) {
@@ -263,9 +263,44 @@ class PyProgram {
       refuse(function, "x", "1 to " + std::to_string(plan().capacity) + " rows", std::to_string(feed.rows));
   }
 
+  // A number, which `one` then holds, or an array with one for each step, which is read where it lies.
+  static PerStep per_step(const char* function, const char* argument, const py::object& given, std::int64_t steps,
+                          double& one) {
+    PerStep found;
+    found.several = py::isinstance<py::array>(given) && py::array(given).ndim() > 0;
+    if (found.several) {
+      found.values = dense<double>(function, argument, py::array(given), {steps});
+    } else {
+      try {
+        one = given.cast<double>();
+      } catch (const py::cast_error&) {
+        refuse_type(function, argument, "a number or a float64 array", text(py::repr(given)));
+      }
+      found.values = &one;
+    }
+    for (std::int64_t i = 0; i < (found.several ? steps : 1); ++i)
+      if (!std::isfinite(found.values[i]))
+        refuse(function, argument, "finite numbers", std::to_string(found.values[i]));
+    return found;
+  }
+
+  void check_momentum(const char* function, const PerStep& momentum, std::int64_t steps) const {
+    const Range range = std::visit(
+        [&](const auto& optimizer) {
+          const Range* found = optimizer.momentum_range();
+          if (found == nullptr)
+            refuse(function, "momentum", "a spec whose optimizer has momentum",
+                   "a spec whose optimizer, '" + std::string(optimizer.name) + "', has none");
+          return *found;
+        },
+        *plan().spec.optimizer.optimizer);
+    for (std::int64_t i = 0; i < (momentum.several ? steps : 1); ++i)
+      check_range(function, "momentum", momentum.values[i], range);
+  }
+
   Progress epoch(const char* function, const py::object& x, const py::object& y, const py::object* learning_rate,
-                 const py::object& order, std::int64_t batch_size, std::int64_t first_step, double seconds,
-                 std::int64_t max_steps, const Progress* after) {
+                 const py::object& momentum, const py::object& order, std::int64_t batch_size, std::int64_t first_step,
+                 double seconds, std::int64_t max_steps, const Progress* after) {
     const Plan& p = plan();
     if (!p.spec.loss) refuse(function, "y", "a spec with a loss", "a spec without one");
     Feed inputs = features(function, x);
@@ -300,7 +335,7 @@ class PyProgram {
       refuse(function, "first_step", "0 to " + std::to_string(steps), std::to_string(first_step));
 
     Run run;
-    double one_rate = 0;
+    double one_rate = 0, one_momentum = 0;
     run.batch_size = static_cast<int>(batch_size);
     run.first_step = first_step;
     run.max_steps = max_steps;
@@ -310,20 +345,11 @@ class PyProgram {
     if (run.training) {
       if (!p.spec.optimizer.optimizer)
         refuse(function, "learning_rate", "a spec with an optimizer", "a spec without one");
-      run.rate_per_step = py::isinstance<py::array>(*learning_rate) && py::array(*learning_rate).ndim() > 0;
-      if (run.rate_per_step) {
-        run.learning_rate = dense<double>(function, "learning_rate", py::array(*learning_rate), {steps});
-      } else {
-        try {
-          one_rate = learning_rate->cast<double>();
-        } catch (const py::cast_error&) {
-          refuse_type(function, "learning_rate", "a number or a float64 array", text(py::repr(*learning_rate)));
-        }
-        run.learning_rate = &one_rate;
+      run.learning_rate = per_step(function, "learning_rate", *learning_rate, steps, one_rate);
+      if (!momentum.is_none()) {
+        run.momentum = per_step(function, "momentum", momentum, steps, one_momentum);
+        check_momentum(function, run.momentum, steps);
       }
-      for (std::int64_t i = 0; i < (run.rate_per_step ? steps : 1); ++i)
-        if (!std::isfinite(run.learning_rate[i]))
-          refuse(function, "learning_rate", "finite numbers", std::to_string(run.learning_rate[i]));
     }
     const Busy busy(busy_);
     if (sparse && first_step == 0) check_labels(function, targets, p.units());

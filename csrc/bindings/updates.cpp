@@ -25,10 +25,6 @@ std::vector<T*> update_arrays(const char* function, const std::vector<std::pair<
   }
   return pointers;
 }
-void check_range(const char* function, const char* name, double value, Range range) {
-  if (value >= range.lowest && value <= range.highest) return;
-  refuse(function, name, range_text(range), number_text(value));
-}
 
 // What every step is given besides arrays and hyper-parameters.
 struct Call {
@@ -138,7 +134,7 @@ double square_sum(const char* function, const py::array& g) {
   const auto& k = kernels<T>();
   const int features = g.ndim() == 0 ? 1 : static_cast<int>(g.shape(g.ndim() - 1));
   if (g.size() == 0) return 0;
-  const Tensor<T> panels(k.layout, static_cast<int>(g.size() / features), features, from);
+  const Tensor<T> panels(k, static_cast<int>(g.size() / features), features, from);
   double total = 0;
   for (int p = 0; p < k.layout.panels(features); ++p)
     total += k.square_sum(panels.panel(p), static_cast<std::ptrdiff_t>(panels.rows) * panels.width(p));

@@ -96,6 +96,8 @@ struct Kernels {
 
   // A row's features [first * full, end * full) into their place in the panels; padding lanes become zero.
   void (*spread)(T* panels, std::ptrdiff_t stride, const T* from, int row, int features, int first, int end);
+  // And back, the whole row.
+  void (*collect)(T* to, const T* panels, std::ptrdiff_t stride, int row, int features);
 
   // c[rows][width] = a[rows][depth] b[depth][width]; a in panels, a_stride apart.
   void (*product)(T* c, const T* a, std::ptrdiff_t a_stride, const T* b, int rows, int depth, int width);

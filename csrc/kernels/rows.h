@@ -32,6 +32,9 @@ struct RowKernels {
     for (int j = first * layout.full(); j < last; j += V::lanes)
       V::load(from + j, smaller(V::lanes, features - j)).store(panels + place(j, stride, row, features));
   }
+  static void collect(T* to, const T* panels, std::ptrdiff_t stride, int row, int features) {
+    each(features, [&](int j, int valid) { V::load(panels + place(j, stride, row, features)).store(to + j, valid); });
+  }
   // Sum over the units of term(j), where lanes past the last unit count nothing.
   template <class Term>
   EVENFLOW_INLINE static T total(int units, Term term) {

@@ -23,6 +23,7 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.activation_count = Activations::size;
   k.activations = ActivationTable<V, Activations>::rows;
   k.spread = RowKernels<V>::spread;
+  k.collect = RowKernels<V>::collect;
   k.product = Gemm<V>::product;
   k.transpose = Gemm<V>::transpose;
   k.weight_gradient = Gemm<V>::weight_gradient;

@@ -16,13 +16,18 @@ constexpr Range nonnegative{0, 1e300};
 // Smaller ones, or their products with a bias correction, would vanish in float: 0 / 0 where no gradient ever was.
 constexpr Range denominator{1e-30, 1e300};
 
-// What a step tells its rule: its number t = 1, 2, ..., and the product of the momenta of the steps up to t.
+// What a step tells its rule: its number t = 1, 2, ..., the product of Momenta, and the momentum or beta_1 that stands
+// in place of the optimizer's; corrections are those of an optimizer that had it from the first step on.
 struct Moment {
   double learning_rate, t, momenta;
+  const double* momentum = nullptr;
+
+  double kept(double own) const { return momentum == nullptr ? own : *momentum; }
 };
 
 struct OptimizerDefaults {
-  static constexpr bool momentum_changes = false;  // else momentum_at(t) is the momentum of step t
+  static constexpr bool momentum_changes = false;  // else momentum_share(t) is the part of beta_1 that step t uses
+  const Range* momentum_range() const { return nullptr; }  // of Moment::momentum
   double initial_slot() const { return 0; }
 };
 
@@ -36,11 +41,13 @@ struct SgdOptimizer : OptimizerDefaults {
     visit("momentum", self.momentum, share);
     visit("nesterov", self.nesterov);
   }
+  const Range* momentum_range() const { return momentum == 0 ? nullptr : &share; }
   template <class Use>
   auto rule(const Moment& at, Use use) const {
     if (momentum == 0) return use(Sgd{at.learning_rate});
-    if (nesterov) return use(Nesterov{momentum, -at.learning_rate, 1});
-    return use(Momentum{momentum, -at.learning_rate, 1});
+    const double kept = at.kept(momentum);
+    if (nesterov) return use(Nesterov{kept, -at.learning_rate, 1});
+    return use(Momentum{kept, -at.learning_rate, 1});
   }
 };
 
@@ -56,11 +63,13 @@ struct AdamOptimizer : OptimizerDefaults {
     visit("epsilon", self.epsilon, denominator);
     visit("amsgrad", self.amsgrad);
   }
+  const Range* momentum_range() const { return &decay_rate; }
   template <class Use>
   auto rule(const Moment& at, Use use) const {
-    const double step = at.learning_rate * std::sqrt(1 - std::pow(beta_2, at.t)) / (1 - std::pow(beta_1, at.t));
-    if (amsgrad) return use(Amsgrad{beta_1, beta_2, epsilon, step});
-    return use(Adam{beta_1, beta_2, epsilon, step});
+    const double kept = at.kept(beta_1);
+    const double step = at.learning_rate * std::sqrt(1 - std::pow(beta_2, at.t)) / (1 - std::pow(kept, at.t));
+    if (amsgrad) return use(Amsgrad{kept, beta_2, epsilon, step});
+    return use(Adam{kept, beta_2, epsilon, step});
   }
 };
 
@@ -77,13 +86,15 @@ struct NadamOptimizer : OptimizerDefaults {
     visit("epsilon", self.epsilon, denominator);
     visit("momentum_decay", self.momentum_decay, nonnegative);
   }
-  double momentum_at(double t) const { return beta_1 * (1 - 0.5 * std::pow(0.96, t * momentum_decay)); }
+  const Range* momentum_range() const { return &decay_rate; }
+  double momentum_share(double t) const { return 1 - 0.5 * std::pow(0.96, t * momentum_decay); }
   template <class Use>
   auto rule(const Moment& at, Use use) const {
-    const double next = momentum_at(at.t + 1), correction = std::sqrt(1 - std::pow(beta_2, at.t));
+    const double kept = at.kept(beta_1), product = std::pow(kept, at.t) * at.momenta;
+    const double next = kept * momentum_share(at.t + 1), correction = std::sqrt(1 - std::pow(beta_2, at.t));
     const double size = at.learning_rate * correction;
-    return use(Nadam{beta_1, beta_2, epsilon * correction, size * next / (1 - at.momenta * next),
-                     size * (1 - momentum_at(at.t)) / (1 - at.momenta)});
+    return use(Nadam{kept, beta_2, epsilon * correction, size * next / (1 - product * next),
+                     size * (1 - kept * momentum_share(at.t)) / (1 - product)});
   }
 };
 
@@ -97,9 +108,11 @@ struct AdamaxOptimizer : OptimizerDefaults {
     visit("beta_2", self.beta_2, decay_rate);
     visit("epsilon", self.epsilon, denominator);
   }
+  const Range* momentum_range() const { return &decay_rate; }
   template <class Use>
   auto rule(const Moment& at, Use use) const {
-    return use(Adamax{beta_1, beta_2, epsilon, at.learning_rate / (1 - std::pow(beta_1, at.t))});
+    const double kept = at.kept(beta_1);
+    return use(Adamax{kept, beta_2, epsilon, at.learning_rate / (1 - std::pow(kept, at.t))});
   }
 };
 
@@ -146,12 +159,14 @@ struct RmspropOptimizer : OptimizerDefaults {
     visit("epsilon", self.epsilon, denominator);
     visit("centered", self.centered);
   }
+  const Range* momentum_range() const { return momentum == 0 ? nullptr : &share; }
   template <class Use>
   auto rule(const Moment& at, Use use) const {
     const Rmsprop plain{rho, epsilon, at.learning_rate};
-    if (centered && momentum != 0) return use(RmspropCenteredMomentum{plain, momentum});
+    const double kept = at.kept(momentum);
+    if (centered && momentum != 0) return use(RmspropCenteredMomentum{plain, kept});
     if (centered) return use(RmspropCentered{plain});
-    if (momentum != 0) return use(RmspropMomentum{plain, momentum});
+    if (momentum != 0) return use(RmspropMomentum{plain, kept});
     return use(plain);
   }
 };
@@ -175,15 +190,16 @@ struct LionOptimizer : OptimizerDefaults {
 using Optimizers = List<SgdOptimizer, AdamOptimizer, NadamOptimizer, AdamaxOptimizer, AdagradOptimizer,
                         AdadeltaOptimizer, RmspropOptimizer, LionOptimizer>;
 
-// The product of an optimizer's momenta up to a step, continued from the last step asked for.
+// The product of an optimizer's momenta up to a step, as shares of beta_1, continued from the last step asked for.
 class Momenta {
  public:
   template <class Optimizer>
   double until(const Optimizer& optimizer, std::int64_t step) {
     if constexpr (Optimizer::momentum_changes) {
       if (step < step_) *this = Momenta();
-      // A product that 1 - product does not notice need not shrink further.
-      while (step_ < step && product_ > 1e-30) product_ *= optimizer.momentum_at(static_cast<double>(++step_));
+      // Shares grow to 1, and a product that 1 - product does not notice need not shrink further.
+      for (double next = 0; step_ < step && product_ > 1e-30 && next != 1; product_ *= next)
+        next = optimizer.momentum_share(static_cast<double>(++step_));
       step_ = step;
     }
     return product_;

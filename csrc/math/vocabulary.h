@@ -58,6 +58,7 @@ struct Format<float> {
   static constexpr float round_shift = 1.5f * integral_from;  // adding it leaves an integer in the low bits
   static constexpr float subnormal_scale = 2.0f * integral_from;  // makes every subnormal number normal
   static constexpr float smallest_normal = std::numeric_limits<float>::min();
+  static constexpr float largest = std::numeric_limits<float>::max();
   static constexpr float infinity = std::numeric_limits<float>::infinity();
   static constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 };
@@ -72,6 +73,7 @@ struct Format<double> {
   static constexpr double round_shift = 1.5 * integral_from;
   static constexpr double subnormal_scale = 2.0 * integral_from;
   static constexpr double smallest_normal = std::numeric_limits<double>::min();
+  static constexpr double largest = std::numeric_limits<double>::max();
   static constexpr double infinity = std::numeric_limits<double>::infinity();
   static constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 };

@@ -131,7 +131,8 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
       for (std::int64_t step = first; step < until; ++step) {
         const std::int64_t position = step * run.batch_size;
         const int rows = static_cast<int>(std::min<std::int64_t>(run.batch_size, x.rows - position));
-        const Step self(*this, barrier, thread, count, rows, started + step - first + 1);
+        Step self(*this, barrier, thread, count, rows, started + step - first + 1);
+        if (run.momentum) self.momentum = run.momentum[step];
         self.gather(x, position);
         self.gather_targets(y, position);
         self.forward(run.training);
@@ -149,8 +150,8 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
         }
         double norm = 0;
         if (run.training) {
-          const double rate = run.learning_rate[run.rate_per_step ? step : 0];
-          norm = self.learn(self.rule(rate, momenta(own, self.iteration)), fusion_ && !self.needs_norm());
+          const auto how = self.rule(run.learning_rate[step], momenta(own, self.iteration));
+          norm = self.learn(how, fusion_ && !self.needs_norm());
         }
         if (thread == 0 && now() - begin >= seconds) stop.store(true, std::memory_order_relaxed);
         barrier.wait(count);  // nobody gathers the next batch while this one is read, nobody misses the stop
@@ -211,19 +212,14 @@ void Program<T>::forward(const Feed& x, T* out, bool training) {
   const int wanted = team_size(rows);
   prepare_scratch(wanted);
   Barrier barrier;
-  const int units = plan_.units(), full = plan_.layout.full();
+  const int units = plan_.units();
   team::run(wanted, [&](int thread, int count) {
     const Step self(*this, barrier, thread, count, rows, 0);
     self.gather(x, 0);
     self.forward(training);
     const T* y = self.finish_output();
     for (int row = self.first_row(thread); row < self.first_row(thread + 1); ++row)
-      for (int first = 0; first < units; first += full) {
-        const int panel = first / full;
-        std::copy_n(
-            y + panel * plan_.panel_stride() + static_cast<std::ptrdiff_t>(row) * plan_.layout.width(units, panel),
-            std::min(full, units - first), out + static_cast<std::ptrdiff_t>(row) * units + first);
-      }
+      k_.collect(out + static_cast<std::ptrdiff_t>(row) * units, y, plan_.panel_stride(), row, units);
   });
   forward_rows = rows;
   forward_training_ = training;

@@ -23,13 +23,22 @@ struct Progress {
   double gradient_norm = 0;
 };
 
+// A setting of each step: one for all, or one per step of the epoch.
+struct PerStep {
+  const double* values = nullptr;
+  bool several = false;
+
+  explicit operator bool() const { return values != nullptr; }
+  double operator[](std::int64_t step) const { return values[several ? step : 0]; }
+};
+
 // Which steps of an epoch to run.
 struct Run {
   int batch_size = 0;
   std::int64_t first_step = 0, max_steps = 0;  // 0: to the end
   double seconds = 0;                          // stop after the first step that ends later
-  const double* learning_rate = nullptr;       // one, or one per step of the epoch
-  bool rate_per_step = false;
+  PerStep learning_rate;
+  PerStep momentum;  // in place of the spec's momentum or beta_1
   bool training = false;
   const Progress* after = nullptr;  // what the sums go on from
 };

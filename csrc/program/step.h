@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "program/program.h"
 
@@ -17,6 +18,7 @@ struct Program<T>::Step {
   const int thread, threads, rows;
   const std::int64_t iteration;  // of the optimizer, from 1
   T* const scratch;
+  std::optional<double> momentum;  // of this step, in place of the spec's momentum or beta_1
 
   Step(Program& program, Barrier& meeting, int t, int count, int batch, std::int64_t number)
       : p(program),
@@ -269,7 +271,7 @@ struct Program<T>::Step {
   };
   Spending rule(double rate, double momenta) const {
     const OptimizerSpec& o = plan.spec.optimizer;
-    const Moment at{rate, static_cast<double>(iteration), momenta};
+    const Moment at{rate, static_cast<double>(iteration), momenta, momentum ? &*momentum : nullptr};
     const auto any = [](auto found) { return AnyRule(found); };
     return {std::visit([&](const auto& optimizer) { return optimizer.rule(at, any); }, *o.optimizer),
             o.weight_decay * rate};

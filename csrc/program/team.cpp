@@ -54,6 +54,12 @@ int limit() {
 #if defined(EVENFLOW_OPENMP)
   if (std::getenv("OMP_NUM_THREADS") != nullptr) return omp_get_max_threads();
   if (omp_get_max_threads() < count) count = omp_get_max_threads();
+#else
+  // What people set for every library; of a list of nested levels, the first. OpenMP ignores what is no number.
+  if (const char* text = std::getenv("OMP_NUM_THREADS"); text != nullptr) {
+    const long value = std::strtol(text, nullptr, 10);
+    if (value >= 1 && value <= 4096) return static_cast<int>(value);
+  }
 #endif
   return count;
 }

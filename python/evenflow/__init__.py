@@ -22,8 +22,10 @@ if TYPE_CHECKING:
         optimizers,
         plotting,
         reference,
+        schedules,
     )
     from ._core import Program, __version__, num_threads, set_num_threads
+    from .finder import find_learning_rate
     from .layers import Input
     from .models import Sequential
     from .naming import clear_session
@@ -42,6 +44,7 @@ _MODULES = (
     "optimizers",
     "plotting",
     "reference",
+    "schedules",
 )
 _NAMES = {
     "Input": "layers",
@@ -49,6 +52,7 @@ _NAMES = {
     "Sequential": "models",
     "__version__": "_core",
     "clear_session": "naming",
+    "find_learning_rate": "finder",
     "num_threads": "_core",
     "set_num_threads": "_core",
     "set_seed": "seeds",
@@ -63,6 +67,7 @@ __all__ = [
     "callbacks",
     "clear_session",
     "datasets",
+    "find_learning_rate",
     "initializers",
     "kernels",
     "layers",
@@ -73,6 +78,7 @@ __all__ = [
     "optimizers",
     "plotting",
     "reference",
+    "schedules",
     "set_num_threads",
     "set_seed",
 ]

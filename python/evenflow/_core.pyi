@@ -113,6 +113,7 @@ class Program:
         y: _Array,
         *,
         learning_rate: float | NDArray[np.float64],  # one rate, or one per step of the epoch
+        momentum: float | NDArray[np.float64] | None = None,  # the same for momentum or beta_1
         order: NDArray[np.int64] | None = None,  # row of the data set for each position; None: as they lie
         batch_size: int = 0,  # 0: the capacity
         first_step: int = 0,

@@ -2,11 +2,16 @@
 
 The same entry of the native table computes `activations.elu(x)`, `Dense(activation="elu")` and the layer `ELU()`: same
 bits. Every function takes an array of any shape and returns a new one; float32 and float64 keep their dtype, other
-numbers become float32.
+numbers become float32. NaN stays NaN, infinities give limits. Hyper-parameters are finite and at least 0; give one in
+`activation=` with `functools.partial(celu, alpha=0.5)`.
+
+Which one: ReLU for a start and for speed; SiLU (swish), or Mish, for deeper networks; leaky ReLU where time counts and
+units die; SELU in a deep stack of plain Dense layers; sigmoid, softmax or none at the output.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +22,8 @@ from . import _core, errors
 
 Array = NDArray[Any]
 
+DEFAULTS: dict[str, dict[str, float]] = {**_core.activations(), "softmax": {}}
+
 
 class Activation(NamedTuple):
     """An activation as the native core knows it."""
@@ -25,93 +32,200 @@ class Activation(NamedTuple):
     parameters: dict[str, float]
 
 
+def _make(where: str, kind: str, given: Mapping[str, object]) -> Activation:
+    """Checked and with the defaults of what is not given; swish with beta = 1 is silu."""
+    parameters = dict(DEFAULTS[kind])
+    unknown = set(given) - set(parameters)
+    if unknown:
+        raise errors.unknown_argument(f"{where}: {kind}", unknown, parameters)
+    for name, value in given.items():
+        parameters[name] = errors.number(where, name, value, at_least=0.0)
+    return Activation("silu", {}) if (kind, parameters) == ("swish", {"beta": 1.0}) else Activation(kind, parameters)
+
+
 def _float_array(x: ArrayLike) -> Array:
     array = np.asarray(x)
     return np.ascontiguousarray(array, dtype=array.dtype if array.dtype in (np.float32, np.float64) else np.float32)
 
 
-def _apply(kind: str, x: ArrayLike, **parameters: float) -> Array:
+def _apply(kind: str, x: ArrayLike, **given: float) -> Array:
+    kind, parameters = _make(kind, kind, given)
     array = _float_array(x)
     shape = np.shape(x)
     return _core.activation_forward(kind, array.reshape(1, -1), **parameters).reshape(shape)
 
 
+# ------------------------------------------------------------------------------------------------ rectifiers
+
+
 def linear(x: ArrayLike) -> Array:
-    """x."""
+    """x: no activation. For the output of a regression, and of a classifier that returns logits."""
     return _apply("linear", x)
 
 
 def relu(x: ArrayLike) -> Array:
-    """max(x, 0)."""
+    """max(x, 0). Fast, and a good start; with a high learning rate units may die: negative on every row, slope 0. Nair
+    and Hinton 2010."""
     return _apply("relu", x)
 
 
 def leaky_relu(x: ArrayLike, negative_slope: float = 0.2) -> Array:
-    """x where x >= 0, else negative_slope * x. The layer LeakyReLU has Keras' other default, 0.3."""
-    return _apply("leaky_relu", x, negative_slope=errors.number("leaky_relu", "negative_slope", negative_slope))
+    """x where x >= 0, else negative_slope * x: units cannot die. 0.2 often does better than 0.01. The layer LeakyReLU
+    has Keras' other default, 0.3. Maas et al. 2013, Xu et al. 2015."""
+    return _apply("leaky_relu", x, negative_slope=negative_slope)
+
+
+def relu6(x: ArrayLike) -> Array:
+    """min(max(x, 0), 6): for networks that are to be quantized. Krizhevsky 2010."""
+    return _apply("relu6", x)
 
 
 def elu(x: ArrayLike, alpha: float = 1.0) -> Array:
-    """x where x >= 0, else alpha * (exp(x) - 1). Clevert et al. 2015."""
-    return _apply("elu", x, alpha=errors.number("elu", "alpha", alpha))
+    """x where x >= 0, else alpha * (exp(x) - 1), down to -alpha. Its mean is nearer 0 than ReLU's, so training needs
+    fewer steps, which take longer; smooth at 0 only with alpha = 1. Clevert et al. 2015."""
+    return _apply("elu", x, alpha=alpha)
+
+
+def celu(x: ArrayLike, alpha: float = 1.0) -> Array:
+    """x where x >= 0, else alpha * (exp(x / alpha) - 1): an ELU that is smooth at 0 with every alpha; alpha = 0 means
+    its limit, ReLU. Barron 2017."""
+    return _apply("celu", x, alpha=alpha)
 
 
 def selu(x: ArrayLike) -> Array:
-    """1.0507 * elu(x, 1.6733): keeps mean 0 and deviation 1 with lecun_normal kernels. Klambauer et al. 2017."""
+    """1.0507 * elu(x, 1.6733): in a stack of plain Dense layers with lecun_normal kernels and standardized inputs every
+    layer keeps mean 0 and deviation 1. Not with l1, l2, max-norm, batch normalization or ordinary dropout. Klambauer et
+    al. 2017."""
     return _apply("selu", x)
+
+
+# ------------------------------------------------------------------------------------------------ gates: x * something
 
 
 GELU_FORMS = {False: "gelu", True: "gelu_tanh", "tanh": "gelu_tanh", "sigmoid": "gelu_sigmoid"}
 
 
+def _gelu_form(where: str, approximate: object) -> str:
+    if not isinstance(approximate, (bool, str)) or approximate not in GELU_FORMS:
+        raise errors.wrong_value(where, "approximate", "False, True, 'tanh' or 'sigmoid'", approximate)
+    return GELU_FORMS[approximate]
+
+
 def gelu(x: ArrayLike, approximate: bool | str = False) -> Array:
-    """x * Phi(x). `approximate`: True or "tanh" for the tanh form, "sigmoid" for x * sigmoid(1.702 x). Hendrycks
-    2016."""
-    if approximate not in GELU_FORMS:
-        raise errors.wrong_value("gelu", "approximate", "False, True, 'tanh' or 'sigmoid'", approximate)
-    return _apply(GELU_FORMS[approximate], x)
+    """x * Phi(x), Phi the normal distribution. `approximate`: True or "tanh" for the tanh form, "sigmoid" for
+    x * sigmoid(1.702 x). Often better than ReLU and ELU, and slower. Hendrycks and Gimpel 2016."""
+    return _apply(_gelu_form("gelu", approximate), x)
 
 
 def gelu_tanh(x: ArrayLike) -> Array:
-    """x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))."""
+    """x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))): GELU to within 5e-4. Hendrycks and Gimpel 2016."""
     return _apply("gelu_tanh", x)
 
 
 def gelu_sigmoid(x: ArrayLike) -> Array:
-    """x * sigmoid(1.702 x)."""
+    """x * sigmoid(1.702 x): GELU to within 0.021. Hendrycks and Gimpel 2016."""
     return _apply("gelu_sigmoid", x)
 
 
 def silu(x: ArrayLike) -> Array:
-    """x * sigmoid(x), also called swish. Ramachandran et al. 2017."""
+    """x * sigmoid(x): the default to think of for deep networks. Elfwing et al. 2017, Ramachandran et al. 2017."""
     return _apply("silu", x)
 
 
-swish = silu
+def swish(x: ArrayLike, beta: float = 1.0) -> Array:
+    """x * sigmoid(beta * x): SiLU with beta = 1, x / 2 with 0, nearly GELU with 1.702, towards ReLU as beta grows.
+    Ramachandran et al. 2017."""
+    return _apply("swish", x, beta=beta)
+
+
+def hard_silu(x: ArrayLike) -> Array:
+    """x * min(max(x / 6 + 1/2, 0), 1): SiLU without an exponential, for small machines. Howard et al. 2019."""
+    return _apply("hard_silu", x)
+
+
+hard_swish = hard_silu
 
 
 def mish(x: ArrayLike) -> Array:
-    """x * tanh(softplus(x)). Misra 2019."""
+    """x * tanh(softplus(x)): smooth and not monotonic, often slightly better than SiLU, and slower. Misra 2019."""
     return _apply("mish", x)
 
 
+def soft_shrink(x: ArrayLike, threshold: float = 0.5) -> Array:
+    """x - threshold where x > threshold, x + threshold where x < -threshold, else 0: for sparse codes. Donoho 1995."""
+    return _apply("soft_shrink", x, threshold=threshold)
+
+
+def hard_shrink(x: ArrayLike, threshold: float = 0.5) -> Array:
+    """x where |x| > threshold, else 0: for sparse codes. Donoho and Johnstone 1994."""
+    return _apply("hard_shrink", x, threshold=threshold)
+
+
+# ------------------------------------------------------------------------------------------------ positive outputs
+
+
 def softplus(x: ArrayLike) -> Array:
-    """log(1 + exp(x))."""
+    """log(1 + exp(x)): for outputs that must be positive. Dugas et al. 2001."""
     return _apply("softplus", x)
 
 
+def squareplus(x: ArrayLike, b: float = 4.0) -> Array:
+    """(x + sqrt(x^2 + b)) / 2: like softplus without an exponential; b = 0 gives ReLU. Barron 2021."""
+    return _apply("squareplus", x, b=b)
+
+
+def sparse_plus(x: ArrayLike) -> Array:
+    """0 where x <= -1, (x + 1)^2 / 4 up to 1, then x: a softplus that reaches 0. Blondel et al. 2019."""
+    return _apply("sparse_plus", x)
+
+
+def exponential(x: ArrayLike) -> Array:
+    """exp(x): for outputs that are rates or scales, small ones; hidden units would explode."""
+    return _apply("exponential", x)
+
+
+# ------------------------------------------------------------------------------------------------ bounded outputs
+
+
 def sigmoid(x: ArrayLike) -> Array:
-    """1 / (1 + exp(-x))."""
+    """1 / (1 + exp(-x)): for the output of a binary classifier. In hidden layers it saturates: mean 1/2, slope at most
+    1/4."""
     return _apply("sigmoid", x)
 
 
+def hard_sigmoid(x: ArrayLike) -> Array:
+    """min(max(x / 6 + 1/2, 0), 1): a sigmoid without an exponential. Courbariaux et al. 2015, Howard et al. 2019."""
+    return _apply("hard_sigmoid", x)
+
+
+def sparse_sigmoid(x: ArrayLike) -> Array:
+    """min(max((x + 1) / 2, 0), 1): a sigmoid that reaches 0 and 1. Martins and Astudillo 2016."""
+    return _apply("sparse_sigmoid", x)
+
+
+def log_sigmoid(x: ArrayLike) -> Array:
+    """log(sigmoid(x)) = -softplus(-x): the logarithm of a probability, without loss where that is small."""
+    return _apply("log_sigmoid", x)
+
+
 def tanh(x: ArrayLike) -> Array:
-    """(exp(x) - exp(-x)) / (exp(x) + exp(-x))."""
+    """(exp(x) - exp(-x)) / (exp(x) + exp(-x)): mean 0, which sigmoid lacks; saturates; for outputs in [-1, 1]. LeCun et
+    al. 1998."""
     return _apply("tanh", x)
 
 
+def hard_tanh(x: ArrayLike) -> Array:
+    """min(max(x, -1), 1): a tanh without an exponential. Collobert 2004."""
+    return _apply("hard_tanh", x)
+
+
+def softsign(x: ArrayLike) -> Array:
+    """x / (1 + |x|): like tanh, but saturates slowly. Turian et al. 2009."""
+    return _apply("softsign", x)
+
+
 def softmax(x: ArrayLike) -> Array:
-    """exp(x) / sum(exp(x)) over the last axis."""
+    """exp(x) / sum(exp(x)) over the last axis: for the output of a classifier."""
     array = _float_array(x)
     shape = np.shape(x)
     if not shape or not array.size:
@@ -119,68 +233,59 @@ def softmax(x: ArrayLike) -> Array:
     return _core.softmax(array.reshape(-1, shape[-1])).reshape(shape)
 
 
-FUNCTIONS: dict[str, Callable[..., Array]] = {
-    function.__name__: function
-    for function in (
-        linear,
-        relu,
-        leaky_relu,
-        elu,
-        selu,
-        gelu,
-        gelu_tanh,
-        gelu_sigmoid,
-        silu,
-        mish,
-        softplus,
-        sigmoid,
-        tanh,
-        softmax,
-    )
-}
-_DEFAULTS: dict[str, dict[str, float]] = {"leaky_relu": {"negative_slope": 0.2}, "elu": {"alpha": 1.0}}
+# ------------------------------------------------------------------------------------------------ names and objects
+
+
+FUNCTIONS: dict[str, Callable[..., Array]] = {kind: globals()[kind] for kind in DEFAULTS}
 _KINDS = {function: kind for kind, function in FUNCTIONS.items()}
-_NAMES = {name: name for name in FUNCTIONS} | {"swish": "silu"}
+_NAMES = {name: name for name in FUNCTIONS} | {"hard_swish": "hard_silu"}
 
 
 def resolve(identifier: object, where: str, argument: str = "activation") -> Activation:
-    """The core's view of a name, a function of this module, an activation layer, None, or `serialize`'s data."""
+    """The core's view of a name, a function of this module, a `functools.partial` that gives such a function its
+    hyper-parameters, an activation layer, None, or `serialize`'s data."""
     if identifier is None:
         return Activation("linear", {})
     if isinstance(identifier, str):
         if identifier not in _NAMES:
             raise errors.unknown_name(where, argument, identifier, _NAMES)
-        kind = _NAMES[identifier]
-        return Activation(kind, dict(_DEFAULTS.get(kind, {})))
+        return _make(where, _NAMES[identifier], {})
     if isinstance(identifier, Mapping) and set(identifier) == {"kind", "parameters"}:
-        kind, given = identifier["kind"], dict(identifier["parameters"])
-        known = _DEFAULTS.get(kind, {})
-        if kind not in FUNCTIONS:
-            raise errors.unknown_name(where, argument, kind, FUNCTIONS)
-        if set(given) != set(known):
-            raise errors.wrong_value(where, f"{argument} {kind!r}", f"the parameters {sorted(known)}", sorted(given))
-        return Activation(kind, {name: errors.number(where, name, value) for name, value in given.items()})
+        return _from_data(identifier["kind"], dict(identifier["parameters"]), where, argument)
     described = getattr(identifier, "as_activation", None)
     if described is not None and not isinstance(identifier, type):
         result: Activation = described()
         return result
-    if callable(identifier) and identifier in _KINDS:
-        kind = _KINDS[identifier]
-        return Activation(kind, dict(_DEFAULTS.get(kind, {})))
+    function, given = identifier, {}
+    if isinstance(identifier, functools.partial) and not identifier.args:
+        function, given = identifier.func, dict(identifier.keywords)
+    if callable(function) and function in _KINDS:
+        kind = _KINDS[function]
+        if kind == "gelu":
+            kind = _gelu_form(where, given.pop("approximate", False))
+        return _make(where, kind, given)
     expected = "a name, a function of evenflow.activations, an activation layer such as LeakyReLU(), or None"
     raise errors.wrong_type(where, argument, expected, identifier)
+
+
+def _from_data(kind: str, given: dict[str, Any], where: str, argument: str) -> Activation:
+    if kind not in FUNCTIONS:
+        raise errors.unknown_name(where, argument, kind, FUNCTIONS)
+    if set(given) != set(DEFAULTS[kind]):
+        raise errors.wrong_value(
+            where, f"{argument} {kind!r}", f"the parameters {sorted(DEFAULTS[kind])}", sorted(given)
+        )
+    return _make(where, kind, given)
 
 
 def serialize(activation: Activation) -> str | dict[str, Any]:
     """Plain data from which `resolve` makes the same activation: the name alone where nothing but defaults is in it."""
     kind, parameters = activation
-    return kind if parameters == _DEFAULTS.get(kind, {}) else {"kind": kind, "parameters": parameters}
+    return kind if parameters == DEFAULTS[kind] else {"kind": kind, "parameters": parameters}
 
 
 def get(identifier: object) -> Callable[..., Array]:
     """The function of a name, as in Keras; a function of this module comes back unchanged."""
     kind, parameters = resolve(identifier, "get", "identifier")
-    function = FUNCTIONS[kind]
-    if parameters == _DEFAULTS.get(kind, {}):
-        return function
-    return lambda x: function(x, **parameters)
+    function = next((f for f in FUNCTIONS.values() if f is identifier), FUNCTIONS[kind])
+    return function if parameters == DEFAULTS[kind] else functools.partial(function, **parameters)

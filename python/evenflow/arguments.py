@@ -122,7 +122,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="of initial weights and shuffling (42): the same seed gives the same bits, for any number of threads",
     )
-    training.add_argument("--threads", type=_positive, metavar="N", help="the most threads to use (all cores)")
+    training.add_argument("--threads", type=_positive, metavar="N", help="threads to use (as many as are fastest)")
 
     output = train.add_argument_group("output")
     output.add_argument(

@@ -1,74 +1,36 @@
-"""What runs between the native calls of training: History, progress, and what users write.
+"""What runs between the native calls of training: History, progress, logs, learning rates, and what users write.
 
-Epochs run natively, in slices of about a twentieth of a second; `on_train_progress` is called between slices. The
-per-batch hooks make `fit` call the core step by step, and cost nothing unless a callback overrides them.
+EarlyStopping, ReduceLROnPlateau and ModelCheckpoint, which watch a value, are in `monitors` and appear here too.
 """
 
 from __future__ import annotations
 
+import csv
+import inspect
 import math
+import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
 
 from . import errors
+from .callback import Callback, Logs, say
+from .monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 
-if TYPE_CHECKING:
-    from .trainer import Trainer
-
-Logs = dict[str, float]
-
-
-class Callback:
-    """Base class: override what you need.
-
-    `self.model` and `self.params` (epochs, steps, rows, verbose) are set before training.
-    """
-
-    model: Trainer
-    params: dict[str, Any]
-
-    def set_model(self, model: Trainer) -> None:
-        """Called before training."""
-        self.model = model
-
-    def set_params(self, params: dict[str, Any]) -> None:
-        """Called before training: epochs, steps, rows, verbose."""
-        self.params = params
-
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Before the first epoch of `fit`."""
-
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        """After the last epoch, with its logs."""
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Before an epoch; the first is 0."""
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """After an epoch and its validation: means of loss and metrics, those of the validation as val_..."""
-
-    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Before a step."""
-
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """After a step: means over the epoch so far."""
-
-    def on_test_begin(self, logs: Logs | None = None) -> None:
-        """Before `evaluate` or a validation."""
-
-    def on_test_end(self, logs: Logs | None = None) -> None:
-        """After `evaluate` or a validation."""
-
-    def on_train_progress(self, rows: int, logs: Logs) -> None:
-        """After each native call: rows of this epoch seen so far, and the means over them."""
-
-    def on_test_progress(self, rows: int, logs: Logs) -> None:
-        """As `on_train_progress`, for `evaluate` and for validation."""
-
-    def close(self) -> None:
-        """After training, also when an exception or Ctrl-C ended it: give back what is shown or open."""
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "ProgbarLogger",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+]
 
 
 class History(Callback):
@@ -95,7 +57,7 @@ def _text(logs: Mapping[str, float], separator: str) -> str:
 
 
 class ProgbarLogger(Callback):
-    """Progress on standard output: a bar per epoch on a terminal, a line per epoch in a log file or with verbose=2."""
+    """Progress on standard output: a line per epoch, after a bar on a terminal unless verbose=2."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -109,7 +71,15 @@ class ProgbarLogger(Callback):
             from tqdm import tqdm  # type: ignore[import-untyped]
 
             self._bar = tqdm(
-                total=rows, desc=title, unit=" samples", file=sys.stdout, dynamic_ncols=True, mininterval=0.05
+                total=rows,
+                desc=title,
+                unit=" samples",
+                unit_scale=True,
+                bar_format="{desc} {percentage:3.0f}%|{bar}| {rate_fmt}{postfix}",  # loss and accuracy in 80 columns
+                file=sys.stdout,
+                dynamic_ncols=True,
+                mininterval=0.05,
+                leave=False,
             )
 
     def _show(self, rows: int, logs: Logs) -> None:
@@ -118,14 +88,10 @@ class ProgbarLogger(Callback):
             self._bar.update(rows - self._bar.n)
 
     def _finish(self, title: str, rows: int, logs: Logs) -> None:
-        if self._bar is not None:
-            self._show(rows, logs)
-            self.close()
-        else:
-            seconds = time.perf_counter() - self._start
-            rate = f"{rows / seconds:,.0f}" if seconds > 0 else "?"
-            line = f"{title} - {seconds:.2f}s - {rate} samples/s - {_text(logs, ' - ')}"
-            print(line, flush=True)
+        self.close()
+        seconds = time.perf_counter() - self._start
+        rate = f"{rows / seconds:,.0f}" if seconds > 0 else "?"
+        print(f"{title} - {seconds:.2f}s - {rate} samples/s - {_text(logs, ' - ')}", flush=True)
 
     def _epoch_title(self, epoch: int) -> str:
         return f"Epoch {epoch + 1}/{self.params['epochs']}"
@@ -158,40 +124,142 @@ class ProgbarLogger(Callback):
             self._bar = None
 
 
-def overrides(callback: Callback, hook: str) -> bool:
-    """Whether a callback does something at a hook."""
-    return getattr(type(callback), hook) is not getattr(Callback, hook)
+class LearningRateScheduler(Callback):
+    """At the beginning of each epoch, learning_rate = schedule(epoch) or schedule(epoch, learning_rate).
+
+    History gets the rate as "learning_rate". For a rate that changes from step to step give the optimizer one of
+    `schedules` instead. `verbose=1` prints each change.
+    """
+
+    def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
+        if not callable(schedule):
+            raise errors.wrong_type("LearningRateScheduler", "schedule", "a function of the epoch", schedule)
+        self.schedule = schedule
+        self.verbose = errors.integer("LearningRateScheduler", "verbose", verbose, at_least=0)
+        self._takes_rate = _takes_two(schedule)
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.settable_rate()
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        optimizer = self.settable_rate()
+        given = self.schedule(epoch, optimizer.learning_rate) if self._takes_rate else self.schedule(epoch)
+        where = "LearningRateScheduler"
+        optimizer.learning_rate = errors.number(where, f"schedule({epoch})", given, at_least=0.0)
+        if self.verbose:
+            say(f"Epoch {epoch + 1}: {where} setting learning rate to {optimizer.learning_rate}.")
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if logs is not None:
+            logs["learning_rate"] = self.settable_rate().learning_rate
 
 
-class CallbackList:
-    """The callbacks of one call of `fit` or `evaluate`, called in order."""
-
-    def __init__(self, callbacks: Sequence[Callback], model: Trainer, params: dict[str, Any]) -> None:
-        self.callbacks = list(callbacks)
-        self.per_batch = any(
-            overrides(c, hook) for c in self.callbacks for hook in ("on_train_batch_begin", "on_train_batch_end")
-        )
-        for callback in self.callbacks:
-            callback.set_params(params)
-            callback.set_model(model)
-
-    def call(self, hook: str, *arguments: Any) -> None:
-        """Call one hook of every callback."""
-        for callback in self.callbacks:
-            getattr(callback, hook)(*arguments)
+def _takes_two(function: Callable[..., Any]) -> bool:
+    """Whether a function can be called with two arguments."""
+    try:
+        inspect.signature(function).bind(0, 0.0)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
-def read_callbacks(where: str, callbacks: object) -> list[Callback]:
-    """The `callbacks=` argument, checked."""
-    if callbacks is None:
-        return []
-    if isinstance(callbacks, Callback):
-        return [callbacks]
-    if not isinstance(callbacks, Iterable):
-        raise errors.wrong_type(where, "callbacks", "a list of callbacks", callbacks)
-    listed = list(callbacks)
-    for callback in listed:
-        if not isinstance(callback, Callback):
-            hint = " (an instance, with parentheses)" if isinstance(callback, type) else ""
-            raise errors.wrong_type(where, "callbacks", f"objects of type Callback{hint}", callback)
-    return listed
+class CSVLogger(Callback):
+    """A line for each epoch in a CSV file: the epoch from 0, then the logs by name; "NA" for missing ones.
+
+    Keras' format: the columns of a run without validation are followed by empty ones for it. The file is written anew
+    unless `append`.
+    """
+
+    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
+        if not isinstance(filename, (str, os.PathLike)):
+            raise errors.wrong_type("CSVLogger", "filename", "a path", filename)
+        if not isinstance(separator, str) or len(separator) != 1 or separator in '\r\n"':
+            raise errors.wrong_value("CSVLogger", "separator", "one character", separator)
+        self.filename = Path(filename)
+        self.separator = separator
+        self.append = errors.boolean("CSVLogger", "append", append)
+        self._file: TextIO | None = None
+        self._writer: csv.DictWriter[str] | None = None
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.close()
+        self._file = self.filename.open("a" if self.append else "w", newline="", encoding="utf-8")
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if self._file is None:
+            return
+        logs = logs or {}
+        if self._writer is None:
+            names = sorted(logs)
+            if not any(name.startswith("val_") for name in names):
+                names += [f"val_{name}" for name in names]
+            self._writer = csv.DictWriter(
+                self._file, ["epoch", *names], restval="NA", extrasaction="ignore", delimiter=self.separator
+            )
+            if self._file.tell() == 0:
+                self._writer.writeheader()
+        self._writer.writerow({"epoch": epoch, **logs})
+        self._file.flush()
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file = self._writer = None
+
+
+class TerminateOnNaN(Callback):
+    """Ends training when the loss is infinite or not a number; with `raise_error`, by a RuntimeError.
+
+    It looks between native calls, so that it costs nothing: within a twentieth of a second.
+    """
+
+    def __init__(self, raise_error: bool = False) -> None:
+        self.raise_error = errors.boolean("TerminateOnNaN", "raise_error", raise_error)
+
+    def on_train_progress(self, rows: int, logs: Logs) -> None:
+        if math.isfinite(logs["loss"]):
+            return
+        self.model.stop_training = True
+        text = f"the loss is {logs['loss']} after {rows} rows of the epoch"
+        if self.raise_error:
+            raise RuntimeError(f"TerminateOnNaN: {text}")
+        say(f"TerminateOnNaN: {text}: training ends")
+
+
+class LambdaCallback(Callback):
+    """A callback made of functions: LambdaCallback(on_epoch_end=lambda epoch, logs: ...).
+
+    Every hook of `Callback` can be given; the per-batch ones make `fit` go step by step.
+    """
+
+    def __init__(
+        self,
+        on_epoch_begin: Callable[..., object] | None = None,
+        on_epoch_end: Callable[..., object] | None = None,
+        on_train_begin: Callable[..., object] | None = None,
+        on_train_end: Callable[..., object] | None = None,
+        on_train_batch_begin: Callable[..., object] | None = None,
+        on_train_batch_end: Callable[..., object] | None = None,
+        **others: Callable[..., object] | None,
+    ) -> None:
+        given = {
+            "on_epoch_begin": on_epoch_begin,
+            "on_epoch_end": on_epoch_end,
+            "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end,
+            "on_train_batch_begin": on_train_batch_begin,
+            "on_train_batch_end": on_train_batch_end,
+        }
+        hooks = [name for name in vars(Callback) if name.startswith("on_") or name == "close"]
+        unknown = others.keys() - set(hooks)
+        if unknown:
+            raise errors.unknown_argument("LambdaCallback", unknown, hooks)
+        for hook, function in (given | others).items():
+            if function is None:
+                continue
+            if not callable(function):
+                raise errors.wrong_type("LambdaCallback", hook, "a function", function)
+            setattr(self, hook, function)

@@ -69,6 +69,11 @@ class Executor:
 
     # optimizer
 
+    @property
+    def iterations(self) -> int:
+        """Steps of the optimizer that lives here."""
+        return self.program.iterations
+
     def read_state(self) -> tuple[int, Slots]:
         """Steps done, and copies of the optimizer's slots."""
         slots: Slots = {}
@@ -113,13 +118,35 @@ class Executor:
         finally:
             self.program.threads = 0
 
-    def train(self, x: Array, y: Array, optimizer: Optimizer, *, threads: int = 0, **arguments: Any) -> _core.Progress:
-        """Steps of an epoch, for about `SLICE_SECONDS`; `arguments` as `_core.Program.train` has them."""
+    def train(
+        self,
+        x: Array,
+        y: Array,
+        optimizer: Optimizer,
+        *,
+        batch_size: int,
+        first_step: int = 0,
+        max_steps: int = 0,
+        threads: int = 0,
+        **arguments: Any,
+    ) -> _core.Progress:
+        """Steps of an epoch, for about `SLICE_SECONDS`; arguments as `_core.Program.train` has them."""
+        pace, steps = optimizer.pace, -(-len(x) // batch_size)
+        rate, momentum = pace.of_epoch(optimizer.iterations, first_step, steps, max_steps)
         self._own()
         self._attach(optimizer)
-        rate = optimizer.learning_rate
         with self.threads(threads):
-            return self.program.train(x, y, learning_rate=rate, seconds=SLICE_SECONDS, **arguments)
+            return self.program.train(
+                x,
+                y,
+                learning_rate=rate,
+                momentum=momentum,
+                batch_size=batch_size,
+                first_step=first_step,
+                max_steps=1 if pace.asked_each_step else max_steps,
+                seconds=SLICE_SECONDS,
+                **arguments,
+            )
 
     def evaluate(self, x: Array, y: Array, *, batch_size: int, threads: int = 0, **arguments: Any) -> _core.Progress:
         """Steps of an evaluation, for about `SLICE_SECONDS`; `arguments` as `_core.Program.evaluate` has them."""

@@ -4,6 +4,10 @@ The variance-scaling family (Glorot and Bengio 2010, He et al. 2015, LeCun et al
 where n is fan_in, fan_out or their mean. Normal draws are truncated at two standard deviations and widened so that the
 variance is right all the same. An initializer returns the same numbers every time it is called; two initializers made
 without a seed differ.
+
+Which one, so that the variance of activations and of gradients neither dies out nor explodes from layer to layer:
+Glorot before no activation, tanh, sigmoid and softmax; He before ReLU and its kin (ELU, GELU, SiLU, Mish, ...); LeCun
+normal before SELU. `kernel_initializer="auto"` chooses by this table.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ def compute_fans(shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[-2] * field, shape[-1] * field
 
 
-def truncated_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def draw_truncated(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """N(0, 1) conditioned on |z| <= 2, by drawing again what falls outside."""
     z = generator.standard_normal(math.prod(shape))
     outside = np.flatnonzero(np.abs(z) > 2)
@@ -43,6 +47,8 @@ def truncated_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> 
 
 class Initializer:
     """Base class: `initializer(shape, dtype)` returns an array."""
+
+    for_kernels_only: ClassVar[bool] = False  # rather than for vectors such as biases, too
 
     def __call__(self, shape: tuple[int, ...], dtype: str = "float32") -> NDArray[Any]:
         return np.array(self._draw(tuple(shape)), dtype=dtype, order="C")
@@ -113,7 +119,7 @@ class TruncatedNormal(RandomNormal):
     """N(mean, stddev^2) without the values further than two `stddev` from the mean, so its own deviation is less."""
 
     def _draw(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        return truncated_normal(self._generator(), shape) * self.stddev + self.mean
+        return draw_truncated(self._generator(), shape) * self.stddev + self.mean
 
 
 class RandomUniform(_Random):
@@ -170,7 +176,7 @@ class VarianceScaling(_Random):
             return generator.uniform(-limit, limit, shape)
         if self.distribution == "untruncated_normal":
             return generator.standard_normal(shape) * math.sqrt(variance)
-        return truncated_normal(generator, shape) * (math.sqrt(variance) / TRUNCATED_STDDEV)
+        return draw_truncated(generator, shape) * (math.sqrt(variance) / TRUNCATED_STDDEV)
 
     def get_config(self) -> dict[str, Any]:
         return {"scale": self.scale, "mode": self.mode, "distribution": self.distribution, "seed": self.seed}
@@ -222,6 +228,80 @@ class LecunUniform(_Named):
     recipe = (1.0, "fan_in", "uniform")
 
 
+class Orthogonal(_Random):
+    """gain times a random matrix with orthonormal columns, or rows where it is wider than high: without activations,
+    lengths stay what they are through any number of layers. Haar distributed. More than two dimensions are taken as
+    [all but the last, last]. Saxe et al. 2014."""
+
+    for_kernels_only = True
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
+        self.gain = errors.number("Orthogonal", "gain", gain)
+        super().__init__(seed)
+
+    def _draw(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        if len(shape) < 2:
+            raise errors.wrong_shape("Orthogonal", "the variable", ("inputs", "units"), shape)
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        normal = self._generator().standard_normal((max(rows, columns), min(rows, columns)))
+        q, r = np.linalg.qr(normal)
+        q *= np.copysign(1.0, np.diagonal(r))  # unique, and so uniform over all orthogonal matrices
+        return self.gain * (q if rows >= columns else q.T).reshape(shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"gain": self.gain, "seed": self.seed}
+
+
+class Identity(Initializer):
+    """gain on the diagonal, 0 elsewhere: the layer starts by passing its inputs on. Le et al. 2015."""
+
+    for_kernels_only = True
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = errors.number("Identity", "gain", gain)
+
+    def _draw(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        if len(shape) != 2:
+            raise errors.wrong_shape("Identity", "the variable", ("inputs", "units"), shape)
+        return self.gain * np.eye(*shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"gain": self.gain}
+
+
+class Auto(_Random):
+    """The initializer that fits the activation after the layer: glorot_uniform, he_normal or lecun_normal.
+
+    That activation is the layer's own, or the next one in the model with nothing but BatchNormalization and the like
+    between; without one, glorot_uniform. The model decides when the kernel is first looked at or trained.
+    """
+
+    for_kernels_only = True
+
+    CHOICE: ClassVar[dict[str, type[_Named]]] = {
+        **dict.fromkeys(("linear", "sigmoid", "tanh", "softmax", "log_sigmoid", "exponential"), GlorotUniform),
+        **dict.fromkeys(("hard_sigmoid", "sparse_sigmoid", "hard_tanh", "softsign"), GlorotUniform),
+        **dict.fromkeys(("soft_shrink", "hard_shrink"), GlorotUniform),
+        **dict.fromkeys(("relu", "leaky_relu", "relu6", "elu", "celu"), HeNormal),
+        **dict.fromkeys(("gelu", "gelu_tanh", "gelu_sigmoid", "silu", "swish", "hard_silu", "mish"), HeNormal),
+        **dict.fromkeys(("softplus", "squareplus", "sparse_plus"), HeNormal),
+        "selu": LecunNormal,
+    }
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(seed)
+
+    def before(self, activation: str) -> Initializer:
+        """The initializer for a kernel that this activation follows, with the same seed."""
+        return self.CHOICE.get(activation, GlorotUniform)(seed=self.seed)
+
+    def _draw(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        return self.before("linear")._draw(shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"seed": self.seed}
+
+
 REGISTRY = Registry(
     Initializer,
     (
@@ -238,12 +318,41 @@ REGISTRY = Registry(
         HeUniform,
         LecunNormal,
         LecunUniform,
+        Orthogonal,
+        Identity,
+        Auto,
     ),
-    aliases={"normal": RandomNormal, "uniform": RandomUniform},
+    aliases={
+        "zero": Zeros,
+        "one": Ones,
+        "normal": RandomNormal,
+        "uniform": RandomUniform,
+        "OrthogonalInitializer": Orthogonal,
+        "IdentityInitializer": Identity,
+    },
     example="HeNormal()",
 )
 
 
+# Keras' other names of the classes: `initializers.he_normal()`.
+zeros, ones, constant, identity, orthogonal = Zeros, Ones, Constant, Identity, Orthogonal
+random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
+variance_scaling = VarianceScaling
+glorot_normal, glorot_uniform = GlorotNormal, GlorotUniform
+he_normal, he_uniform, lecun_normal, lecun_uniform = HeNormal, HeUniform, LecunNormal, LecunUniform
+OrthogonalInitializer, IdentityInitializer = Orthogonal, Identity
+
+
 def get(identifier: object, where: str = "get", argument: str = "initializer") -> Initializer:
-    """An initializer from a name ("he_normal", "HeNormal"), an initializer, or its serialized form."""
+    """An initializer from a name ("he_normal", "HeNormal"), an initializer or its class, or its serialized form."""
+    if isinstance(identifier, type) and issubclass(identifier, Initializer) and identifier.__name__ in REGISTRY.classes:
+        return identifier()
     return REGISTRY.make(where, argument, identifier)
+
+
+def get_for_vector(identifier: object, where: str, argument: str) -> Initializer:
+    """As `get`, for a bias and the like: not one of those that make matrices."""
+    found = get(identifier, where, argument)
+    if found.for_kernels_only:
+        raise errors.wrong_value(where, argument, "an initializer of vectors such as 'zeros'", identifier)
+    return found

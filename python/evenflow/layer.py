@@ -94,6 +94,11 @@ class Layer:
         if self.variables and self.variables[0].dtype != dtype:
             raise errors.wrong_value(self.label, "dtype of the model", self.variables[0].dtype, dtype)
 
+    def followed_by(self, activation: str) -> str:
+        """Tell the layer the activation that its output goes through next; returns the one that its input does. Where
+        no activation comes between two kernels it is "linear"."""
+        return activation
+
     def _make_variables(self, input_shape: Shape, dtype: str) -> None:
         pass
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from . import activations, errors, initializers
 from .activations import Activation as CoreActivation
+from .initializers import Auto
 from .layer import Layer, Shape
 from .registry import Registry, describe
 from .variables import Variable
@@ -48,8 +49,8 @@ class Dense(Layer):
     """activation(x @ kernel + bias); kernel [inputs, units], bias [units].
 
     `activation`: a name ("elu"), a function of `evenflow.activations`, an activation layer such as LeakyReLU(), or None
-    (linear). Kernels start as glorot_uniform, biases as zeros. `use_bias=False` goes with a BatchNormalization that
-    follows.
+    (linear). Kernels start as glorot_uniform, biases as zeros; `kernel_initializer="auto"` chooses by the activation
+    that follows. `use_bias=False` goes with a BatchNormalization that follows.
     """
 
     kernel: Variable
@@ -70,7 +71,7 @@ class Dense(Layer):
         self.activation = activations.resolve(activation, "Dense")
         self.use_bias = errors.boolean("Dense", "use_bias", use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer, "Dense", "kernel_initializer")
-        self.bias_initializer = initializers.get(bias_initializer, "Dense", "bias_initializer")
+        self.bias_initializer = initializers.get_for_vector(bias_initializer, "Dense", "bias_initializer")
         super().__init__(**options)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -81,6 +82,13 @@ class Dense(Layer):
         self._add("kernel", (input_shape[0], self.units), self.kernel_initializer, dtype)
         if self.use_bias:
             self._add("bias", (self.units,), self.bias_initializer, dtype)
+        self.followed_by("linear")
+
+    def followed_by(self, activation: str) -> str:
+        if self.built and isinstance(self.kernel_initializer, Auto):
+            own = self.activation.kind
+            self.kernel.initializer = self.kernel_initializer.before(activation if own == "linear" else own)
+        return "linear"
 
     def spec(self) -> list[dict[str, Any]]:
         dense = {
@@ -151,10 +159,12 @@ class BatchNormalization(Layer):
         self.epsilon = errors.number(where, "epsilon", epsilon, at_least=0.0)
         self.center = errors.boolean(where, "center", center)
         self.scale = errors.boolean(where, "scale", scale)
-        self.beta_initializer = initializers.get(beta_initializer, where, "beta_initializer")
-        self.gamma_initializer = initializers.get(gamma_initializer, where, "gamma_initializer")
-        self.moving_mean_initializer = initializers.get(moving_mean_initializer, where, "moving_mean_initializer")
-        self.moving_variance_initializer = initializers.get(
+        self.beta_initializer = initializers.get_for_vector(beta_initializer, where, "beta_initializer")
+        self.gamma_initializer = initializers.get_for_vector(gamma_initializer, where, "gamma_initializer")
+        self.moving_mean_initializer = initializers.get_for_vector(
+            moving_mean_initializer, where, "moving_mean_initializer"
+        )
+        self.moving_variance_initializer = initializers.get_for_vector(
             moving_variance_initializer, where, "moving_variance_initializer"
         )
         super().__init__(**options)
@@ -208,6 +218,10 @@ class _ActivationLayer(Layer):
     def as_activation(self) -> CoreActivation:
         """What `Dense(activation=this layer)` computes."""
         raise NotImplementedError
+
+    def followed_by(self, activation: str) -> str:
+        own = self.as_activation().kind
+        return activation if own == "linear" else own
 
     def spec(self) -> list[dict[str, Any]]:
         return _activation_spec(self.name, self.as_activation())

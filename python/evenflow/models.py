@@ -95,6 +95,7 @@ class Sequential(Trainer):
         self._release()
         self._output_shape = None
         layer = self._layers.pop()
+        self._tell_activations()
         if not self._layers:
             self._row_shape = None
         return layer
@@ -147,6 +148,13 @@ class Sequential(Trainer):
         for layer, shape in zip(self._layers, _shapes(self._layers, row_shape, self.dtype), strict=True):
             layer.build(shape, self.dtype)
         self._row_shape = row_shape
+        self._tell_activations()
+
+    def _tell_activations(self) -> None:
+        """For kernel_initializer="auto", which runs at the first look at the kernel."""
+        activation = "linear"
+        for layer in reversed(self._layers):
+            activation = layer.followed_by(activation)
 
     def infer_output_shape(self, row_shape: Shape) -> Shape:
         """The shape of an output row; raises where a layer cannot take what it is given. Changes nothing."""

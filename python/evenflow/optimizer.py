@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypedDict
 from numpy.typing import NDArray
 
 from . import errors
+from .pace import LearningRate, Pace
 
 if TYPE_CHECKING:
     from .variables import Variable
@@ -24,6 +25,11 @@ CLIPS = ("clipvalue", "clipnorm", "global_clipnorm")
 
 class StateHome(Protocol):
     """A native program that steps the optimizer and so holds its state."""
+
+    @property
+    def iterations(self) -> int:
+        """Steps done."""
+        ...
 
     def read_state(self) -> tuple[int, Slots]:
         """Steps done, and copies of the slots."""
@@ -49,9 +55,10 @@ class Optimizer:
     """Base class: learning rate, weight decay, clipping, state."""
 
     HYPERPARAMETERS: ClassVar[tuple[str, ...]] = ()
+    MOMENTUM: ClassVar[str | None] = None  # the hyper-parameter that a schedule with momentum moves
     kind: ClassVar[str]
 
-    def __init__(self, learning_rate: float, given: Mapping[str, Any]) -> None:
+    def __init__(self, learning_rate: LearningRate, given: Mapping[str, Any]) -> None:
         where = type(self).__name__
         if "decay" in given:
             raise TypeError(
@@ -61,7 +68,7 @@ class Optimizer:
         unknown = given.keys() - Common.__annotations__.keys()
         if unknown:
             raise errors.unknown_argument(where, unknown, self._arguments())
-        self.learning_rate = learning_rate
+        self.pace = self._read_pace(learning_rate)
         clips = {argument: given.get(argument) for argument in CLIPS}
         present = [argument for argument, value in clips.items() if value is not None]
         if len(present) > 1:
@@ -92,14 +99,27 @@ class Optimizer:
     def _epsilon(self, value: float) -> float:
         return errors.number(type(self).__name__, "epsilon", value, at_least=LEAST_EPSILON)
 
+    def _read_pace(self, learning_rate: LearningRate) -> Pace:
+        momentum = self.MOMENTUM and (self.MOMENTUM, getattr(self, self.MOMENTUM))
+        return Pace(type(self).__name__, learning_rate, momentum or None)
+
     @property
     def learning_rate(self) -> float:
-        """The rate of the next step; assign to change it."""
-        return self._learning_rate
+        """The rate of the next step. Assign a number, a schedule or a function to change it.
+
+        As in Keras, a number cannot replace a schedule: it would be gone unnoticed.
+        """
+        return self.pace.rate(self.iterations)
 
     @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._learning_rate = errors.number(type(self).__name__, "learning_rate", value, at_least=0.0)
+    def learning_rate(self, value: LearningRate) -> None:
+        pace = self._read_pace(value)
+        if pace.constant and not self.pace.constant:
+            raise TypeError(
+                f"{type(self).__name__}: learning_rate: expected a schedule or a function, as this optimizer was made "
+                f"with {self.pace.source!r}, received {value!r}: make a new optimizer for a rate that you set yourself"
+            )
+        self.pace = pace
 
     @property
     def clipvalue(self) -> float | None:
@@ -116,7 +136,7 @@ class Optimizer:
     @property
     def iterations(self) -> int:
         """Steps done."""
-        return self.state()[0]
+        return self._iterations if self._home is None else self._home.iterations
 
     def state(self) -> tuple[int, Slots]:
         """Steps done, and a copy of every slot by (slot, path of the variable)."""
@@ -183,7 +203,7 @@ class Optimizer:
         """The arguments that make the same optimizer again."""
         rule = {name: getattr(self, name) for name in self.HYPERPARAMETERS}
         decay = {"weight_decay": self.weight_decay}
-        return {"name": self.name, "learning_rate": self.learning_rate, **decay, **rule, **self._clips}
+        return {"name": self.name, "learning_rate": self.pace.describe(), **decay, **rule, **self._clips}
 
     def spec(self, variables: Iterable[Variable] = ()) -> dict[str, Any]:
         """The core's description for a model with these variables; the learning rate is given with each call."""

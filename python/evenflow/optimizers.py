@@ -1,7 +1,10 @@
 """Optimizers: the rule's hyper-parameters, and the state (steps done, slots) that survives between calls of `fit`.
 
 The native core does the arithmetic, in Keras' form. Below, w is a parameter, g its gradient, t the number of the step
-from 1; slots start from 0 unless said. All optimizers take these by keyword:
+from 1; slots start from 0 unless said.
+
+learning_rate: a number, one of `schedules`, a function of the step, or, as in Keras, a function without arguments that
+is asked before every step. All optimizers take these by keyword:
 
 weight_decay: before each step w <- w - weight_decay * learning_rate * w, for every trainable variable that
 `exclude_from_weight_decay` does not name (decoupled, Loshchilov and Hutter 2019). None: no decay.
@@ -19,6 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import errors
+from . import schedules as schedules  # where Keras has them
 from .optimizer import Optimizer as Optimizer
 from .registry import Registry
 
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .optimizer import Common, CommonButDecay
+    from .pace import LearningRate
 
 
 class SGD(Optimizer):
@@ -36,11 +41,12 @@ class SGD(Optimizer):
     """
 
     HYPERPARAMETERS = ("momentum", "nesterov")
+    MOMENTUM = "momentum"
     kind = "sgd"
 
     def __init__(
         self,
-        learning_rate: float = 0.01,
+        learning_rate: LearningRate = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
         **common: Unpack[Common],
@@ -59,11 +65,12 @@ class Adam(Optimizer):
     """
 
     HYPERPARAMETERS = ("beta_1", "beta_2", "epsilon", "amsgrad")
+    MOMENTUM = "beta_1"
     kind = "adam"
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: LearningRate = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
@@ -85,7 +92,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: LearningRate = 0.001,
         weight_decay: float | None = 0.004,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
@@ -100,18 +107,19 @@ class Nadam(Optimizer):
     """Adam with Nesterov's look-ahead: w <- w - learning_rate * n / (sqrt(v / (1 - b2^t)) + epsilon).
 
     m and v as Adam's, n = u' m / (1 - U u') + (1 - u) g / (1 - U) with the momenta
-    u = b1 (1 - 0.96^(t momentum_decay) / 2), u' that of step t + 1, and U the product of all u up to t.
-    Often a little faster than Adam. Dozat 2016.
+    u = b1 (1 - 0.96^(t momentum_decay) / 2), u' that of step t + 1, and U the product of all u up to t. Where a
+    schedule moves b1, all u have that of the step, as Adam's b1^t does. Often a little faster than Adam. Dozat 2016.
 
     momentum_decay: 1.0 is Keras' schedule of the momentum, 4e-3 PyTorch's and the paper's.
     """
 
     HYPERPARAMETERS = ("beta_1", "beta_2", "epsilon", "momentum_decay")
+    MOMENTUM = "beta_1"
     kind = "nadam"
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: LearningRate = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
@@ -132,11 +140,12 @@ class Adamax(Optimizer):
     """
 
     HYPERPARAMETERS = ("beta_1", "beta_2", "epsilon")
+    MOMENTUM = "beta_1"
     kind = "adamax"
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: LearningRate = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
@@ -160,7 +169,7 @@ class Adagrad(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: LearningRate = 0.001,
         initial_accumulator_value: float = 0.1,
         epsilon: float = 1e-7,
         **common: Unpack[Common],
@@ -184,7 +193,7 @@ class Adadelta(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: LearningRate = 0.001,
         rho: float = 0.95,
         epsilon: float = 1e-7,
         **common: Unpack[Common],
@@ -203,11 +212,12 @@ class RMSprop(Optimizer):
     """
 
     HYPERPARAMETERS = ("rho", "momentum", "epsilon", "centered")
+    MOMENTUM = "momentum"
     kind = "rmsprop"
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: LearningRate = 0.001,
         rho: float = 0.9,
         momentum: float = 0.0,
         epsilon: float = 1e-7,
@@ -233,7 +243,7 @@ class Lion(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: LearningRate = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.99,
         **common: Unpack[Common],

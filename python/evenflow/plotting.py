@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from .finder import Search
+
 TRAINING, VALIDATION, FAINT = "#1f6fb2", "#d9622b", "#8a8a8a"
 TITLES = {"loss": "Loss", "mean_absolute_error": "Mean absolute error", "mae": "Mean absolute error"}
 
@@ -29,20 +31,54 @@ def learning_curves(
     epochs = len(history[names[0]]) if names else 0
     if epochs == 0:
         raise ValueError("learning_curves: history has no finished epoch, so there is nothing to draw")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ModuleNotFoundError(
-            "learning_curves: matplotlib is not installed; install it with: pip install 'evenflow[plot]'"
-        ) from error
-    # A figure of its own: pyplot would choose a backend and keep the figure alive in global state.
-    figure = Figure(figsize=(5.2 * len(names), 4.2), dpi=120, layout="constrained")
+    figure = _figure("learning_curves", (5.2 * len(names), 4.2))
     figure.suptitle(title, fontsize=13)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         _draw(axes, name, history[name], history.get(f"val_{name}", ()))
     if path is not None:
         figure.savefig(path)
     return figure
+
+
+def learning_rate_search(search: Search, path: str | os.PathLike[str] | None = None) -> Figure:
+    """Draw the loss over the learning rate, as `find_learning_rate` found it, with what it suggests.
+
+    Returns the figure; writes it to `path` (the format follows the suffix) if given.
+    """
+    figure = _figure("learning_rate_search", (6.4, 4.2))
+    axes = figure.subplots()
+    axes.plot(search.rates, search.losses, color=FAINT, linewidth=0.6, label="of each step")
+    axes.plot(search.rates, search.smoothed, color=TRAINING, linewidth=1.8, label="smoothed")
+    axes.axvline(search.suggestion, color=VALIDATION, linestyle=":", label=f"suggestion: {search.suggestion:.2g}")
+    axes.set_xscale("log")
+    lowest, first = min(search.smoothed), search.smoothed[0]
+    margin = max(first - lowest, 1e-12 + 0.1 * abs(first))
+    axes.set_ylim(lowest - 0.2 * margin, first + margin)  # a loss that diverges would hide everything else
+    axes.set_title("Learning-rate search", fontsize=11)
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("loss")
+    _finish(axes)
+    if path is not None:
+        figure.savefig(path)
+    return figure
+
+
+def _figure(where: str, size: tuple[float, float]) -> Figure:
+    """A figure of its own: pyplot would choose a backend and keep the figure alive in global state."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            f"{where}: matplotlib is not installed; install it with: pip install 'evenflow[plot]'"
+        ) from error
+    return Figure(figsize=size, dpi=120, layout="constrained")
+
+
+def _finish(axes: Axes) -> None:
+    axes.grid(color="#e3e3e3", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9)
 
 
 def _draw(axes: Axes, name: str, training: Sequence[float], validation: Sequence[float]) -> None:
@@ -71,7 +107,4 @@ def _draw(axes: Axes, name: str, training: Sequence[float], validation: Sequence
     axes.set_ylabel(name.replace("_", " "))
     axes.set_xlim(0, len(training) + 0.5)
     axes.locator_params(axis="x", integer=True)
-    axes.grid(color="#e3e3e3", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9)
+    _finish(axes)

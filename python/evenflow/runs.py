@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .callbacks import Callback, Logs
+from .callback import Callback, Logs
 
 FORMAT = 1
 COUNTED = ("epoch", "seconds", "samples_per_second")

@@ -7,6 +7,7 @@ nothing.
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,10 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from . import data, errors, losses, optimizers
-from .callbacks import Callback, CallbackList, History, Logs, ProgbarLogger, read_callbacks
+from .callback import Callback, CallbackList, Logs, read_callbacks
+from .callbacks import History, ProgbarLogger
 from .losses import Loss
 from .metrics import Metric, read_metrics, resolve_metric
 from .optimizers import Optimizer
@@ -56,6 +58,24 @@ class Trainer(Predictor):
         self.history: History | None = None
         self._shuffler = np.random.Generator(np.random.PCG64(self.seed))
         self._warned_about_single_rows = False
+
+    # what a model provides, for callbacks
+
+    def get_weights(self) -> list[Array]:
+        """Copies of all variables' values."""
+        raise NotImplementedError
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Replace the values of all variables, or of none."""
+        raise NotImplementedError
+
+    def save(self, filepath: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+        """Write the model to a file, atomically."""
+        raise NotImplementedError
+
+    def save_weights(self, filepath: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+        """Write the variables to a file, atomically."""
+        raise NotImplementedError
 
     # description
 
@@ -113,6 +133,14 @@ class Trainer(Predictor):
             where, targets, len(rows), units, self.dtype, loss.kind, allow_nonfinite=allow_nonfinite, argument=names[1]
         )
         return Pair(rows, y, shape)
+
+    def check_training(self, where: str, x: object, y: object, *, allow_nonfinite: bool) -> Optimizer:
+        """Refuse what `fit` would refuse, make the variables if there are none, and return the optimizer."""
+        optimizer, _ = self._compiled(where)
+        self._check_optimizer(where, optimizer)
+        pair = self._read_pair(where, x, y, allow_nonfinite=allow_nonfinite)
+        self._build_for(pair.row_shape)
+        return optimizer
 
     def _warn_about_single_rows(self, where: str, rows: int, batch_size: int) -> None:
         single = batch_size == 1 or rows % batch_size == 1

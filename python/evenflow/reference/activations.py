@@ -80,6 +80,18 @@ def elu(x: Array, alpha: float = 1.0) -> Array:
 
 
 @elementwise
+def relu6(x: Array) -> Array:
+    """min(max(x, 0), 6)"""
+    return np.clip(x, 0, 6)
+
+
+@elementwise
+def celu(x: Array, alpha: float = 1.0) -> Array:
+    """x for x > 0, alpha (e^(x / alpha) - 1) else [Barron 2017]."""
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / alpha))
+
+
+@elementwise
 def selu(x: Array) -> Array:
     """1.0507 elu(x, 1.6733): keeps mean 0 and variance 1 [Klambauer et al. 2017]."""
     return SELU_SCALE * elu(x, SELU_ALPHA)
@@ -92,9 +104,57 @@ def sigmoid(x: Array) -> Array:
 
 
 @elementwise
+def hard_sigmoid(x: Array) -> Array:
+    """min(max(x / 6 + 1/2, 0), 1)"""
+    return _ramp(x, 3)
+
+
+@elementwise
+def sparse_sigmoid(x: Array) -> Array:
+    """min(max((x + 1) / 2, 0), 1)"""
+    return _ramp(x, 1)
+
+
+@elementwise
+def log_sigmoid(x: Array) -> Array:
+    """log(sigmoid(x))"""
+    return np.negative(softplus(-x))
+
+
+@elementwise
 def tanh(x: Array) -> Array:
     """(e^x - e^-x) / (e^x + e^-x)"""
     return np.tanh(x)
+
+
+@elementwise
+def hard_tanh(x: Array) -> Array:
+    """min(max(x, -1), 1)"""
+    return np.clip(x, -1, 1)
+
+
+@elementwise
+def softsign(x: Array) -> Array:
+    """x / (1 + |x|), and its limits at the infinities."""
+    return np.where(np.isinf(x), np.sign(x), x / (1 + np.abs(x)))
+
+
+@elementwise
+def exponential(x: Array) -> Array:
+    """e^x"""
+    return np.exp(x)
+
+
+@elementwise
+def soft_shrink(x: Array, threshold: float = 0.5) -> Array:
+    """x less the part of it within [-threshold, threshold] [Donoho 1995]."""
+    return np.asarray(x - np.clip(x, -threshold, threshold))
+
+
+@elementwise
+def hard_shrink(x: Array, threshold: float = 0.5) -> Array:
+    """0 for |x| <= threshold, x else."""
+    return np.where(np.abs(x) <= threshold, 0, x)
 
 
 @elementwise
@@ -104,9 +164,34 @@ def softplus(x: Array) -> Array:
 
 
 @elementwise
+def squareplus(x: Array, b: float = 4.0) -> Array:
+    """(x + sqrt(x^2 + b)) / 2; for x < 0 as b / 2 / (sqrt(x^2 + b) - x), which does not cancel [Barron 2021]."""
+    size = np.abs(x)
+    return np.maximum(x, 0) + b / 4 / (size / 2 + np.hypot(x, np.sqrt(b)) / 2)
+
+
+@elementwise
+def sparse_plus(x: Array) -> Array:
+    """sparse_sigmoid(x)^2 for x < 1, x else [Blondel et al. 2019]."""
+    return np.where(x >= 1, x, _ramp(x, 1) ** 2)
+
+
+@elementwise
 def silu(x: Array) -> Array:
     """x sigmoid(x), also called swish."""
     return _gated(x, sigmoid(x))
+
+
+@elementwise
+def swish(x: Array, beta: float = 1.0) -> Array:
+    """x sigmoid(beta x) [Ramachandran et al. 2017]."""
+    return _gated(x, sigmoid(beta * x))
+
+
+@elementwise
+def hard_silu(x: Array) -> Array:
+    """x hard_sigmoid(x) [Howard et al. 2019]."""
+    return _gated(x, _ramp(x, 3))
 
 
 @elementwise
@@ -133,6 +218,11 @@ def gelu_sigmoid(x: Array) -> Array:
     return _gated(x, sigmoid(1.702 * x))
 
 
+def _ramp(x: Array, half: float) -> Array:
+    """0 up to -half, 1 from half on, a line between."""
+    return np.clip(x + half, 0, 2 * half) / (2 * half)
+
+
 def _gated(x: Array, gate: Array) -> Array:
     """x gate, and its limit 0 at minus infinity."""
     return np.where(np.isneginf(x), 0, x * gate)
@@ -149,6 +239,11 @@ def _step(x: Array, left: float, right: float) -> Array:
     return np.where(x > 0, right, np.where(np.isnan(x), x, left))
 
 
+def _within(x: Array, low: float, high: float, slope: float) -> Array:
+    """`slope` for low < x < high, else 0; NaN stays."""
+    return np.where((x > low) & (x < high), slope, np.where(np.isnan(x), x, 0))
+
+
 def _sigmoid_slope(x: Array) -> Array:
     return sigmoid(x) * sigmoid(-x)
 
@@ -160,22 +255,64 @@ def _gated_slope(x: Array, u: Array, du: Array | float) -> Array:
 
 VALUES: dict[str, Callable[..., Array]] = {
     f.__name__: f
-    for f in (linear, relu, leaky_relu, elu, selu, gelu, gelu_tanh, gelu_sigmoid, silu, mish, softplus, sigmoid, tanh)
+    for f in (
+        linear,
+        relu,
+        leaky_relu,
+        relu6,
+        elu,
+        celu,
+        selu,
+        gelu,
+        gelu_tanh,
+        gelu_sigmoid,
+        silu,
+        swish,
+        hard_silu,
+        mish,
+        softplus,
+        squareplus,
+        sparse_plus,
+        sigmoid,
+        hard_sigmoid,
+        sparse_sigmoid,
+        log_sigmoid,
+        tanh,
+        hard_tanh,
+        softsign,
+        soft_shrink,
+        hard_shrink,
+        exponential,
+    )
 }
-SLOPES: dict[str, Callable[..., Array]] = {  # derivatives; at a kink that of the left side
+SLOPES: dict[str, Callable[..., Array]] = {  # derivatives; at a kink that of the flatter side
     "linear": lambda x: np.ones_like(x),
     "relu": lambda x: _step(x, 0, 1),
     "leaky_relu": lambda x, negative_slope=0.2: _step(x, negative_slope, 1),
     "elu": lambda x, alpha=1.0: np.where(x > 0, 1.0, alpha * np.exp(np.minimum(x, 0))),
+    "relu6": lambda x: _within(x, 0, 6, 1),
+    "celu": lambda x, alpha=1.0: np.where(x > 0, 1.0, np.exp(np.minimum(x, 0) / alpha)),
     "selu": lambda x: SELU_SCALE * np.where(x > 0, 1.0, SELU_ALPHA * np.exp(np.minimum(x, 0))),
     "gelu": lambda x: normal_distribution(x) + x * normal_density(x),
     "gelu_tanh": lambda x: _gated_slope(x, *_gelu_tanh_2u(x)),
     "gelu_sigmoid": lambda x: _gated_slope(x, 1.702 * x, 1.702),
     "silu": lambda x: _gated_slope(x, x, 1.0),
+    "swish": lambda x, beta=1.0: _gated_slope(x, beta * x, beta),
+    "hard_silu": lambda x: np.where(x >= 3, 1, np.where(x <= -3, 0, x / 3 + 0.5)),
     "mish": lambda x: np.tanh(softplus(x)) + x * 4 * _sigmoid_slope(2 * softplus(x)) * sigmoid(x),
     "softplus": sigmoid,
+    "squareplus": lambda x, b=4.0: squareplus(x, b) / np.hypot(x, np.sqrt(b)),
+    "sparse_plus": lambda x: _ramp(x, 1),
     "sigmoid": _sigmoid_slope,
+    "hard_sigmoid": lambda x: _within(x, -3, 3, 1 / 6),
+    "sparse_sigmoid": lambda x: _within(x, -1, 1, 0.5),
+    "log_sigmoid": lambda x: sigmoid(-x),
     "tanh": lambda x: 4 * _sigmoid_slope(2 * x),  # 1 - tanh^2 without the difference of nearly equal numbers
+    "hard_tanh": lambda x: _within(x, -1, 1, 1),
+    "softsign": lambda x: 1 / (1 + np.abs(x)) ** 2,
+    "soft_shrink": lambda x, threshold=0.5: _step(np.abs(x) - threshold, 0, 1),
+    "hard_shrink": lambda x, threshold=0.5: _step(np.abs(x) - threshold, 0, 1),
+    "exponential": lambda x: np.exp(x),
 }
 
 
@@ -187,7 +324,7 @@ def activation_forward(name: str, x: ArrayLike, **parameters: float) -> Array:
 def activation_backward(name: str, dy: ArrayLike, x: ArrayLike, y: ArrayLike, **parameters: float) -> Array:
     """dx = dy f'(x). `y` = f(x) is there for kernels whose slope is cheaper from it."""
     slope = elementwise(find(SLOPES, name, "activation_backward"))
-    return wide(dy) * slope(np.clip(wide(x), -1e5, 1e5), **parameters)  # where every slope has reached its limit
+    return wide(dy) * slope(np.clip(wide(x), -1e9, 1e9), **parameters)  # where every slope has reached its limit
 
 
 def softmax(x: ArrayLike) -> Array:

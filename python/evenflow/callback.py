@@ -1,0 +1,126 @@
+"""Callback, the base class, and how `fit` and `evaluate` call a list of them.
+
+Epochs run natively, in slices of about a twentieth of a second; `on_train_progress` is called between slices. The
+per-batch hooks make `fit` call the core step by step, and cost nothing unless a callback overrides them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import errors
+
+if TYPE_CHECKING:
+    from .optimizers import Optimizer
+    from .trainer import Trainer
+
+Logs = dict[str, float]
+
+
+class Callback:
+    """Base class: override what you need.
+
+    `self.model` and `self.params` (epochs, steps, rows, verbose) are set before training.
+    """
+
+    model: Trainer
+    params: dict[str, Any]
+
+    @property
+    def per_batch(self) -> bool:
+        """Whether `fit` must go step by step for this callback."""
+        return overrides(self, "on_train_batch_begin") or overrides(self, "on_train_batch_end")
+
+    def set_model(self, model: Trainer) -> None:
+        """Called before training."""
+        self.model = model
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Called before training: epochs, steps, rows, verbose."""
+        self.params = params
+
+    def settable_rate(self) -> Optimizer:
+        """The model's optimizer, if its learning rate is a number, for callbacks that change it."""
+        optimizer = self.model.optimizer
+        if optimizer is None or not optimizer.pace.constant:
+            source = optimizer and optimizer.pace.source
+            raise errors.wrong_value(type(self).__name__, "learning_rate", "an optimizer with a number", source)
+        return optimizer
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Before the first epoch of `fit`."""
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """After the last epoch, with its logs."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Before an epoch; the first is 0."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """After an epoch and its validation: means of loss and metrics, those of the validation as val_..."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a step."""
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After a step: means over the epoch so far."""
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Before `evaluate` or a validation."""
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """After `evaluate` or a validation."""
+
+    def on_train_progress(self, rows: int, logs: Logs) -> None:
+        """After each native call: rows of this epoch seen so far, and the means over them."""
+
+    def on_test_progress(self, rows: int, logs: Logs) -> None:
+        """As `on_train_progress`, for `evaluate` and for validation."""
+
+    def close(self) -> None:
+        """After training, also when an exception or Ctrl-C ended it: give back what is shown or open."""
+
+
+def say(text: str) -> None:
+    """Print a line of a callback that was asked to be verbose, above a progress bar if there is one."""
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    tqdm.write(text)
+
+
+def overrides(callback: Callback, hook: str) -> bool:
+    """Whether a callback does something at a hook, by its class or by a function of its own."""
+    return hook in vars(callback) or getattr(type(callback), hook) is not getattr(Callback, hook)
+
+
+class CallbackList:
+    """The callbacks of one call of `fit` or `evaluate`, called in order."""
+
+    def __init__(self, callbacks: Sequence[Callback], model: Trainer, params: dict[str, Any]) -> None:
+        self.callbacks = list(callbacks)
+        self.per_batch = any(callback.per_batch for callback in self.callbacks)
+        for callback in self.callbacks:
+            callback.set_params(params)
+            callback.set_model(model)
+
+    def call(self, hook: str, *arguments: Any) -> None:
+        """Call one hook of every callback."""
+        for callback in self.callbacks:
+            getattr(callback, hook)(*arguments)
+
+
+def read_callbacks(where: str, callbacks: object) -> list[Callback]:
+    """The `callbacks=` argument, checked."""
+    if callbacks is None:
+        return []
+    if isinstance(callbacks, Callback):
+        return [callbacks]
+    if not isinstance(callbacks, Iterable):
+        raise errors.wrong_type(where, "callbacks", "a list of callbacks", callbacks)
+    listed = list(callbacks)
+    for callback in listed:
+        if not isinstance(callback, Callback):
+            hint = " (an instance, with parentheses)" if isinstance(callback, type) else ""
+            raise errors.wrong_type(where, "callbacks", f"objects of type Callback{hint}", callback)
+    return listed
