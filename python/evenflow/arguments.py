@@ -108,9 +108,14 @@ def parser() -> argparse.ArgumentParser:
     )
 
     training = train.add_argument_group("training")
-    training.add_argument("--optimizer", choices=("adam", "sgd"), default="adam", help="(adam)")
-    training.add_argument("--learning-rate", type=float, metavar="RATE", help="(0.001 for adam, 0.01 for sgd)")
-    training.add_argument("--momentum", type=float, metavar="M", help="of sgd, from 0 to 1 (0: plain sgd)")
+    training.add_argument(
+        "--optimizer",
+        default="adam",
+        metavar="NAME",
+        help="(adam): sgd, adam, adamw, nadam, adamax, adagrad, adadelta, rmsprop, lion",
+    )
+    training.add_argument("--learning-rate", type=float, metavar="RATE", help="(0.01 for sgd, 0.001 for the others)")
+    training.add_argument("--momentum", type=float, metavar="M", help="of sgd or rmsprop, from 0 to 1 (0)")
     training.add_argument(
         "--epochs", type=_positive, default=10, metavar="N", help="passes over the training rows (10)"
     )

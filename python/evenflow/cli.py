@@ -208,12 +208,13 @@ def _network(options: argparse.Namespace, dataset: Dataset) -> Sequential:
 def _optimizer(options: argparse.Namespace) -> Optimizer:
     from . import optimizers
 
-    rate = {} if options.learning_rate is None else {"learning_rate": options.learning_rate}
-    if options.optimizer == "sgd":
-        return optimizers.SGD(momentum=options.momentum or 0.0, **rate)
-    if options.momentum is not None:
-        raise UsageError("--momentum belongs to --optimizer sgd; adam has its own")
-    return optimizers.Adam(**rate)
+    optimizer = optimizers.REGISTRY.find("options", "--optimizer", options.optimizer)
+    given = {"learning_rate": options.learning_rate, "momentum": options.momentum}
+    if options.momentum is not None and "momentum" not in optimizer.HYPERPARAMETERS:
+        raise UsageError(f"--momentum belongs to --optimizer sgd or rmsprop; {options.optimizer} has its own")
+    make: Any = optimizer
+    made: Optimizer = make(**{name: value for name, value in given.items() if value is not None})
+    return made
 
 
 def _opening(options: argparse.Namespace, dataset: Dataset, model: Sequential, folder: Path) -> str:

@@ -30,7 +30,9 @@ class Registry(Generic[T]):
     def __init__(self, base: type[T], classes: Iterable[type[T]], aliases: Mapping[str, type[T]], example: str) -> None:
         self.base = base
         self.classes = {cls.__name__: cls for cls in classes}
-        self.names = {snake_case(name): cls for name, cls in self.classes.items()} | dict(aliases)
+        snakes = {snake_case(name): cls for name, cls in self.classes.items()}
+        spelt = {name: cls for name, cls in snakes.items() if name.replace("_", "") not in aliases}  # not "adam_w"
+        self.names = spelt | dict(aliases)
         self.example = example
 
     def find(self, where: str, argument: str, name: str) -> type[T]:
