@@ -1,7 +1,8 @@
 """Whatever the bindings are given, they answer rightly or refuse with a message that names the argument.
 
 Never a crash, never a converted copy in place of the caller's output, never a change to an input.
-HYPOTHESIS_MAX_EXAMPLES sets the number of examples, and draws new ones each run.
+The examples are the same in each run, so that a change is judged by what it changed. HYPOTHESIS_MAX_EXAMPLES sets their
+number; HYPOTHESIS_RANDOM=1 draws others, for a search.
 """
 
 import os
@@ -16,10 +17,9 @@ from hypothesis.extra import numpy as hnp
 
 from evenflow import _core
 
-EXAMPLES = os.environ.get("HYPOTHESIS_MAX_EXAMPLES")
 fuzz = settings(
-    max_examples=int(EXAMPLES or 60),
-    derandomize=EXAMPLES is None,
+    max_examples=int(os.environ.get("HYPOTHESIS_MAX_EXAMPLES", "60")),
+    derandomize="HYPOTHESIS_RANDOM" not in os.environ,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
