@@ -244,21 +244,31 @@ class Activation(_ActivationLayer):
 
 
 class ReLU(_ActivationLayer):
-    """max(x, 0), or negative_slope * x below zero."""
+    """max(x, 0); negative_slope * x below zero; min(max(x, 0), 6) with max_value=6. Other limits, a limit together with
+    a slope, and Keras' `threshold` are not supported."""
 
-    ARGUMENTS = ("negative_slope",)
+    ARGUMENTS = ("max_value", "negative_slope", "threshold")
 
-    def __init__(self, negative_slope: float = 0.0, **options: Any) -> None:
+    def __init__(
+        self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **options: Any
+    ) -> None:
         self.negative_slope = errors.number("ReLU", "negative_slope", negative_slope, at_least=0.0)
+        allowed = (None,) if self.negative_slope else (None, 6)
+        if max_value not in allowed or isinstance(max_value, bool):
+            expected = "None" if self.negative_slope else "None or 6"
+            raise errors.wrong_value("ReLU", "max_value", expected, max_value)
+        self.max_value = None if max_value is None else float(max_value)
+        if errors.number("ReLU", "threshold", threshold) != 0:
+            raise errors.wrong_value("ReLU", "threshold", "0", threshold)
         super().__init__(**options)
 
     def as_activation(self) -> CoreActivation:
         if self.negative_slope:
             return CoreActivation("leaky_relu", {"negative_slope": self.negative_slope})
-        return CoreActivation("relu", {})
+        return CoreActivation("relu" if self.max_value is None else "relu6", {})
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "negative_slope": self.negative_slope}
+        return {**super().get_config(), "max_value": self.max_value, "negative_slope": self.negative_slope}
 
 
 class LeakyReLU(_ActivationLayer):
