@@ -7,6 +7,16 @@
 
 namespace evenflow {
 
+// average <- keep * average + (1 - keep) * x, as one correction; and of the square of x.
+template <class V>
+HD V moved(V average, V x, double keep) {
+  return fma(V(1 - keep), x - average, average);
+}
+template <class V>
+HD V moved_square(V average, V x, double keep) {
+  return fma(V(1 - keep), fma(x, x, -average), average);
+}
+
 // p <- p - learning_rate * g
 struct Sgd {
   static constexpr int slots = 0;
@@ -61,8 +71,8 @@ struct Adam {
 
   template <class V>
   HD void operator()(V& p, V g, V& m, V& v) const {
-    m = fma(V(1 - beta_1), g - m, m);
-    v = fma(V(1 - beta_2), fma(g, g, -v), v);
+    m = moved(m, g, beta_1);
+    v = moved_square(v, g, beta_2);
     p = fma(V(-step), ratio_to_root(m, v, V(epsilon)), p);
   }
 };
@@ -76,8 +86,8 @@ struct Amsgrad {
 
   template <class V>
   HD void operator()(V& p, V g, V& m, V& v, V& v_max) const {
-    m = fma(V(1 - beta_1), g - m, m);
-    v = fma(V(1 - beta_2), fma(g, g, -v), v);
+    m = moved(m, g, beta_1);
+    v = moved_square(v, g, beta_2);
     v_max = max(v_max, v);
     p = fma(V(-step), ratio_to_root(m, v_max, V(epsilon)), p);
   }
@@ -92,8 +102,8 @@ struct Nadam {
 
   template <class V>
   HD void operator()(V& p, V g, V& m, V& v) const {
-    m = fma(V(1 - beta_1), g - m, m);
-    v = fma(V(1 - beta_2), fma(g, g, -v), v);
+    m = moved(m, g, beta_1);
+    v = moved_square(v, g, beta_2);
     p = p - ratio_to_root(fma(V(m_factor), m, V(g_factor) * g), v, V(epsilon));
   }
 };
@@ -107,7 +117,7 @@ struct Adamax {
 
   template <class V>
   HD void operator()(V& p, V g, V& m, V& u) const {
-    m = fma(V(1 - beta_1), g - m, m);
+    m = moved(m, g, beta_1);
     u = max(V(beta_2) * u, abs(g));
     p = fma(V(-step), m / (u + V(epsilon)), p);
   }
@@ -139,9 +149,9 @@ struct Adadelta {
 
   template <class V>
   HD void operator()(V& p, V g, V& grads, V& deltas) const {
-    grads = fma(V(1 - rho), fma(g, g, -grads), grads);
+    grads = moved_square(grads, g, rho);
     const V delta = -g * sqrt((deltas + V(epsilon)) / (grads + V(epsilon)));
-    deltas = fma(V(1 - rho), fma(delta, delta, -deltas), deltas);
+    deltas = moved_square(deltas, delta, rho);
     p = fma(V(learning_rate), delta, p);
   }
 };
@@ -163,13 +173,13 @@ struct Rmsprop {
   // g / sqrt(velocity + epsilon), with the new velocity; and centered.
   template <class V>
   HD V ratio(V g, V& velocity) const {
-    velocity = fma(V(1 - rho), fma(g, g, -velocity), velocity);
+    velocity = moved_square(velocity, g, rho);
     return ratio_to_root(g, velocity + V(epsilon), V(0));
   }
   template <class V>
   HD V ratio(V g, V& velocity, V& average) const {
-    velocity = fma(V(1 - rho), fma(g, g, -velocity), velocity);
-    average = fma(V(1 - rho), g - average, average);
+    velocity = moved_square(velocity, g, rho);
+    average = moved(average, g, rho);
     return ratio_to_root(g, at_least(fma(-average, average, velocity), V(0)) + V(epsilon), V(0));
   }
 };
@@ -220,10 +230,10 @@ struct Lion {
 
   template <class V>
   HD void operator()(V& p, V g, V& m) const {
-    const V push = fma(V(1 - beta_1), g - m, m);
+    const V push = moved(m, g, beta_1);
     const V sign = select(push > V(0), V(1), select(push < V(0), V(-1), push));  // 0 and NaN are their own
     p = fma(V(-learning_rate), sign, p);
-    m = fma(V(1 - beta_2), g - m, m);
+    m = moved(m, g, beta_2);
   }
 };
 

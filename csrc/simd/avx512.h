@@ -168,8 +168,8 @@ struct Vec<float> {
     }
   }
 
-  // m / (sqrt(v) + epsilon) for v >= 0, epsilon > 0, within 2.8 ULP. The root keeps the divider busy, so the quotient
-  // is made beside it: 14 bits and a Newton step. An infinite divisor makes rest NaN, max makes it -1.
+  // m / (sqrt(v) + epsilon) for v >= 0 and a divisor that is not 0, within 2.8 ULP. The root keeps the divider busy, so
+  // the quotient is made beside it: 14 bits and a Newton step. An infinite divisor makes rest NaN, max makes it -1.
   EVENFLOW_INLINE friend Vec ratio_to_root(Vec m, Vec v, Vec epsilon) {
     const Vec divisor = sqrt(v) + epsilon;
     const Vec inverse(_mm512_rcp14_ps(divisor.r));
