@@ -4,7 +4,6 @@ import gc
 import subprocess
 import sys
 import threading
-import time
 import weakref
 
 import numpy as np
@@ -298,34 +297,29 @@ def test_predict_in_slices(monkeypatch):
 # ---------------------------------------------------------------------------------------------------------------- costs
 
 
-def test_import_is_fast_and_loads_nothing():
+def test_import_loads_nothing():
     code = """
-import sys, time
-start = time.process_time()
+import sys
 import evenflow
-print(time.process_time() - start, "numpy" in sys.modules, "tqdm" in sys.modules, "safetensors" in sys.modules)
+print([name for name in ("numpy", "tqdm", "safetensors") if name in sys.modules])
 """
-    done = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
-    seconds, *loaded = min(run.stdout.split() for run in done)
-    assert float(seconds) < 0.150
-    assert loaded == ["False"] * 3
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
-def test_python_adds_little_to_a_one_row_prediction():
+def test_a_one_row_prediction_makes_few_calls():
     model = Sequential([Flatten(input_shape=(784,)), *[Dense(n, "elu") for n in (300, 100)], Dense(10, "softmax")])
     x = np.ones((1, 784), np.float32)
     model.predict(x)
-    program = model._executor.program
-
-    def fastest(call):
-        best = 1.0
-        for _ in range(200):
-            start = time.perf_counter()
-            call(x)
-            best = min(best, time.perf_counter() - start)
-        return best
-
-    assert fastest(model.predict) - fastest(program.predict) < 5e-6
+    calls = []
+    sys.setprofile(
+        lambda frame, event, argument: calls.append(frame.f_code.co_name) if event.endswith("call") else None
+    )
+    try:
+        model.predict(x)
+    finally:
+        sys.setprofile(None)
+    assert len(calls) < 12, calls
 
 
 def test_every_layer_trains():

@@ -172,6 +172,14 @@ class Layer:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
 
+def flat_features(layer: Layer, input_shape: Shape) -> int:
+    """Number of features of flat rows, which the layer needs."""
+    if len(input_shape) != 1:
+        hint = "Put Flatten() before it."
+        raise errors.wrong_shape(layer.label, "input", ("rows", "features"), ("rows", *input_shape), hint)
+    return input_shape[0]
+
+
 def assign_all(where: str, variables: Sequence[Variable], values: Iterable[ArrayLike]) -> None:
     """Assign one array to each variable, after all of them were found to fit."""
     arrays = list(values)

@@ -1,0 +1,149 @@
+// Input, forward pass and loss of a step.
+#pragma once
+
+#include "program/step.h"
+
+namespace evenflow {
+
+template <class T>
+void Program<T>::Step::gather(const Feed& x, std::int64_t position) const {
+  const std::ptrdiff_t product = plan.stages[0].product;
+  const int inputs = plan.spec.inputs, full = plan.layout.full();
+  const Range own = own_range(inputs);
+  const bool as_they_lie = x.holds<T>();
+  for (int row = 0; row < rows; ++row) {  // row by row: a row of the data set is a stream
+    const char* from = x.row(position + row);
+    if (row + 1 < rows) x.prefetch(position + row + 1, own.first * full, std::min(own.end * full, inputs));
+    if (as_they_lie) {
+      k.spread(at(product, 0), plan.panel_stride(), reinterpret_cast<const T*>(from), row, inputs, own.first,
+               own.end);
+      continue;
+    }
+    own_panels(inputs, [&](int panel, int width) {
+      T* to = at(product, panel) + static_cast<std::ptrdiff_t>(row) * width;
+      const int count = std::min(width, inputs - panel * full);
+      convert_row(to, x, from, panel * full, count);
+      std::fill(to + count, to + width, T(0));
+    });
+  }
+  if (plan.factor == 1 && plan.offset == 0) return;
+  own_panels(inputs, [&](int panel, int width) {
+    k.rescale(at(product, panel), rows, width, plan.factor, plan.offset);
+    const int count = inputs - panel * full;
+    if (count < width) k.clear_padding(at(product, panel), rows, width, count);
+  });
+}
+
+template <class T>
+void Program<T>::Step::gather_targets(const Feed& y, std::int64_t position) const {
+  const int padded = plan.layout.padded(plan.units());
+  for (int row = first_row(thread); row < first_row(thread + 1); ++row) {
+    const char* from = y.row(position + row);
+    if (plan.spec.loss == Loss::sparse_categorical_crossentropy)
+      convert_row(&p.labels_[row], y, from, 0, 1);
+    else
+      convert_row(p.targets_ + static_cast<std::ptrdiff_t>(row) * padded, y, from, 0, plan.units());
+  }
+}
+
+template <class T>
+Columns<T> Program<T>::Step::columns(const Segment& s, int units, int panel, bool batch) const {
+  Columns<T> c;
+  if (s.form == Affine::none) return c;
+  c.shift = s.shift < 0 ? p.zeros_ : p.parameters_ + slice(s.shift, panel);
+  if (s.form == Affine::normalize) {
+    c.mean = batch ? statistic(s, 0, units, panel) : p.parameters_ + slice(s.mean, panel);
+    c.inverse = statistic(s, 2, units, panel);
+    c.scale = statistic(s, 3, units, panel);
+  }
+  return c;
+}
+
+template <class T>
+void Program<T>::Step::forward_columns(const Stage& stage, int panel, int width, bool training) const {
+  const int valid = stage.units - panel * plan.layout.full();
+  for (const Segment& s : stage.segments) {
+    const bool batch = training && s.batch_statistics;
+    const T* x = at(s.in, panel);
+    if (s.form == Affine::normalize) {
+      T *mean = statistic(s, 0, stage.units, panel), *variance = statistic(s, 1, stage.units, panel);
+      if (batch) {
+        k.moments(mean, variance, x, rows, width);
+        k.moving_average(p.parameters_ + slice(s.mean, panel), mean, s.momentum, width);
+        k.moving_average(p.parameters_ + slice(s.variance, panel), variance, s.momentum, width);
+      } else {
+        variance = p.parameters_ + slice(s.variance, panel);
+      }
+      k.normalizer(statistic(s, 2, stage.units, panel), statistic(s, 3, stage.units, panel), variance,
+                   s.scale < 0 ? nullptr : p.parameters_ + slice(s.scale, panel), s.epsilon, width);
+    }
+    k.activations[s.activation].forward[static_cast<int>(s.form)](
+        at(s.out, panel), x, rows, width, columns(s, stage.units, panel, batch), &s.parameter);
+    if (valid < width) k.clear_padding(at(s.out, panel), rows, width, valid);
+  }
+}
+
+template <class T>
+void Program<T>::Step::forward(bool training) const {
+  own_panels(plan.spec.inputs,
+             [&](int panel, int width) { forward_columns(plan.stages[0], panel, width, training); });
+  barrier.wait(threads);
+  for (std::size_t s = 1; s < plan.stages.size(); ++s) {
+    const Stage& stage = plan.stages[s];
+    own_panels(stage.units, [&](int panel, int width) {
+      k.product(at(stage.product, panel), at(plan.stages[s - 1].output, 0), plan.panel_stride(),
+                p.parameters_ + slice(stage.kernel, panel), rows, stage.inputs, width);
+      forward_columns(stage, panel, width, training);
+    });
+    barrier.wait(threads);
+  }
+}
+
+template <class T>
+const T* Program<T>::Step::finish_output() const {
+  const Stage& last = plan.stages.back();
+  if (plan.output == Output::plain) return at(last.output, 0);
+  if (plan.output == Output::softmax) {
+    k.softmax(p.probabilities_, at(last.output, 0), plan.panel_stride(), plan.units(), scratch, first_row(thread),
+              first_row(thread + 1));
+  } else {
+    own_panels(plan.units(), [&](int panel, int width) {
+      sigmoid_kernel().forward[0](p.probabilities_ + panel * plan.panel_stride(), at(last.output, panel), rows, width,
+                                  {}, nullptr);
+    });
+  }
+  barrier.wait(threads);
+  return p.probabilities_;
+}
+
+template <class T>
+const ActivationKernel<T>& Program<T>::Step::sigmoid_kernel() const {
+  int i = 0;
+  while (std::string("sigmoid") != k.activations[i].name) ++i;
+  return k.activations[i];
+}
+
+template <class T>
+void Program<T>::Step::loss(bool training) const {
+  LossRows<T> in{};
+  in.loss = *plan.spec.loss;
+  in.output = plan.output;
+  in.from_logits = plan.fused_loss;
+  in.units = plan.units();
+  in.z = at(plan.stages.back().output, 0);
+  in.dz = training ? gradient(static_cast<int>(plan.stages.size()) - 1, 0) : nullptr;
+  in.stride = plan.panel_stride();
+  in.gradient_scale = 1.0 / rows;
+  if (in.loss == Loss::sparse_categorical_crossentropy)
+    in.labels = p.labels_;
+  else
+    in.targets = p.targets_;
+  in.losses = p.losses_;
+  in.metrics = p.metrics_;
+  in.metric_stride = plan.capacity;
+  in.metric_count = static_cast<int>(plan.spec.metrics.size());
+  std::copy(plan.spec.metrics.begin(), plan.spec.metrics.end(), in.metric);
+  k.loss(in, scratch, first_row(thread), first_row(thread + 1));
+}
+
+}  // namespace evenflow
