@@ -22,19 +22,11 @@ __global__ void activation(Activation f, const V* x, V* y, V* slope) {
   slope[threadIdx.x] = f.slope(v, y[threadIdx.x]);
 }
 
-template <class V>
-__global__ void losses(const V* p, const V* t, V* value, V* slope) {
-  const auto add = [&](auto loss) {
-    value[threadIdx.x] += loss.value(p[threadIdx.x], t[threadIdx.x]);
-    slope[threadIdx.x] += loss.slope(p[threadIdx.x], t[threadIdx.x]);
-  };
-  add(SquaredError{});
-  add(BinaryCrossentropyFromLogits{});
-  add(BinaryCrossentropy{});
-  add(CategoricalCrossentropy{});
+template <class Loss, class V>
+__global__ void loss(Loss f, const V* p, const V* t, V* value, V* slope) {
+  value[threadIdx.x] += f.value(p[threadIdx.x], t[threadIdx.x]);
+  slope[threadIdx.x] += f.slope(p[threadIdx.x], t[threadIdx.x]);
 }
-template __global__ void losses(const float*, const float*, float*, float*);
-template __global__ void losses(const double*, const double*, double*, double*);
 
 template <class Rule, class V>
 __global__ void update(Rule rule, V* p, const V* g, V* a, V* b, V* c) {
@@ -56,6 +48,17 @@ template <class... Types>
 int updates(List<Types...>) {
   const bool compiled[] = {(&update<Types, float> != nullptr && &update<Types, double> != nullptr)...};
   return sizeof compiled;
+}
+template <class... Types>
+int losses(List<Types...>) {
+  const bool compiled[] = {(&loss<Types, float> != nullptr && &loss<Types, double> != nullptr)...};
+  return sizeof compiled;
+}
+int all_losses() {  // of single elements
+  return losses(List<SquaredError, AbsoluteError, AbsolutePercentageError, SquaredLogarithmicError, Huber, LogCosh,
+                     PoissonLoss, Hinge, SquaredHinge, KullbackLeiblerDivergence, BinaryCrossentropy,
+                     BinaryCrossentropyFromLogits, CategoricalCrossentropy, BinaryFocalCrossentropy,
+                     BinaryFocalCrossentropy::FromLogits, CategoricalFocalCrossentropy>{});
 }
 int all_updates() { return updates(Rules{}); }
 

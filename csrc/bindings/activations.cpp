@@ -1,4 +1,4 @@
-// Eager activations, softmax and losses.
+// Eager activations and softmax.
 #include <pybind11/stl.h>
 
 #include <cmath>
@@ -126,71 +126,12 @@ py::array softmax(const py::object& x_) {
   });
 }
 
-py::tuple loss_forward_backward(const std::string& loss, const py::object& prediction_, const py::object& target_,
-                                bool from_logits) {
-  const char* name = "loss_forward_backward";
-  const auto kind = static_cast<Loss>(index_of(name, "name", loss, loss_names()));
-  const py::array prediction = array(name, "prediction", prediction_, 2), target = array(name, "target", target_, -1);
-  return by_type(name, "prediction", prediction, [&](auto type) -> py::tuple {
-    using T = decltype(type);
-    const int rows = rows_of(prediction), units = columns_of(prediction);
-    const T* from = dense<T>(name, "prediction", prediction, {rows, units});
-    if (rows == 0 || units == 0)
-      refuse(name, "prediction", "at least one row and column", "shape " + shape_text(prediction));
-    const bool sparse = kind == Loss::sparse_categorical_crossentropy;
-    const Feed feed = feed_of(name, "target", target, sparse ? 1 : units, sparse);
-    if (feed.rows != rows)
-      refuse(name, "target", std::to_string(rows) + " rows, as prediction has", "shape " + shape_text(target));
-    const auto& k = kernels<T>();
-    const int width = k.layout.padded(units);
-    std::vector<std::int64_t> labels(static_cast<std::size_t>(sparse ? rows : 0));
-    std::vector<T> targets(static_cast<std::size_t>(sparse ? 0 : rows) * static_cast<std::size_t>(width));
-    for (int row = 0; row < rows; ++row) {
-      if (!sparse) {
-        convert_row(targets.data() + static_cast<std::ptrdiff_t>(row) * width, feed, feed.row(row), 0, units);
-        continue;
-      }
-      std::int64_t& label = labels[static_cast<std::size_t>(row)];
-      convert_row(&label, feed, feed.row(row), 0, 1);
-      if (label < 0 || label >= units)
-        refuse(name, "target", "labels from 0 to " + std::to_string(units - 1),
-               std::to_string(label) + " in row " + std::to_string(row));
-    }
-    py::array value = made<T>({rows}), gradient = made<T>({rows, units});
-    T *to_value = data_of<T>(value), *to_gradient = data_of<T>(gradient);
-    {
-      py::gil_scoped_release nogil;
-      Tensor<T> z(k, rows, units, from), dz(k, rows, units);
-      std::vector<T> scratch(static_cast<std::size_t>(3 * width));
-      std::vector<double> losses(static_cast<std::size_t>(rows));
-      LossRows<T> in{};
-      in.loss = kind;
-      in.output = Output::plain;
-      in.from_logits = from_logits && kind != Loss::mean_squared_error;
-      in.units = units;
-      in.z = z.panel(0);
-      in.dz = dz.panel(0);
-      in.stride = z.stride();
-      in.gradient_scale = 1.0 / rows;
-      in.labels = sparse ? labels.data() : nullptr;
-      in.targets = sparse ? nullptr : targets.data();
-      in.losses = losses.data();
-      k.loss(in, scratch.data(), 0, rows);
-      dz.store(to_gradient);
-      for (int row = 0; row < rows; ++row) to_value[row] = static_cast<T>(losses[static_cast<std::size_t>(row)]);
-    }
-    return py::make_tuple(value, gradient);
-  });
-}
-
 }  // namespace
 
 void bind_activations(py::module_& m) {
   m.def("activation_forward", &activation_forward, py::arg("name"), py::arg("x"));
   m.def("activation_backward", &activation_backward, py::arg("name"), py::arg("dy"), py::arg("x"), py::arg("y"));
   m.def("softmax", &softmax, py::arg("x"));
-  m.def("loss_forward_backward", &loss_forward_backward, py::arg("name"), py::arg("prediction"), py::arg("target"),
-        py::kw_only(), py::arg("from_logits") = false);
 }
 
 }  // namespace evenflow

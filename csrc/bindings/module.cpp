@@ -13,6 +13,7 @@ namespace evenflow {
 void bind_program(py::module_& m);
 void bind_layers(py::module_& m);
 void bind_activations(py::module_& m);
+void bind_losses(py::module_& m);
 void bind_updates(py::module_& m);
 void bind_measure(py::module_& m);
 
@@ -121,6 +122,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   bind_program(m);
   bind_layers(m);
   bind_activations(m);
+  bind_losses(m);
   bind_updates(m);
   bind_measure(m);
 }

@@ -59,7 +59,7 @@ there is, and RuntimeError when two threads use a program at once.)")
       .def("train", &PyProgram::train, py::arg("x"), py::arg("y"), py::kw_only(), py::arg("learning_rate"),
            py::arg("momentum") = py::none(), py::arg("order") = py::none(), py::arg("batch_size") = 0,
            py::arg("first_step") = 0, py::arg("seconds") = forever, py::arg("max_steps") = 0,
-           py::arg("after") = py::none(),
+           py::arg("after") = py::none(), py::arg("sample_weight") = py::none(), py::arg("class_weight") = py::none(),
            R"(Train on the steps of an epoch, natively, without the GIL.
 
 Step k takes the rows order[k * batch_size : (k + 1) * batch_size] of x [rows, inputs] and y. The last batch may be
@@ -72,10 +72,14 @@ batch_size: at most the program's; 0: the program's.
 first_step, max_steps: which steps to do; 0 steps: to the end of the epoch.
 seconds: end after the first step that ends later than this.
 after: what an earlier call returned, whose sums go on; the sums of many calls are then the bits of one call's.
+sample_weight: a weight for each row, [rows, 1], read like x, which multiplies the row's loss.
+class_weight: float64, the same for the rows of classes 0, 1, ...; a row's class is its label, the largest of its targets,
+or the whole number that its only target is nearest to.
 
 Raises ValueError or TypeError, before anything is changed, for shapes, types, labels or rates that do not fit.)")
       .def("evaluate", &PyProgram::evaluate, py::arg("x"), py::arg("y"), py::kw_only(), py::arg("batch_size") = 0,
            py::arg("first_step") = 0, py::arg("seconds") = forever, py::arg("after") = py::none(),
+           py::arg("sample_weight") = py::none(),
            "Sums of loss and metrics in inference mode; arguments as `train` has them.")
       .def("predict", &PyProgram::predict, py::arg("x"), py::arg("out") = py::none(),
            "The network's outputs [rows, units] in inference mode, for any number of rows; into `out` if given.")

@@ -116,12 +116,15 @@ class PyProgram {
 
   Progress train(const py::object& x, const py::object& y, const py::object& learning_rate, const py::object& momentum,
                  const py::object& order, std::int64_t batch_size, std::int64_t first_step, double seconds,
-                 std::int64_t max_steps, const Progress* after) {
-    return epoch("train", x, y, &learning_rate, momentum, order, batch_size, first_step, seconds, max_steps, after);
+                 std::int64_t max_steps, const Progress* after, const py::object& sample_weight,
+                 const py::object& class_weight) {
+    return epoch("train", x, y, &learning_rate, momentum, order, batch_size, first_step, seconds, max_steps, after,
+                 {sample_weight, class_weight});
   }
   Progress evaluate(const py::object& x, const py::object& y, std::int64_t batch_size, std::int64_t first_step,
-                    double seconds, const Progress* after) {
-    return epoch("evaluate", x, y, nullptr, py::none(), py::none(), batch_size, first_step, seconds, 0, after);
+                    double seconds, const Progress* after, const py::object& sample_weight) {
+    return epoch("evaluate", x, y, nullptr, py::none(), py::none(), batch_size, first_step, seconds, 0, after,
+                 {sample_weight, py::none()});
   }
 
   py::array predict(const py::object& x, const py::object& out) {
@@ -298,17 +301,28 @@ class PyProgram {
       check_range(function, "momentum", momentum.values[i], range);
   }
 
+  struct Weights {
+    py::object rows, classes;
+  };
+
   Progress epoch(const char* function, const py::object& x, const py::object& y, const py::object* learning_rate,
                  const py::object& momentum, const py::object& order, std::int64_t batch_size, std::int64_t first_step,
-                 double seconds, std::int64_t max_steps, const Progress* after) {
+                 double seconds, std::int64_t max_steps, const Progress* after, const Weights& weighing) {
     const Plan& p = plan();
     if (!p.spec.loss) refuse(function, "y", "a spec with a loss", "a spec without one");
     Feed inputs = features(function, x);
-    const bool sparse = p.spec.loss == Loss::sparse_categorical_crossentropy;
-    Feed targets = feed_of(function, "y", array_of(function, "y", y), sparse ? 1 : p.units(), sparse);
+    const bool sparse = p.spec.loss->labels();
+    Feed targets = feed_of(function, "y", array_of(function, "y", y), p.target_columns(), sparse);
     if (inputs.rows != targets.rows)
       refuse(function, "y", std::to_string(inputs.rows) + " rows, as x has", std::to_string(targets.rows));
     if (inputs.rows == 0) refuse(function, "x", "at least one row", "shape " + shape_text(array_of(function, "x", x)));
+    Feed weights;
+    if (!weighing.rows.is_none()) {
+      weights = feed_of(function, "sample_weight", array_of(function, "sample_weight", weighing.rows), 1, false);
+      if (weights.rows != inputs.rows)
+        refuse(function, "sample_weight", std::to_string(inputs.rows) + " rows, as x has",
+               std::to_string(weights.rows));
+    }
     if (batch_size == 0) batch_size = p.capacity;
     if (batch_size < 1 || batch_size > p.capacity)
       refuse(function, "batch_size", "1 to the capacity " + std::to_string(p.capacity), std::to_string(batch_size));
@@ -326,7 +340,7 @@ class PyProgram {
         if (positions[i] < 0 || positions[i] >= inputs.rows)
           refuse(function, "order", "rows from 0 to " + std::to_string(inputs.rows - 1),
                  std::to_string(positions[i]) + " at position " + std::to_string(i));
-      inputs.order = targets.order = positions;
+      inputs.order = targets.order = weights.order = positions;
       inputs.rows = given.shape(0);
       if (inputs.rows == 0) refuse(function, "order", "at least one row", "none");
     }
@@ -342,6 +356,12 @@ class PyProgram {
     run.after = after;
     run.seconds = seconds;
     run.training = learning_rate != nullptr;
+    if (!weighing.rows.is_none()) run.weights = &weights;
+    if (!weighing.classes.is_none()) {
+      const py::array table = array_of(function, "class_weight", weighing.classes);
+      run.class_weights = dense<double>(function, "class_weight", table, {-1});
+      run.classes = static_cast<int>(table.shape(0));
+    }
     if (run.training) {
       if (!p.spec.optimizer.optimizer)
         refuse(function, "learning_rate", "a spec with an optimizer", "a spec without one");
@@ -352,14 +372,14 @@ class PyProgram {
       }
     }
     const Busy busy(busy_);
-    if (sparse && first_step == 0) check_labels(function, targets, p.units());
+    if (sparse && first_step == 0) check_labels(function, targets, p.units(), p.spec.loss->ignore_class());
     return visit([&](auto& program) {
       py::gil_scoped_release nogil;
       return program.run(inputs, targets, run);
     });
   }
 
-  static void check_labels(const char* function, const Feed& y, int units) {
+  static void check_labels(const char* function, const Feed& y, int units, std::int64_t ignored) {
     constexpr std::int64_t at_once = std::int64_t{1} << 24;  // rows between two looks at Ctrl-C
     std::int64_t bad = -1, value = 0;
     for (std::int64_t row = 0; row < y.rows;) {
@@ -367,7 +387,7 @@ class PyProgram {
         const py::gil_scoped_release nogil;
         for (const std::int64_t end = std::min(y.rows, row + at_once); row < end && bad < 0; ++row) {
           convert_row(&value, y, y.data + row * y.row_stride, 0, 1);
-          if (value < 0 || value >= units) bad = row;
+          if ((value < 0 || value >= units) && value != ignored) bad = row;
         }
       }
       if (PyErr_CheckSignals() != 0) throw py::error_already_set();

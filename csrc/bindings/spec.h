@@ -6,12 +6,6 @@
 
 namespace evenflow {
 
-inline const std::vector<std::string>& loss_names() {
-  static const std::vector<std::string> names{"sparse_categorical_crossentropy", "categorical_crossentropy",
-                                              "binary_crossentropy", "mean_squared_error"};
-  return names;
-}
-
 class SpecReader {
  public:
   static Spec read(const py::dict& data) {
@@ -24,10 +18,14 @@ class SpecReader {
       spec.layers.push_back(layer(py::reinterpret_borrow<py::dict>(entry), spec.layers.size()));
     }
     if (!top.missing("loss")) {
-      SpecReader loss("Program: loss", top.need<py::dict>("loss", "a dict"));
-      spec.loss = static_cast<Loss>(index_of("Program: loss", "kind", loss.string("kind"), loss_names()));
-      spec.from_logits = !loss.missing("from_logits") && loss.need<bool>("from_logits", "a bool");
-      if (*spec.loss == Loss::mean_squared_error) spec.from_logits = false;
+      const SpecReader in("Program: loss", top.need<py::dict>("loss", "a dict"));
+      LossSpec& loss = spec.loss.emplace();
+      loss.loss = in.any_loss(Losses());
+      loss.from_logits = in.flag("from_logits", false) && loss.absorbs() != Output::plain;
+      if (!in.missing("reduction"))
+        loss.reduction = static_cast<Reduction>(
+            index_of(in.where_, "reduction", in.string("reduction"), {"mean", "sum", "mean_with_sample_weight"}));
+      Fill{in}("weight", loss.weight, nonnegative);
     }
     if (!top.missing("metrics"))
       for (const auto& name : top.need<py::sequence>("metrics", "a list"))
@@ -38,13 +36,27 @@ class SpecReader {
     if (spec.metrics.size() > max_metrics)
       refuse("Program", "metrics", "at most " + std::to_string(max_metrics), std::to_string(spec.metrics.size()));
     if (!top.missing("optimizer")) spec.optimizer = optimizer(top.need<py::dict>("optimizer", "a dict"));
-    const bool sparse = spec.loss == Loss::sparse_categorical_crossentropy;
+    const bool sparse = spec.loss && spec.loss->labels();
+    if (spec.loss && spec.loss->outputs_per_target() > 1 && !spec.metrics.empty())
+      refuse("Program", "metrics", "none beside a loss that takes several outputs for each target",
+             std::to_string(spec.metrics.size()));
     for (Metric metric : spec.metrics)
       if (spec.loss && (metric == Metric::sparse_categorical_accuracy) != sparse)
         refuse("Program", "metrics",
                sparse ? "sparse_categorical_accuracy beside a sparse loss" : "metrics of dense targets",
                "another kind");
     return spec;
+  }
+
+  // A loss by the name of `where`'s argument "kind", with the hyper-parameters beside it.
+  static AnyLoss loss(const std::string& where, const py::dict& data) {
+    const SpecReader in(where, data);
+    const AnyLoss found = in.any_loss(Losses());
+    std::vector<std::string> known{"kind"};
+    std::visit([&](const auto& loss) { loss.each(loss, [&](const char* key, auto&&...) { known.emplace_back(key); }); },
+               found);
+    for (const auto& entry : data) index_of(where, "parameters", text(entry.first), known);
+    return found;
   }
 
  private:
@@ -132,7 +144,29 @@ class SpecReader {
       if (!in.missing(key)) value = in.number(key, range.lowest, range.highest);
     }
     void operator()(const char* key, bool& value) const { value = in.flag(key, value); }
+    void operator()(const char* key, std::int64_t& value) const {
+      if (!in.missing(key)) value = in.need<std::int64_t>(key, "a whole number");
+    }
+    void operator()(const char* key, QuantileLoss::Levels& levels, Range range) const {
+      if (in.missing(key)) return;
+      const auto given = in.need<std::vector<double>>(key, "a list of numbers");
+      if (given.empty() || given.size() > QuantileLoss::most)
+        refuse(in.where_, key, "1 to " + std::to_string(QuantileLoss::most) + " numbers", std::to_string(given.size()));
+      for (std::size_t i = 0; i < given.size(); ++i) {
+        if (!(given[i] >= range.lowest && given[i] <= range.highest))
+          refuse(in.where_, key, "numbers between 0 and 1", number_text(given[i]));
+        levels.at[i] = given[i];
+      }
+      levels.count = static_cast<int>(given.size());
+    }
   };
+  template <class... Loss>
+  AnyLoss any_loss(List<Loss...>) const {
+    const AnyLoss made[] = {Loss()...};
+    AnyLoss found = made[index_of(where_, "kind", string("kind"), {Loss::name...})];
+    std::visit([&](auto& loss) { loss.each(loss, Fill{*this}); }, found);
+    return found;
+  }
   template <class... Optimizer>
   AnyOptimizer any_optimizer(List<Optimizer...>) const {
     const AnyOptimizer made[] = {Optimizer()...};

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "kernels/layout.h"
+#include "math/losses.h"
 #include "math/updates.h"
 
 namespace evenflow {
@@ -39,8 +40,6 @@ struct ActivationKernel {
   Backward backward[affines];
 };
 
-enum class Loss { sparse_categorical_crossentropy, categorical_crossentropy, binary_crossentropy, mean_squared_error };
-enum class Output { plain, softmax, sigmoid };  // what the loss kernel itself applies to the last stage
 enum class Metric {
   sparse_categorical_accuracy,
   categorical_accuracy,
@@ -53,14 +52,15 @@ constexpr int max_metrics = 8;
 // The rows of one step as the loss kernel sees them.
 template <class T>
 struct LossRows {
-  Loss loss;
   Output output;
   bool from_logits;  // the loss is computed from the last stage itself, stably
   int units;
   const T* z;  // last stage, in panels
   T* dz;       // its gradient; nullptr: only values
   std::ptrdiff_t stride;
-  double gradient_scale;       // one over the rows of the step
+  double gradient_scale;       // of each row: one over the rows of the step, unless weights or reduction differ
+  double value_scale;          // of each row's value
+  const double* weights;       // of each row, beside these; nullptr: all 1
   const std::int64_t* labels;  // of each row; or
   const T* targets;            // [row][padded units]
   double* losses;              // of each row
@@ -69,6 +69,16 @@ struct LossRows {
   int metric_count;
   Metric metric[max_metrics];
 };
+
+// The kernel of each loss, found by the loss's type. Scratch: 3 * padded units.
+template <class T, class Loss>
+struct LossKernel {
+  void (*run)(const Loss&, const LossRows<T>&, T* scratch, int first, int last);
+};
+template <class T, class LossList>
+struct LossKernels;
+template <class T, class... Loss>
+struct LossKernels<T, List<Loss...>> : LossKernel<T, Loss>... {};
 
 // What becomes of a gradient before the update rule sees it: scaled, then limited to [-limit, limit].
 struct Clip {
@@ -124,7 +134,12 @@ struct Kernels {
 
   void (*softmax)(T* y, const T* x, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
   void (*softmax_backward)(T* dz, const T* y, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
-  void (*loss)(const LossRows<T>&, T* scratch, int first, int last);  // scratch: 3 * padded units
+  LossKernels<T, Losses> losses;
+  // Rows [first, last) of a step: each one's loss, metrics, and gradient of the last stage.
+  template <class Loss>
+  void loss(const Loss& loss, const LossRows<T>& rows, T* scratch, int first, int last) const {
+    static_cast<const LossKernel<T, Loss>&>(losses).run(loss, rows, scratch, first, last);
+  }
 
   double (*square_sum)(const T* g, std::ptrdiff_t n);
   void (*clip)(T* g, std::ptrdiff_t n, Clip);

@@ -1,5 +1,5 @@
-// Row operations on the last stage: softmax, losses with their gradients, metrics. One row at a time is gathered from
-// its panels into contiguous scratch.
+// Row operations on the last stage: softmax, metrics, and what losses (losses.h) build on. One row at a time is gathered
+// from its panels into contiguous scratch.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -87,52 +87,6 @@ struct RowKernels {
     }
   }
 
-  // The row's loss; z becomes its gradient times scale.
-  template <class Element>
-  EVENFLOW_INLINE static T elementwise(const Element& element, T* z, const T* t, int units, T scale, bool mean) {
-    const T value = total(units, [&](int j) { return element.value(V::load(z + j), V::load(t + j)); });
-    const V factor(mean ? scale / static_cast<T>(units) : scale);
-    each(units, [&](int j, int valid) {
-      const V slope = element.slope(V::load(z + j), V::load(t + j)) * factor;
-      select(V::first(valid), slope, V(0)).store(z + j);
-    });
-    return mean ? value / static_cast<T>(units) : value;
-  }
-
-  // The categorical cross-entropy of z / sum(z), as in Keras; z becomes its gradient in z times scale.
-  EVENFLOW_INLINE static T normalized_crossentropy(T* z, T* p, const T* t, int units, T scale) {
-    const T whole = total(units, [&](int j) { return V::load(z + j); });
-    divide(z, whole, units);
-    each(units, [&](int j, int) { V::load(z + j).store(p + j); });
-    const T value = elementwise(CategoricalCrossentropy(), z, t, units, scale, false);
-    const V mean(total(units, [&](int j) { return V::load(p + j) * V::load(z + j); }));
-    each(units,
-         [&](int j, int valid) { select(V::first(valid), (V::load(z + j) - mean) / V(whole), V(0)).store(z + j); });
-    return value;
-  }
-
-  // -sum t log softmax(z) with p and its exponentials at hand; z becomes the gradient times scale.
-  EVENFLOW_INLINE static T crossentropy(T* z, const T* p, Exponentials e, const T* t, std::int64_t label, int units,
-                                        T scale) {
-    const T log_sum = log(e.sum);
-    T value, weight;
-    if (t == nullptr) {
-      value = log_sum - (z[label] - e.highest);
-      weight = 1;
-    } else {
-      const V highest(e.highest), rest(log_sum);
-      value = total(units, [&](int j) { return V::load(t + j) * (rest - (V::load(z + j) - highest)); });
-      weight = total(units, [&](int j) { return V::load(t + j); });
-    }
-    each(units, [&](int j, int) {
-      V slope = V::load(p + j) * V(weight);
-      if (t != nullptr) slope -= V::load(t + j);
-      (slope * V(scale)).store(z + j);
-    });
-    if (t == nullptr) z[label] = (p[label] - 1) * scale;
-    return value;
-  }
-
   EVENFLOW_INLINE static double metric(Metric kind, const T* p, const T* t, std::int64_t label, int units) {
     const auto highest = [&](const T* x) {
       int best = 0;
@@ -158,53 +112,6 @@ struct RowKernels {
         break;
     }
     return result / units;
-  }
-
-  static void loss(const LossRows<T>& in, T* scratch, int first, int last) {
-    const int units = in.units, padded = layout.padded(units);
-    T *z = scratch, *p = scratch + padded, *one_hot = scratch + 2 * padded;
-    const bool categorical =
-        in.loss == Loss::categorical_crossentropy || in.loss == Loss::sparse_categorical_crossentropy;
-    const T scale = static_cast<T>(in.gradient_scale);
-    for (int row = first; row < last; ++row) {
-      const std::int64_t label = in.labels != nullptr ? in.labels[row] : 0;
-      const T* t = in.targets != nullptr ? in.targets + static_cast<std::ptrdiff_t>(row) * padded : nullptr;
-      gather(z, in.z, in.stride, row, units);
-      // the prediction, in p
-      Exponentials e{};
-      if (in.output == Output::softmax || (categorical && in.from_logits)) e = exponentials(p, z, units);
-      if (in.output == Output::softmax || (categorical && in.from_logits)) divide(p, e.sum, units);
-      const bool plain = in.output == Output::plain;
-      if (in.output == Output::sigmoid)
-        each(units, [&](int j, int) { sigmoid(V::load(z + j)).store(p + j); });
-      else if (plain && !(categorical && in.from_logits))
-        each(units, [&](int j, int) { V::load(z + j).store(p + j); });
-      for (int m = 0; m < in.metric_count; ++m)
-        in.metrics[m * in.metric_stride + row] = metric(in.metric[m], plain ? z : p, t, label, units);
-      // the loss, and its gradient in z
-      T value;
-      if (categorical && in.from_logits) {
-        value = crossentropy(z, p, e, t, label, units, scale);
-      } else if (in.loss == Loss::binary_crossentropy && in.from_logits) {
-        value = elementwise(BinaryCrossentropyFromLogits(), z, t, units, scale, true);
-      } else {
-        if (in.output == Output::softmax) each(units, [&](int j, int) { V::load(p + j).store(z + j); });
-        if (in.loss == Loss::sparse_categorical_crossentropy) {
-          each(units, [&](int j, int) { V(0).store(one_hot + j); });
-          one_hot[label] = 1;
-          value = normalized_crossentropy(z, p, one_hot, units, scale);
-        } else if (in.loss == Loss::categorical_crossentropy) {
-          value = normalized_crossentropy(z, p, t, units, scale);
-        } else if (in.loss == Loss::binary_crossentropy) {
-          value = elementwise(BinaryCrossentropy(), z, t, units, scale, true);
-        } else {
-          value = elementwise(SquaredError(), z, t, units, scale, true);
-        }
-        if (in.output == Output::softmax) through_softmax(z, p, units);
-      }
-      in.losses[row] = static_cast<double>(value);
-      if (in.dz != nullptr) scatter(in.dz, z, in.stride, row, units);
-    }
   }
 };
 

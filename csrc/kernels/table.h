@@ -5,6 +5,7 @@
 
 #include "kernels/columns.h"
 #include "kernels/gemm.h"
+#include "kernels/losses.h"
 #include "kernels/rows.h"
 #include "kernels/update.h"
 
@@ -13,6 +14,11 @@ namespace evenflow {
 template <class V, class... Rule>
 constexpr UpdateKernels<scalar_of<V>, List<Rule...>> update_kernels(List<Rule...>) {
   return {{FlatKernels<V>::template update<Rule>}...};
+}
+
+template <class V, class... Loss>
+constexpr LossKernels<scalar_of<V>, List<Loss...>> loss_kernels(List<Loss...>) {
+  return {{RowLosses<V>::template run<Loss>}...};
 }
 
 template <class V>
@@ -36,7 +42,7 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.clear_padding = ColumnKernels<V>::clear_padding;
   k.softmax = RowKernels<V>::softmax;
   k.softmax_backward = RowKernels<V>::softmax_backward;
-  k.loss = RowKernels<V>::loss;
+  k.losses = loss_kernels<V>(Losses());
   k.square_sum = FlatKernels<V>::square_sum;
   k.clip = FlatKernels<V>::clip;
   k.updates = update_kernels<V>(Rules());

@@ -3,18 +3,10 @@
 // Members are hyper-parameters; each(visit) calls visit(name, member, range) for all of them.
 #pragma once
 
+#include "math/range.h"
 #include "math/updates.h"
 
 namespace evenflow {
-
-struct Range {
-  double lowest, highest;
-};
-constexpr Range share{0, 1};
-constexpr Range decay_rate{0, 1 - 1e-15};
-constexpr Range nonnegative{0, 1e300};
-// Smaller ones, or their products with a bias correction, would vanish in float: 0 / 0 where no gradient ever was.
-constexpr Range denominator{1e-30, 1e300};
 
 // What a step tells its rule: its number t = 1, 2, ..., the product of Momenta, and the momentum or beta_1 that stands
 // in place of the optimizer's; corrections are those of an optimizer that had it from the first step on.

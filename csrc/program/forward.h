@@ -35,13 +35,34 @@ void Program<T>::Step::gather(const Feed& x, std::int64_t position) const {
 
 template <class T>
 void Program<T>::Step::gather_targets(const Feed& y, std::int64_t position) const {
-  const int padded = plan.layout.padded(plan.units());
+  const int padded = plan.layout.padded(plan.units()), columns = plan.target_columns();
+  const bool labels = plan.spec.loss->labels();
   for (int row = first_row(thread); row < first_row(thread + 1); ++row) {
     const char* from = y.row(position + row);
-    if (plan.spec.loss == Loss::sparse_categorical_crossentropy)
+    if (labels)
       convert_row(&p.labels_[row], y, from, 0, 1);
     else
-      convert_row(p.targets_ + static_cast<std::ptrdiff_t>(row) * padded, y, from, 0, plan.units());
+      convert_row(p.targets_ + static_cast<std::ptrdiff_t>(row) * padded, y, from, 0, columns);
+  }
+}
+
+// Of a row and of its class: the label, the largest of several targets, or the number that a single one is near.
+template <class T>
+void Program<T>::Step::gather_weights(const Run& run, std::int64_t position) const {
+  const int padded = plan.layout.padded(plan.units()), columns = plan.target_columns();
+  const bool labels = plan.spec.loss->labels();
+  const auto class_of = [&](int row) -> double {
+    if (labels) return static_cast<double>(p.labels_[row]);
+    const T* t = p.targets_ + static_cast<std::ptrdiff_t>(row) * padded;
+    return columns == 1 ? std::nearbyint(static_cast<double>(*t))
+                        : static_cast<double>(std::max_element(t, t + columns) - t);
+  };
+  for (int row = first_row(thread); row < first_row(thread + 1); ++row) {
+    double& weight = p.weights_[row] = 1;
+    if (run.weights != nullptr) convert_row(&weight, *run.weights, run.weights->row(position + row), 0, 1);
+    if (run.class_weights == nullptr) continue;
+    const double number = class_of(row);
+    if (number >= 0 && number < run.classes) weight *= run.class_weights[static_cast<std::size_t>(number)];
   }
 }
 
@@ -122,17 +143,33 @@ const ActivationKernel<T>& Program<T>::Step::sigmoid_kernel() const {
 }
 
 template <class T>
-void Program<T>::Step::loss(bool training) const {
+double Program<T>::Step::divisor(bool weighted) const {
+  const LossSpec& loss = *plan.spec.loss;
+  if (loss.reduction == Reduction::sum) return 1;
+  const std::int64_t ignored = loss.ignore_class();
+  weighted = weighted && loss.reduction == Reduction::weighted_mean;
+  if (!weighted && ignored == no_class) return rows;
+  double total = 0;
+  for (int row = 0; row < rows; ++row)
+    if (ignored == no_class || p.labels_[row] != ignored) total += weighted ? p.weights_[row] : 1;
+  return total;
+}
+
+template <class T>
+void Program<T>::Step::loss(bool training, bool weighted) const {
+  const LossSpec& loss = *plan.spec.loss;
+  const double divided_by = divisor(weighted), share = divided_by == 0 ? 0 : loss.weight / divided_by;
   LossRows<T> in{};
-  in.loss = *plan.spec.loss;
   in.output = plan.output;
   in.from_logits = plan.fused_loss;
   in.units = plan.units();
   in.z = at(plan.stages.back().output, 0);
   in.dz = training ? gradient(static_cast<int>(plan.stages.size()) - 1, 0) : nullptr;
   in.stride = plan.panel_stride();
-  in.gradient_scale = 1.0 / rows;
-  if (in.loss == Loss::sparse_categorical_crossentropy)
+  in.gradient_scale = share;
+  in.value_scale = divided_by == rows ? loss.weight : share * rows;
+  in.weights = weighted ? p.weights_ : nullptr;
+  if (loss.labels())
     in.labels = p.labels_;
   else
     in.targets = p.targets_;
@@ -141,7 +178,7 @@ void Program<T>::Step::loss(bool training) const {
   in.metric_stride = plan.capacity;
   in.metric_count = static_cast<int>(plan.spec.metrics.size());
   std::copy(plan.spec.metrics.begin(), plan.spec.metrics.end(), in.metric);
-  k.loss(in, scratch, first_row(thread), first_row(thread + 1));
+  loss.visit([&](const auto& found) { k.loss(found, in, scratch, first_row(thread), first_row(thread + 1)); });
 }
 
 }  // namespace evenflow

@@ -86,7 +86,8 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
           output = Output::softmax;
           break;
         }
-        if (last && layer.activation_name == "sigmoid" && spec.loss == Loss::binary_crossentropy && !spec.from_logits) {
+        if (last && layer.activation_name == "sigmoid" && spec.loss && spec.loss->absorbs() == Output::sigmoid &&
+            !spec.loss->from_logits) {
           output = Output::sigmoid;
           break;
         }
@@ -100,9 +101,10 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
       }
     }
   }
-  fused_loss = spec.from_logits || output == Output::sigmoid ||
-               (output == Output::softmax &&
-                (spec.loss == Loss::categorical_crossentropy || spec.loss == Loss::sparse_categorical_crossentropy));
+  fused_loss = spec.loss && (spec.loss->from_logits || (output != Output::plain && output == spec.loss->absorbs()));
+  if (spec.loss && units() % spec.loss->outputs_per_target() != 0)
+    throw std::invalid_argument("Program: loss: expected " + std::to_string(spec.loss->outputs_per_target()) +
+                                " outputs for each target, received " + std::to_string(units()) + " in all");
 
   // parameters: trainable ones first
   for (bool trainable : {true, false}) {
@@ -156,6 +158,11 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
       segment.statistics = activation_size;
       activation_size += 6 * static_cast<std::ptrdiff_t>(layout.padded(stage.units));
     }
+}
+
+int Plan::target_columns() const {
+  if (!spec.loss) return units();
+  return spec.loss->labels() ? 1 : units() / spec.loss->outputs_per_target();
 }
 
 int Plan::find(const std::string& name) const {

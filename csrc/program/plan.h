@@ -67,6 +67,7 @@ struct Plan {
   Plan(Spec, Layout, int capacity, const std::vector<std::string>& activations, const std::vector<bool>& needs_input);
 
   int units() const { return stages.back().units; }
+  int target_columns() const;  // of a row of targets; 1 for a label
   std::ptrdiff_t panel_stride() const { return static_cast<std::ptrdiff_t>(capacity) * layout.full(); }
   int find(const std::string& name) const;  // -1 if there is none
 };

@@ -45,14 +45,15 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
   const std::ptrdiff_t panels = layout.panels(most);
   const auto metrics = static_cast<std::ptrdiff_t>(plan_.spec.metrics.size());
   const std::ptrdiff_t numbers =
-      plan_.capacity * (2 + metrics) + panels * static_cast<std::ptrdiff_t>(plan_.variables.size());
+      plan_.capacity * (3 + metrics) + panels * static_cast<std::ptrdiff_t>(plan_.variables.size());
   arena_.allocate(static_cast<std::size_t>(bytes + numbers * static_cast<std::ptrdiff_t>(sizeof(double))));
   char* base = static_cast<char*>(arena_.data());
   for (auto [pointer, offset] : places) *pointer = reinterpret_cast<T*>(base + offset);
   losses_ = reinterpret_cast<double*>(base + doubles);
   metrics_ = losses_ + plan_.capacity;
   labels_ = reinterpret_cast<std::int64_t*>(metrics_ + plan_.capacity * metrics);
-  square_sums_ = reinterpret_cast<double*>(labels_ + plan_.capacity);
+  weights_ = reinterpret_cast<double*>(labels_ + plan_.capacity);
+  square_sums_ = weights_ + plan_.capacity;
   for (const Variable& v : plan_.variables)
     if (v.initial != 0) std::fill_n(parameters_ + v.offset, v.units, static_cast<T>(v.initial));
   if (initial_slot() != 0) reset_slots();  // else memory that nobody needs yet stays untouched
@@ -117,6 +118,7 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
   progress.metrics.resize(plan_.spec.metrics.size());
   progress.next_step = run.first_step;
   const double seconds_before = progress.seconds;
+  const bool weighted = run.weights != nullptr || run.class_weights != nullptr;
   forward_rows = 0;
 
   const auto steps = [&](int wanted, std::int64_t until, double seconds) {
@@ -135,8 +137,9 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
         if (run.momentum) self.momentum = run.momentum[step];
         self.gather(x, position);
         self.gather_targets(y, position);
+        if (weighted) self.gather_weights(run, position);
         self.forward(run.training);
-        self.loss(run.training);
+        self.loss(run.training, weighted);
         barrier.wait(count);
         if (thread == 0) {  // in row order, whatever the threads
           double loss = 0;

@@ -38,7 +38,10 @@ struct Run {
   std::int64_t first_step = 0, max_steps = 0;  // 0: to the end
   double seconds = 0;                          // stop after the first step that ends later
   PerStep learning_rate;
-  PerStep momentum;  // in place of the spec's momentum or beta_1
+  PerStep momentum;                       // in place of the spec's momentum or beta_1
+  const Feed* weights = nullptr;          // of rows; nullptr: all 1
+  const double* class_weights = nullptr;  // times those of classes 0, 1, ...; others have 1
+  int classes = 0;
   bool training = false;
   const Progress* after = nullptr;  // what the sums go on from
 };
@@ -104,7 +107,7 @@ class Program {
   T *parameters_, *gradients_, *slots_, *activations_, *zeros_, *probabilities_, *targets_;
   T* dz_[3];
   std::int64_t* labels_;
-  double *losses_, *metrics_, *square_sums_;
+  double *losses_, *metrics_, *square_sums_, *weights_;
   std::vector<std::vector<T>> scratch_;
   Race race_;
   Momenta momenta_;

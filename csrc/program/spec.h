@@ -40,11 +40,37 @@ struct OptimizerSpec {
   std::optional<double> clipvalue, clipnorm, global_clipnorm;
 };
 
+using AnyLoss = Unlisted<std::variant, Losses>::type;
+enum class Reduction { mean, sum, weighted_mean };  // of a batch: by its rows, by one, by the sum of its weights
+
+struct LossSpec {
+  AnyLoss loss;
+  bool from_logits = false;
+  Reduction reduction = Reduction::mean;
+  double weight = 1;
+
+  template <class Visit>
+  auto visit(Visit f) const {
+    return std::visit(f, loss);
+  }
+  Output absorbs() const {
+    return visit([](const auto& l) { return l.absorbs; });
+  }
+  bool labels() const {
+    return visit([](const auto& l) { return l.labels; });
+  }
+  std::int64_t ignore_class() const {
+    return visit([](const auto& l) { return std::int64_t{l.ignore_class}; });
+  }
+  int outputs_per_target() const {
+    return visit([](const auto& l) { return l.outputs_per_target(); });
+  }
+};
+
 struct Spec {
   int inputs = 0;
   std::vector<LayerSpec> layers;
-  std::optional<Loss> loss;
-  bool from_logits = false;
+  std::optional<LossSpec> loss;
   std::vector<Metric> metrics;
   OptimizerSpec optimizer;
 };

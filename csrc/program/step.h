@@ -64,6 +64,7 @@ struct Program<T>::Step {
 
   void gather(const Feed& x, std::int64_t position) const;
   void gather_targets(const Feed& y, std::int64_t position) const;
+  void gather_weights(const Run& run, std::int64_t position) const;
 
   // ---- forward (forward.h)
 
@@ -77,7 +78,8 @@ struct Program<T>::Step {
 
   // ---- loss (forward.h)
 
-  void loss(bool training) const;
+  void loss(bool training, bool weighted) const;
+  double divisor(bool weighted) const;  // of the sum over rows
 
   // ---- backward (backward.h)
 

@@ -34,6 +34,9 @@ def find_nonfinite(x: _Array, dtype: str = "float64") -> tuple[int, int] | None:
 def activations() -> dict[str, dict[str, float]]:
     """Activation names the core knows, each with its hyper-parameters and their defaults."""
 
+def losses() -> dict[str, dict[str, Any]]:
+    """Loss names the core knows, each with its hyper-parameters and their defaults."""
+
 def measure_fma(threads: int, seconds: float) -> float:
     """The best rate of multiply-adds in registers, float32, in operations per second; two per multiply-add."""
 
@@ -120,6 +123,8 @@ class Program:
         seconds: float = ...,  # stop after the first step that ends later than this
         max_steps: int = 0,  # 0: to the end of the epoch
         after: Progress | None = None,  # sums to go on from: calls add up to the same bits as one call
+        sample_weight: _Array | None = None,  # [rows, 1]
+        class_weight: NDArray[np.float64] | None = None,  # of classes 0, 1, ...
     ) -> Progress: ...
     def evaluate(
         self,
@@ -130,6 +135,7 @@ class Program:
         first_step: int = 0,
         seconds: float = ...,
         after: Progress | None = None,
+        sample_weight: _Array | None = None,
     ) -> Progress: ...
     def predict(self, x: _Array, out: _Array | None = None) -> _Array: ...
     # one step in pieces, for embedding
@@ -153,7 +159,7 @@ def activation_forward(name: str, x: _Array, **parameters: float) -> _Array: ...
 def activation_backward(name: str, dy: _Array, x: _Array, y: _Array, **parameters: float) -> _Array: ...
 def softmax(x: _Array) -> _Array: ...
 def loss_forward_backward(
-    name: str, prediction: _Array, target: _Array, *, from_logits: bool = False
+    name: str, prediction: _Array, target: _Array, *, from_logits: bool = False, **parameters: Any
 ) -> tuple[_Array, _Array]: ...  # loss of each row; gradient of their mean with respect to the prediction
 
 # Updates, in place; the decay comes first: p -= weight_decay * learning_rate * p.

@@ -85,6 +85,11 @@ def read_inputs(where: str, argument: str, x: Array, dtype: str, *, allow_nonfin
     return flat
 
 
+def read_floats(y: Array, dtype: str) -> Array:
+    """A 2-D array as it is where it holds float32 or float64, else one conversion to the model's dtype."""
+    return _usable(y if y.dtype.kind == "f" and y.dtype in IN_PLACE else y.astype(dtype), dtype)
+
+
 def is_finite(rows: Array) -> bool:
     """Whether a 2-D float array holds neither NaN nor infinity."""
     return _core.find_nonfinite(rows) is None
@@ -106,59 +111,6 @@ def check_finite(where: str, argument: str, rows: Array, dtype: str) -> None:
             f"{where}: {argument} has {value} in row {row}, column {column}, expected {expected}. "
             f"allow_nonfinite=True lets them through."
         )
-
-
-def read_labels(where: str, argument: str, y: Array, rows: int, classes: int) -> Array:
-    """Class numbers as int64 [rows], each in [0, classes)."""
-    if y.ndim == 2 and y.shape[1] == classes and classes > 1:
-        hint = "One-hot rows go with loss='categorical_crossentropy'."
-        raise errors.wrong_shape(where, argument, (rows,), y.shape, hint)
-    if y.shape not in ((rows,), (rows, 1)):
-        raise errors.wrong_shape(where, argument, (rows,), y.shape)
-    y = y.reshape(rows)
-    if y.dtype.kind == "f":
-        wrong = ~(np.isfinite(y) & (y == np.floor(y)))
-        if wrong.any():
-            row = int(wrong.argmax())
-            raise ValueError(f"{where}: {argument} has {y[row]} in row {row}, expected whole class numbers")
-    if y.dtype.kind != "b" and (y.min() < 0 or y.max() >= classes):
-        row = int(((y < 0) | (y >= classes)).argmax())
-        raise ValueError(
-            f"{where}: {argument} has label {y[row]} in row {row}, "
-            f"expected 0 to {classes - 1} as the model has {classes} outputs"
-        )
-    return np.ascontiguousarray(y, dtype=np.int64)
-
-
-def read_targets(
-    where: str,
-    argument: str,
-    y: Array,
-    rows: int,
-    units: int,
-    dtype: str,
-    *,
-    probabilities: bool,
-    allow_nonfinite: bool,
-) -> Array:
-    """Target values as a 2-D float array [rows, units]; a vector serves a single output."""
-    if y.shape == (rows,) and units == 1:
-        y = y.reshape(rows, 1)
-    if y.shape != (rows, units):
-        hint = ""
-        if y.size == rows and probabilities:
-            hint = "Class numbers go with loss='sparse_categorical_crossentropy'."
-        raise errors.wrong_shape(where, argument, (rows, units), y.shape, hint)
-    values = y if y.dtype.kind == "f" and y.dtype in IN_PLACE else y.astype(dtype)
-    values = _usable(values, dtype)
-    if not allow_nonfinite:
-        check_finite(where, argument, values, dtype)
-    if probabilities and (values.min() < 0 or values.max() > 1):
-        row, column = np.argwhere((values < 0) | (values > 1))[0]
-        raise ValueError(
-            f"{where}: {argument} has {values[row, column]} in row {row}, column {column}, expected 0 to 1"
-        )
-    return values
 
 
 def same_length(where: str, names: tuple[str, str], x: Array, y: Array) -> None:

@@ -107,6 +107,12 @@ class Executor:
             self.optimizer.leave(self)
             self.optimizer = None
 
+    def take(self, optimizer: Optimizer) -> _core.Program:
+        """The program, about to be trained in pieces by this optimizer."""
+        self._own()
+        self._attach(optimizer)
+        return self.program
+
     # running
 
     @contextmanager
@@ -133,10 +139,9 @@ class Executor:
         """Steps of an epoch, for about `SLICE_SECONDS`; arguments as `_core.Program.train` has them."""
         pace, steps = optimizer.pace, -(-len(x) // batch_size)
         rate, momentum = pace.of_epoch(optimizer.iterations, first_step, steps, max_steps)
-        self._own()
-        self._attach(optimizer)
+        program = self.take(optimizer)
         with self.threads(threads):
-            return self.program.train(
+            return program.train(
                 x,
                 y,
                 learning_rate=rate,

@@ -1,157 +1,314 @@
 """Losses, as descriptions for the native core that can also be called on arrays.
 
-The loss of a batch is the mean over its rows; `mean_squared_error` and `binary_crossentropy` average a row's units
-first. With `from_logits=False` after softmax or sigmoid the core computes the cross-entropy from the logits, so nothing
-is clipped.
+The loss of a batch is the mean over its rows, also where rows have weights; most losses average a row's units first.
+With `from_logits=False` after softmax or sigmoid the core computes a cross-entropy from the logits, so nothing is
+clipped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from . import _core, data, errors
+from . import errors
+from .crossentropies import (
+    BinaryCrossentropy,
+    BinaryFocalCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    SparseCategoricalCrossentropy,
+    binary_crossentropy,
+    binary_focal_crossentropy,
+    categorical_crossentropy,
+    categorical_focal_crossentropy,
+    sparse_categorical_crossentropy,
+)
+from .custom_loss import CustomLoss
+from .loss import MEAN, Array, Loss, last_axis
 from .registry import Registry
 
 
-def read_target(
-    where: str,
-    y: NDArray[Any],
-    rows: int,
-    units: int,
-    dtype: str,
-    kind: str,
-    *,
-    allow_nonfinite: bool,
-    argument: str = "y",
-) -> NDArray[Any]:
-    """Targets in the form that the loss `kind` takes."""
-    if kind == "sparse_categorical_crossentropy":
-        return data.read_labels(where, argument, y, rows, units)
-    probabilities = kind != "mean_squared_error"
-    return data.read_targets(
-        where, argument, y, rows, units, dtype, probabilities=probabilities, allow_nonfinite=allow_nonfinite
-    )
-
-
-def _rows(kind: str, y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool) -> NDArray[Any]:
-    prediction = data.as_array(kind, "y_pred", y_pred)
-    if prediction.ndim != 2 or 0 in prediction.shape:
-        raise errors.wrong_shape(kind, "y_pred", ("rows", "units"), prediction.shape)
-    dtype = str(prediction.dtype) if prediction.dtype in (np.float32, np.float64) else "float32"
-    prediction = np.ascontiguousarray(prediction, dtype=dtype)
-    y = data.as_array(kind, "y_true", y_true)
-    rows, units = prediction.shape
-    target = read_target(kind, y, rows, units, dtype, kind, allow_nonfinite=True, argument="y_true")
-    if target.dtype.kind == "f":
-        target = np.ascontiguousarray(target, dtype=dtype)
-    return _core.loss_forward_backward(kind, prediction, target, from_logits=from_logits)[0]
-
-
-def sparse_categorical_crossentropy(y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False) -> NDArray[Any]:
-    """-log(y_pred[true class] / sum(y_pred)) of each row; y_true [rows] of class numbers, y_pred [rows, classes]."""
-    return _rows("sparse_categorical_crossentropy", y_true, y_pred, from_logits)
-
-
-def categorical_crossentropy(y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False) -> NDArray[Any]:
-    """-sum(y_true * log(y_pred / sum(y_pred))) of each row; both [rows, classes]."""
-    return _rows("categorical_crossentropy", y_true, y_pred, from_logits)
-
-
-def binary_crossentropy(y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False) -> NDArray[Any]:
-    """-mean(y log p + (1 - y) log(1 - p)) over the units of each row; both [rows, units]."""
-    return _rows("binary_crossentropy", y_true, y_pred, from_logits)
-
-
-def mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike) -> NDArray[Any]:
-    """mean((y_true - y_pred)^2) over the units of each row; both [rows, units]."""
-    return _rows("mean_squared_error", y_true, y_pred, False)
-
-
-class Loss:
-    """Base class: `loss(y_true, y_pred)` is the mean over rows."""
-
-    kind: ClassVar[str]
-    from_logits: bool = False
-
-    def __init__(self, name: str | None = None) -> None:
-        self.name = name or self.kind
-
-    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike) -> float:
-        return float(_rows(self.kind, y_true, y_pred, self.from_logits).mean())
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make the same object again."""
-        return {"name": self.name}
-
-    def spec(self) -> dict[str, Any]:
-        """The core's description."""
-        return {"kind": self.kind, "from_logits": self.from_logits}
-
-
-class _CrossEntropy(Loss):
-    def __init__(self, from_logits: bool = False, name: str | None = None, **unknown: Any) -> None:
-        if unknown:
-            raise errors.unknown_argument(type(self).__name__, unknown, ["from_logits", "name"])
-        self.from_logits = errors.boolean(type(self).__name__, "from_logits", from_logits)
-        super().__init__(name)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"from_logits": self.from_logits, "name": self.name}
-
-
-class SparseCategoricalCrossentropy(_CrossEntropy):
-    """-log(probability of the true class); targets are class numbers [rows].
-
-    `from_logits`: the outputs are before the softmax.
-    """
-
-    kind = "sparse_categorical_crossentropy"
-
-
-class CategoricalCrossentropy(_CrossEntropy):
-    """-sum(y log p); targets are one-hot or class probabilities [rows, classes].
-
-    `from_logits`: the outputs are before the softmax.
-    """
-
-    kind = "categorical_crossentropy"
-
-
-class BinaryCrossentropy(_CrossEntropy):
-    """-mean(y log p + (1 - y) log(1 - p)); targets in [0, 1].
-
-    `from_logits`: the outputs are before the sigmoid.
-    """
-
-    kind = "binary_crossentropy"
-
-
 class MeanSquaredError(Loss):
-    """mean((y - p)^2) over a row's units."""
+    """mean((y - p)^2) over a row's units. For values whose errors are about normal; outliers weigh heavily."""
 
     kind = "mean_squared_error"
 
 
-REGISTRY = Registry(
-    Loss,
-    (SparseCategoricalCrossentropy, CategoricalCrossentropy, BinaryCrossentropy, MeanSquaredError),
-    aliases={"mse": MeanSquaredError, "MSE": MeanSquaredError, "bce": BinaryCrossentropy, "BCE": BinaryCrossentropy},
-    example="MeanSquaredError()",
-)
-_FUNCTIONS: dict[Callable[..., NDArray[Any]], type[Loss]] = {
+class MeanAbsoluteError(Loss):
+    """mean(|y - p|) over a row's units: trains towards the median, and outliers weigh no more than others."""
+
+    kind = "mean_absolute_error"
+
+
+class MeanAbsolutePercentageError(Loss):
+    """100 mean(|y - p| / max(|y|, 1e-7)) over a row's units: relative errors, of targets far from 0."""
+
+    kind = "mean_absolute_percentage_error"
+
+
+class MeanSquaredLogarithmicError(Loss):
+    """mean((log(1 + y) - log(1 + p))^2) over a row's units, targets at least 0, predictions below 1e-7 taken as that:
+    relative errors of values that span orders of magnitude."""
+
+    kind = "mean_squared_logarithmic_error"
+    targets = "nonnegative"
+
+
+class Huber(Loss):
+    """mean(d^2 / 2 where |d| <= delta, else delta |d| - delta^2 / 2) over a row's units, d = y - p.
+
+    Like mse near the target and like mae away from it: fast, and robust against outliers. `delta` > 0. Huber 1964.
+    """
+
+    kind = "huber"
+    hyper_parameters = ("delta",)
+
+    def __init__(
+        self, delta: float = 1.0, reduction: str | None = MEAN, name: str | None = None, **unknown: Any
+    ) -> None:
+        super().__init__(reduction, name, **unknown)
+        self.delta = errors.number("Huber", "delta", delta, at_least=1e-30)
+
+
+class LogCosh(Loss):
+    """mean(log(cosh(y - p))) over a row's units: like Huber, and smooth everywhere."""
+
+    kind = "log_cosh"
+
+
+class Poisson(Loss):
+    """mean(p - y log(p + 1e-7)) over a row's units: counts y >= 0 whose expectation is p.
+
+    p must be positive: end the network with `exponential` or `softplus`.
+    """
+
+    kind = "poisson"
+    targets = "nonnegative"
+
+
+class Quantile(Loss):
+    """mean(max(q d, (q - 1) d)) over a row's units, d = y - p: the pinball loss, which trains towards quantile q.
+
+    Several `quantiles` at once, each between 0 and 1, take so many outputs for each column of the targets: the first
+    block of outputs, as wide as the targets, is for the first quantile, and so on, so that
+    `np.split(prediction, len(quantiles), axis=1)` parts them. Median 0.5; 0.1 and 0.9 bound 80 % of the targets.
+    Koenker and Bassett 1978.
+    """
+
+    kind = "quantile"
+    hyper_parameters = ("quantiles",)
+
+    def __init__(
+        self,
+        quantiles: float | Sequence[float] = 0.5,
+        reduction: str | None = MEAN,
+        name: str | None = None,
+        **unknown: Any,
+    ) -> None:
+        super().__init__(reduction, name, **unknown)
+        listed = list(quantiles) if isinstance(quantiles, Sequence) else [quantiles]
+        if not 1 <= len(listed) <= 64:
+            raise errors.wrong_value("Quantile", "quantiles", "1 to 64 numbers", quantiles)
+        self.quantiles = [errors.number("Quantile", "quantiles", q, above=0.0, below=1.0) for q in listed]
+        self.outputs_per_target = len(listed)
+
+
+class GaussianNLL(Loss):
+    """mean((s + (y - m)^2 / exp(s)) / 2) over a row's targets: the negative log-likelihood of y ~ N(m, exp(s)).
+
+    The network has two outputs for each target: the first half are the means m, the second half the *logarithms of the
+    variances* s, `m, s = np.split(prediction, 2, axis=1)`. Any s is meant, so the last layer needs no activation, and
+    nothing is divided by. The variance counts as at least `epsilon` (1e-30 or more); there the slope in s stays that
+    at the limit, so that a variance which shrank too far grows again. `full` adds log(2 pi) / 2. PyTorch's
+    GaussianNLLLoss with var = exp(s). Nix and Weigend 1994.
+    """
+
+    kind = "gaussian_nll"
+    hyper_parameters = ("full", "epsilon")
+    outputs_per_target = 2
+
+    def __init__(
+        self,
+        full: bool = False,
+        epsilon: float = 1e-6,
+        reduction: str | None = MEAN,
+        name: str | None = None,
+        **unknown: Any,
+    ) -> None:
+        super().__init__(reduction, name, **unknown)
+        self.full = errors.boolean("GaussianNLL", "full", full)
+        self.epsilon = errors.number("GaussianNLL", "epsilon", epsilon, at_least=1e-30)
+
+
+class Hinge(Loss):
+    """mean(max(1 - y p, 0)) over a row's units; targets -1 and 1, or 0 and 1, which mean the same.
+
+    A margin, as support vector machines have it: for `Dense(units, "tanh")` or no activation.
+    """
+
+    kind = "hinge"
+    targets = "sides"
+
+
+class SquaredHinge(Loss):
+    """mean(max(1 - y p, 0)^2) over a row's units; targets -1 and 1, or 0 and 1."""
+
+    kind = "squared_hinge"
+    targets = "sides"
+
+
+class CategoricalHinge(Loss):
+    """max(max((1 - y) p) - sum(y p) + 1, 0); targets are one-hot [rows, classes]: the true class must lead by 1."""
+
+    kind = "categorical_hinge"
+    targets = "probabilities"
+
+
+class KLDivergence(Loss):
+    """sum(y log(y / p)), both limited to [1e-7, 1]; targets are probabilities [rows, classes].
+
+    What the categorical cross-entropy has above its least value. Kullback and Leibler 1951.
+    """
+
+    kind = "kl_divergence"
+    targets = "probabilities"
+
+
+class CosineSimilarity(Loss):
+    """-sum(y p) / (|y| |p|): -1 where both point the same way, whatever their lengths."""
+
+    kind = "cosine_similarity"
+
+    def __init__(self, axis: int = -1, reduction: str | None = MEAN, name: str | None = None, **unknown: Any) -> None:
+        super().__init__(reduction, name, **unknown)
+        last_axis("CosineSimilarity", axis)
+
+
+# Functions: the loss of each row; y_true and y_pred are [rows, units] where nothing else is said.
+
+
+def mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    """mean((y_true - y_pred)^2) over the units of each row."""
+    return MeanSquaredError().rows(y_true, y_pred)
+
+
+def mean_absolute_error(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    """mean(|y_true - y_pred|) over the units of each row."""
+    return MeanAbsoluteError().rows(y_true, y_pred)
+
+
+def mean_absolute_percentage_error(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    """100 mean(|y_true - y_pred| / max(|y_true|, 1e-7)) over the units of each row."""
+    return MeanAbsolutePercentageError().rows(y_true, y_pred)
+
+
+def mean_squared_logarithmic_error(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    """mean((log(1 + y_true) - log(1 + y_pred))^2) over the units of each row."""
+    return MeanSquaredLogarithmicError().rows(y_true, y_pred)
+
+
+def huber(y_true: ArrayLike, y_pred: ArrayLike, delta: float = 1.0) -> Array:
+    """The mean over the units of each row of d^2 / 2 for |d| <= delta, else delta |d| - delta^2 / 2."""
+    return Huber(delta).rows(y_true, y_pred)
+
+
+def log_cosh(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    """mean(log(cosh(y_pred - y_true))) over the units of each row."""
+    return LogCosh().rows(y_true, y_pred)
+
+
+def poisson(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    """mean(y_pred - y_true log(y_pred + 1e-7)) over the units of each row."""
+    return Poisson().rows(y_true, y_pred)
+
+
+def quantile(y_true: ArrayLike, y_pred: ArrayLike, quantiles: float | Sequence[float] = 0.5) -> Array:
+    """The pinball loss of each row; y_pred [rows, len(quantiles) * columns] for y_true [rows, columns]."""
+    return Quantile(quantiles).rows(y_true, y_pred)
+
+
+def gaussian_nll(y_true: ArrayLike, y_pred: ArrayLike, full: bool = False, epsilon: float = 1e-6) -> Array:
+    """`GaussianNLL` of each row; y_pred [rows, 2 * columns], means then log variances, for y_true [rows, columns]."""
+    return GaussianNLL(full, epsilon).rows(y_true, y_pred)
+
+
+def hinge(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    """mean(max(1 - y_true y_pred, 0)) over the units of each row; y_true -1 and 1, or 0 and 1."""
+    return Hinge().rows(y_true, y_pred)
+
+
+def squared_hinge(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    """mean(max(1 - y_true y_pred, 0)^2) over the units of each row; y_true -1 and 1, or 0 and 1."""
+    return SquaredHinge().rows(y_true, y_pred)
+
+
+def categorical_hinge(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    """max(max((1 - y_true) y_pred) - sum(y_true y_pred) + 1, 0) of each row."""
+    return CategoricalHinge().rows(y_true, y_pred)
+
+
+def kl_divergence(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    """sum(y_true log(y_true / y_pred)) of each row, both limited to [1e-7, 1]."""
+    return KLDivergence().rows(y_true, y_pred)
+
+
+def cosine_similarity(y_true: ArrayLike, y_pred: ArrayLike, axis: int = -1) -> Array:
+    """-sum(y_true y_pred) / (|y_true| |y_pred|) of each row."""
+    return CosineSimilarity(axis).rows(y_true, y_pred)
+
+
+_FUNCTIONS: dict[Callable[..., Array], type[Loss]] = {
     sparse_categorical_crossentropy: SparseCategoricalCrossentropy,
     categorical_crossentropy: CategoricalCrossentropy,
     binary_crossentropy: BinaryCrossentropy,
+    binary_focal_crossentropy: BinaryFocalCrossentropy,
+    categorical_focal_crossentropy: CategoricalFocalCrossentropy,
     mean_squared_error: MeanSquaredError,
+    mean_absolute_error: MeanAbsoluteError,
+    mean_absolute_percentage_error: MeanAbsolutePercentageError,
+    mean_squared_logarithmic_error: MeanSquaredLogarithmicError,
+    huber: Huber,
+    log_cosh: LogCosh,
+    poisson: Poisson,
+    quantile: Quantile,
+    gaussian_nll: GaussianNLL,
+    hinge: Hinge,
+    squared_hinge: SquaredHinge,
+    categorical_hinge: CategoricalHinge,
+    kl_divergence: KLDivergence,
+    cosine_similarity: CosineSimilarity,
 }
+_SHORT: dict[str, type[Loss]] = {
+    "mse": MeanSquaredError,
+    "mae": MeanAbsoluteError,
+    "mape": MeanAbsolutePercentageError,
+    "msle": MeanSquaredLogarithmicError,
+    "bce": BinaryCrossentropy,
+    "kld": KLDivergence,
+}
+REGISTRY = Registry(
+    Loss,
+    tuple(_FUNCTIONS.values()),
+    aliases={
+        **_SHORT,
+        **{short.upper(): cls for short, cls in _SHORT.items()},
+        **{function.__name__: cls for function, cls in _FUNCTIONS.items()},
+        "pinball": Quantile,
+    },
+    example="MeanSquaredError()",
+)
 
 
 def get(identifier: object, where: str = "get", argument: str = "loss") -> Loss:
-    """A loss from a name ("mse"), a function of this module, a loss, or its serialized form."""
-    if callable(identifier) and not isinstance(identifier, Loss) and identifier in _FUNCTIONS:
-        return _FUNCTIONS[identifier]()
+    """A loss from a name ("mse"), a function of this module (also in `functools.partial`), a loss, its serialized form,
+    or a function of (y, prediction) that returns value and gradient: see `CustomLoss`."""
+    given: dict[str, Any] = {}
+    function: Any = identifier
+    if isinstance(identifier, functools.partial) and not identifier.args:
+        function, given = identifier.func, identifier.keywords
+    if callable(function) and not isinstance(function, (Loss, type)):
+        return _FUNCTIONS[function](**given) if function in _FUNCTIONS else CustomLoss(identifier)  # type: ignore[arg-type]
     return REGISTRY.make(where, argument, identifier)

@@ -6,42 +6,31 @@ nothing.
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import data, errors, losses, optimizers
+from . import data, errors, losses, optimizers, weights
 from .callback import Callback, CallbackList, Logs, read_callbacks
 from .callbacks import History, ProgbarLogger
-from .losses import Loss
+from .custom_loss import CustomLoss, CustomProgress, CustomSteps, takes_labels
+from .executor import Executor
+from .loss import Loss
 from .metrics import Metric, read_metrics, resolve_metric
 from .optimizers import Optimizer
 from .predictor import DEFAULT_BATCH, Predictor, read_threads, read_verbose
+from .task import Pair, check_task, split
 
 if TYPE_CHECKING:
     from ._core import Progress
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Rows and targets as the core takes them, and the shape of a row as the user gave it."""
-
-    x: Array
-    y: Array
-    row_shape: Shape
-
-    def __len__(self) -> int:
-        return len(self.x)
 
 
 class Trainer(Predictor):
@@ -53,6 +42,7 @@ class Trainer(Predictor):
         super().__init__()
         self.optimizer: Optimizer | None = None
         self.loss: Loss | None = None
+        self.loss_weights = 1.0
         self.metrics: list[Metric | str] = []
         self.stop_training = False
         self.history: History | None = None
@@ -79,31 +69,56 @@ class Trainer(Predictor):
 
     # description
 
-    def compile(self, optimizer: object = "rmsprop", loss: object = None, *, metrics: object = None) -> None:
+    def compile(
+        self,
+        optimizer: object = "rmsprop",
+        loss: object = None,
+        loss_weights: object = None,
+        *,
+        metrics: object = None,
+    ) -> None:
         """Choose optimizer, loss and metrics: names, or objects of `optimizers`, `losses` and `metrics`.
 
-        "accuracy" means the accuracy that fits the loss and the outputs. A model compiled again keeps its weights.
+        `loss` may also be a function of (y, prediction) that returns value and gradient: see `losses.CustomLoss`.
+        `loss_weights`, a number of at least 0, multiplies the loss. "accuracy" means the accuracy that fits the loss
+        and the outputs. A model compiled again keeps its weights.
         """
         new_optimizer = optimizers.get(optimizer, "compile")
         new_loss = None if loss is None else losses.get(loss, "compile")
         new_metrics = read_metrics(metrics)
-        if new_loss is not None and self._row_shape is not None:
+        new_weight = weights.read_loss_weight("compile", loss_weights)
+        if new_loss is not None and new_loss.reduction is None:
+            raise errors.wrong_value("compile", f"loss {new_loss.name!r}: reduction", "one that gives a number", None)
+        if new_loss is not None and self._row_shape is not None and not isinstance(new_loss, CustomLoss):
             (units,) = self.infer_output_shape(self._row_shape)
             check_task(new_loss, new_metrics, units, self.layer_spec())
         self.optimizer, self.loss, self.metrics = new_optimizer, new_loss, new_metrics
+        self.loss_weights = new_weight
 
     def spec(self) -> dict[str, Any]:
         """The network, loss, metrics and optimizer as plain data: what the native core compiles."""
         spec = super().spec()
-        if self.loss is not None:
+        if self.loss is not None and not isinstance(self.loss, CustomLoss):
             (units,) = self.infer_output_shape(self._row_shape or ())
-            spec["loss"] = self.loss.spec()
+            spec["loss"] = self.loss.spec() | ({} if self.loss_weights == 1 else {"weight": self.loss_weights})
             spec["metrics"] = [m.kind for m in check_task(self.loss, self.metrics, units, spec["layers"])]
         if self.optimizer is not None:
             spec["optimizer"] = self.optimizer.spec(self.variables)
         return spec
 
-    def _means(self, progress: Progress) -> Logs:
+    def _steps_for(
+        self, y: Array, batch: int, *, training: bool = False, exact: bool = False
+    ) -> Executor | CustomSteps:
+        """What trains and evaluates on targets such as y: the executor, or what goes through it step by step."""
+        executor = self._executor_for(batch, training=training, exact=exact)
+        if not isinstance(self.loss, CustomLoss):
+            return executor
+        (units,) = self.infer_output_shape(self._row_shape or ())
+        kind = "sparse_categorical_crossentropy" if takes_labels(y, units) else self.loss.kind
+        kinds = [resolve_metric(metric, kind, units).kind for metric in self.metrics]
+        return CustomSteps(executor, self.loss, kinds, self.loss_weights)
+
+    def _means(self, progress: Progress | CustomProgress) -> Logs:
         """Means over the rows seen so far, by name."""
         names = ["loss", *(metric if isinstance(metric, str) else metric.name for metric in self.metrics)]
         sums = [progress.loss, *progress.metrics]
@@ -121,18 +136,35 @@ class Trainer(Predictor):
             raise ValueError(f"{where}: optimizer {optimizer.name!r} holds the state of another model: make a new one")
 
     def _read_pair(
-        self, where: str, x: object, y: object, *, allow_nonfinite: bool, names: tuple[str, str] = ("x", "y")
+        self,
+        where: str,
+        x: object,
+        y: object,
+        sample_weight: object = None,
+        *,
+        allow_nonfinite: bool,
+        names: tuple[str, str, str] = ("x", "y", "sample_weight"),
     ) -> Pair:
         _, loss = self._compiled(where)
         inputs, targets = data.as_array(where, names[0], x), data.as_array(where, names[1], y)
-        data.same_length(where, names, inputs, targets)
+        data.same_length(where, names[:2], inputs, targets)
         rows, shape, units = self._read_rows(where, names[0], inputs, allow_nonfinite=allow_nonfinite)
-        if self._row_shape is None:  # otherwise spec() sees to it
+        if self._row_shape is None and not isinstance(loss, CustomLoss):  # otherwise spec() sees to it
             check_task(loss, self.metrics, units, self.layer_spec())
-        y = losses.read_target(
-            where, targets, len(rows), units, self.dtype, loss.kind, allow_nonfinite=allow_nonfinite, argument=names[1]
-        )
-        return Pair(rows, y, shape)
+        y = loss.read_target(where, names[1], targets, (len(rows), units), self.dtype, allow_nonfinite)
+        weight = None
+        if sample_weight is not None:
+            weight = weights.read_sample_weight(where, names[2], sample_weight, len(rows))
+        return Pair(rows, y, shape, weight)
+
+    def _read_class_weight(self, where: str, given: object, pair: Pair) -> Array | None:
+        if given is None:
+            return None
+        if pair.weights is not None:
+            raise ValueError(f"{where}: expected either class_weight or sample_weight, as in Keras, received both")
+        (units,) = self.infer_output_shape(pair.row_shape)
+        classes = units if pair.y.ndim == 1 else pair.y.shape[1] if pair.y.shape[1] > 1 else 0
+        return weights.read_class_weight(where, given, pair.y, classes)
 
     def check_training(self, where: str, x: object, y: object, *, allow_nonfinite: bool) -> Optimizer:
         """Refuse what `fit` would refuse, make the variables if there are none, and return the optimizer."""
@@ -177,6 +209,8 @@ class Trainer(Predictor):
         validation_split: float = 0.0,
         validation_data: object = None,
         shuffle: bool = True,
+        class_weight: object = None,
+        sample_weight: object = None,
         *,
         initial_epoch: int = 0,
         validation_batch_size: int | None = None,
@@ -188,7 +222,13 @@ class Trainer(Predictor):
         x [rows, ...] is read in place where it is float32, float64 or uint8, memory maps included, and never changed. y
         holds class numbers for sparse_categorical_crossentropy, else values [rows, outputs]. `batch_size` defaults to
         32; the last batch may be smaller. `validation_split` keeps the last share of the rows for validation, before
-        shuffling; `validation_data=(x, y)` takes others. NaN and infinity are refused unless `allow_nonfinite`.
+        shuffling; `validation_data=(x, y)` takes others, (x, y, sample_weight) weighted ones.
+
+        `sample_weight` [rows] multiplies the loss of each row, and is read in place like x; `class_weight` does the
+        same by class: a dict, in which missing classes count 1, or "balanced", rows / (classes * rows of the class). As
+        in Keras the weighted sum over a batch is divided by its number of rows, and metrics have no weights. Weights
+        are finite and at least 0. NaN and infinity in x and y are refused unless `allow_nonfinite`.
+
         `verbose`: 0 silent, 1 a progress bar on terminals, 2 a line per epoch, "auto" 1. Ctrl-C leaves the weights of a
         completed step.
         """
@@ -205,14 +245,15 @@ class Trainer(Predictor):
             validation_batch = errors.integer(where, "validation_batch_size", validation_batch_size, at_least=1)
         validation_split = errors.number(where, "validation_split", validation_split, at_least=0.0, below=1.0)
         listed = _with_defaults(where, callbacks, verbose)
-        training = self._read_pair(where, x, y, allow_nonfinite=allow_nonfinite)
+        training = self._read_pair(where, x, y, sample_weight, allow_nonfinite=allow_nonfinite)
         validation: Pair | None = None
         if validation_data is not None:
             validation = self._read_validation(
                 where, validation_data, training.row_shape, allow_nonfinite=allow_nonfinite
             )
         elif validation_split:
-            training, validation = _split(where, training, validation_split)
+            training, validation = split(where, training, validation_split)
+        classes = self._read_class_weight(where, class_weight, training)
         rows = len(training)
         batch = min(batch, rows)
         self._warn_about_single_rows(where, rows, batch)
@@ -230,7 +271,7 @@ class Trainer(Predictor):
             for epoch in range(initial_epoch, epochs):
                 hooks.call("on_epoch_begin", epoch)
                 order = self._shuffler.permutation(rows) if shuffle else None
-                logs = self._train_epoch(training, order, batch, limit, hooks)
+                logs = self._train_epoch(training, classes, order, batch, limit, hooks)
                 if validation is not None:
                     scores = self._score(validation, validation_batch, limit, hooks)
                     logs |= {f"val_{name}": value for name, value in scores.items()}
@@ -243,12 +284,13 @@ class Trainer(Predictor):
     def _train_epoch(
         self,
         training: Pair,
+        class_weight: Array | None,
         order: NDArray[np.int64] | None,
         batch: int,
         threads: int,
         hooks: CallbackList,
     ) -> Logs:
-        progress: Progress | None = None
+        progress: Progress | CustomProgress | None = None
         logs: Logs = {}
         step, steps = 0, -(-len(training) // batch)
         while step < steps and not self.stop_training:
@@ -256,7 +298,7 @@ class Trainer(Predictor):
                 hooks.call("on_train_batch_begin", step)
             # Asked for anew each time: a callback may have frozen a layer, or used the model in its own way.
             optimizer, _ = self._compiled("fit")
-            progress = self._executor_for(batch, training=True, exact=True).train(
+            progress = self._steps_for(training.y, batch, training=True, exact=True).train(
                 training.x,
                 training.y,
                 optimizer,
@@ -266,6 +308,8 @@ class Trainer(Predictor):
                 first_step=step,
                 max_steps=1 if hooks.per_batch else 0,
                 after=progress,
+                sample_weight=training.weights,
+                class_weight=class_weight,
             )
             step = progress.next_step
             logs = self._means(progress)
@@ -275,23 +319,29 @@ class Trainer(Predictor):
         return logs
 
     def _read_validation(self, where: str, given: object, row_shape: Shape, *, allow_nonfinite: bool) -> Pair:
-        if not isinstance(given, (tuple, list)) or len(given) != 2:
+        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
             received = f"{len(given)} values" if isinstance(given, (tuple, list)) else f"a {type(given).__name__}"
-            raise errors.wrong_kind(where, "validation_data", "a pair (x, y)", received)
-        names = ("validation_data[0]", "validation_data[1]")
-        pair = self._read_pair(where, given[0], given[1], allow_nonfinite=allow_nonfinite, names=names)
+            raise errors.wrong_kind(where, "validation_data", "a pair (x, y), or (x, y, sample_weight)", received)
+        names = ("validation_data[0]", "validation_data[1]", "validation_data[2]")
+        pair = self._read_pair(where, *given, allow_nonfinite=allow_nonfinite, names=names)
         if pair.row_shape != row_shape:
             raise errors.wrong_shape(where, names[0], ("rows", *row_shape), ("rows", *pair.row_shape))
         return pair
 
     def _score(self, pair: Pair, batch: int, threads: int, hooks: CallbackList) -> Logs:
-        executor = self._executor_for(min(batch, len(pair)))
+        batch = min(batch, len(pair))
+        steps = self._steps_for(pair.y, batch)
         hooks.call("on_test_begin")
-        progress = executor.evaluate(pair.x, pair.y, batch_size=batch, threads=threads)
-        hooks.call("on_test_progress", progress.rows, self._means(progress))
-        while progress.rows < len(pair):
-            progress = executor.evaluate(
-                pair.x, pair.y, batch_size=batch, threads=threads, first_step=progress.next_step, after=progress
+        progress: Progress | CustomProgress | None = None
+        while progress is None or progress.rows < len(pair):
+            progress = steps.evaluate(
+                pair.x,
+                pair.y,
+                batch_size=batch,
+                threads=threads,
+                first_step=0 if progress is None else progress.next_step,
+                after=progress,
+                sample_weight=pair.weights,
             )
             hooks.call("on_test_progress", progress.rows, self._means(progress))
         logs = self._means(progress)
@@ -304,6 +354,7 @@ class Trainer(Predictor):
         y: object = None,
         batch_size: int | None = None,
         verbose: int | str = "auto",
+        sample_weight: object = None,
         *,
         callbacks: object = None,
         return_dict: bool = False,
@@ -312,13 +363,14 @@ class Trainer(Predictor):
     ) -> float | list[float] | dict[str, float]:
         """Loss and metrics in inference mode: [loss, *metrics], the loss alone if there are no metrics, or a dict.
 
-        `batch_size` bears on speed only.
+        `sample_weight` as `fit` has it. `batch_size` bears on speed only, unless what divides a batch's loss is not its
+        number of rows (`ignore_class`, `reduction`).
         """
         where = "evaluate"
         batch = DEFAULT_BATCH if batch_size is None else errors.integer(where, "batch_size", batch_size, at_least=1)
         limit = read_threads(where, threads)
         listed = _with_defaults(where, callbacks, verbose)
-        pair = self._read_pair(where, x, y, allow_nonfinite=allow_nonfinite)
+        pair = self._read_pair(where, x, y, sample_weight, allow_nonfinite=allow_nonfinite)
         self._build_for(pair.row_shape)
         hooks = CallbackList(listed, self, {"rows": len(pair), "verbose": read_verbose(where, verbose)})
         with _closing(hooks):
@@ -326,54 +378,47 @@ class Trainer(Predictor):
         return _as_result(logs, return_dict)
 
     def train_on_batch(
-        self, x: object, y: object = None, *, return_dict: bool = False, allow_nonfinite: bool = False
+        self,
+        x: object,
+        y: object = None,
+        sample_weight: object = None,
+        class_weight: object = None,
+        *,
+        return_dict: bool = False,
+        allow_nonfinite: bool = False,
     ) -> float | list[float] | dict[str, float]:
-        """One step on these rows; loss and metrics of that step, as `evaluate` returns them."""
+        """One step on these rows; loss and metrics of that step, as `evaluate` returns them. Weights as `fit` has."""
         where = "train_on_batch"
         optimizer, _ = self._compiled(where)
         self._check_optimizer(where, optimizer)
-        pair = self._read_pair(where, x, y, allow_nonfinite=allow_nonfinite)
+        pair = self._read_pair(where, x, y, sample_weight, allow_nonfinite=allow_nonfinite)
+        classes = self._read_class_weight(where, class_weight, pair)
         self._warn_about_single_rows(where, len(pair), len(pair))
         self._build_for(pair.row_shape)
-        executor = self._executor_for(len(pair), training=True)
-        progress = executor.train(pair.x, pair.y, optimizer, batch_size=len(pair))
+        steps = self._steps_for(pair.y, len(pair), training=True)
+        progress = steps.train(
+            pair.x, pair.y, optimizer, batch_size=len(pair), sample_weight=pair.weights, class_weight=classes
+        )
         return _as_result(self._means(progress), return_dict)
 
     def test_on_batch(
-        self, x: object, y: object = None, *, return_dict: bool = False, allow_nonfinite: bool = False
+        self,
+        x: object,
+        y: object = None,
+        sample_weight: object = None,
+        *,
+        return_dict: bool = False,
+        allow_nonfinite: bool = False,
     ) -> float | list[float] | dict[str, float]:
         """`evaluate` on one batch, silently."""
-        return self.evaluate(x, y, verbose=0, return_dict=return_dict, allow_nonfinite=allow_nonfinite)
-
-
-def check_task(
-    loss: Loss, listed: Sequence[Metric | str], units: int, layers: Sequence[dict[str, Any]]
-) -> list[Metric]:
-    """The metrics that fit loss and outputs; raises where loss and outputs do not fit each other."""
-    if loss.kind == "sparse_categorical_crossentropy" and units == 1:
-        raise ValueError(
-            f"compile: loss {loss.name!r} needs at least 2 outputs, one for each class, the model has 1: "
-            f"use Dense(number of classes) or loss='binary_crossentropy'"
+        return self.evaluate(
+            x,
+            y,
+            verbose=0,
+            sample_weight=sample_weight,
+            return_dict=return_dict,
+            allow_nonfinite=allow_nonfinite,
         )
-    last = layers[-1].get("activation") if layers else None
-    if loss.from_logits and last in ("softmax", "sigmoid"):
-        raise ValueError(
-            f"compile: loss {loss.name!r} has from_logits=True, but the last layer already applies {last}: "
-            f"drop the activation or from_logits"
-        )
-    return [resolve_metric(metric, loss.kind, units) for metric in listed]
-
-
-def _split(where: str, pair: Pair, share: float) -> tuple[Pair, Pair]:
-    """The rows before and from Keras' split point: the last `share` of the rows is for validation."""
-    rows = len(pair)
-    at = math.floor(rows * (1.0 - share))
-    if at in (0, rows):
-        raise ValueError(
-            f"{where}: validation_split={share}: expected some rows on both sides, received {rows} rows in all"
-        )
-    first = Pair(pair.x[:at], pair.y[:at], pair.row_shape)
-    return first, Pair(pair.x[at:], pair.y[at:], pair.row_shape)
 
 
 def _with_defaults(where: str, given: object, verbose: int | str) -> list[Callback]:

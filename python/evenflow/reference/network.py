@@ -19,7 +19,7 @@ from .layers import (
     dense_forward,
     moving_average,
 )
-from .losses import METRICS, loss_forward_backward
+from .losses import METRICS, loss_forward_backward, reduced
 from .rules import apply_rule, slots_of
 from .updates import clip_by_global_norm, clip_by_norm, clip_by_value
 
@@ -28,7 +28,10 @@ FUSED = {
     ("softmax", "categorical_crossentropy"),
     ("softmax", "sparse_categorical_crossentropy"),
     ("sigmoid", "binary_crossentropy"),
+    ("softmax", "categorical_focal_crossentropy"),
+    ("sigmoid", "binary_focal_crossentropy"),
 }
+OF_BATCHES = ("kind", "from_logits", "reduction", "weight")  # what a loss's description has beside hyper-parameters
 
 
 class Network:
@@ -131,13 +134,18 @@ class Network:
         """A layer's variables by their short names."""
         return {k.removeprefix(f"{layer}/"): v for k, v in self.variables.items() if k.rpartition("/")[0] == layer}
 
-    def loss(self, target: ArrayLike) -> tuple[Array, Array, int]:
-        """Of the last forward: each row's loss, the gradient of their mean, and the number of layers below it."""
-        kind, from_logits = self.spec["loss"]["kind"], self.spec["loss"]["from_logits"]
+    def loss(self, target: ArrayLike, weights: ArrayLike | None = None) -> tuple[Array, Array, int]:
+        """Of the last forward: each row's loss, the gradient of their mean, and the number of layers below it.
+
+        `weights` are of rows; `reduced` says what they, the reduction and the loss's own weight do.
+        """
+        described = self.spec["loss"]
+        kind, from_logits = described["kind"], described["from_logits"]
+        parameters = {k: v for k, v in described.items() if k not in OF_BATCHES}
         fused = (self.spec["layers"][-1].get("activation"), kind) in FUSED and not from_logits
         prediction = self.inputs[-1] if fused else self.output
-        rows, gradient = loss_forward_backward(kind, prediction, target, from_logits=fused or from_logits)
-        return rows, gradient, len(self.inputs) - fused
+        rows, gradient = loss_forward_backward(kind, prediction, target, from_logits=fused or from_logits, **parameters)
+        return *reduced(described, rows, gradient, target, weights), len(self.inputs) - fused
 
     def metrics(self, target: ArrayLike) -> list[Array]:
         """Of the last forward: each row's value of each metric."""
@@ -162,10 +170,12 @@ class Network:
             apply_rule(settings, self.variables[name], g, slots, self.iterations, learning_rate, decays=decays)
         return norm
 
-    def train_step(self, x: ArrayLike, target: ArrayLike, learning_rate: float) -> tuple[float, list[float]]:
+    def train_step(
+        self, x: ArrayLike, target: ArrayLike, learning_rate: float, weights: ArrayLike | None = None
+    ) -> tuple[float, list[float]]:
         """One step; returns the sums over rows of the loss and of each metric, both from before the update."""
         self.forward(x, training=True)
-        rows, dy, layers = self.loss(target)
+        rows, dy, layers = self.loss(target, weights)
         self._backward(dy, layers)
         self.update(learning_rate)
         return float(rows.sum()), [float(metric.sum()) for metric in self.metrics(target)]

@@ -1,0 +1,235 @@
+// Losses of whole rows, with their gradients in the last stage. Which loss it is, is decided once for all rows.
+#pragma once
+
+#include <type_traits>
+
+#include "kernels/rows.h"
+
+namespace evenflow {
+
+template <class V>
+struct RowLosses : RowKernels<V> {
+  using Rows = RowKernels<V>;
+  using T = typename Rows::T;
+  using Exponentials = typename Rows::Exponentials;
+  using Rows::divide;
+  using Rows::each;
+  using Rows::total;
+
+  // One row. z holds the prediction, or the logits where the loss is computed from them, and becomes the gradient in it
+  // times scale.
+  struct Row {
+    T *z, *p, *spare;  // p: of logits their softmax, where the loss absorbs that; else free
+    Exponentials e;    // of that softmax
+    const T* t;        // nullptr: there is a label
+    std::int64_t label;
+    int units;
+    T scale;
+  };
+  template <bool from_logits>
+  using Form = std::bool_constant<from_logits>;
+
+  template <class Loss>
+  static void run(const Loss& loss, const LossRows<T>& in, T* scratch, int first, int last) {
+    if constexpr (Loss::absorbs != Output::plain)
+      if (in.from_logits) return rows(loss, Form<true>(), in, scratch, first, last);
+    rows(loss, Form<false>(), in, scratch, first, last);
+  }
+
+ private:
+  template <class Loss, bool from_logits>
+  EVENFLOW_INLINE static void rows(const Loss& loss, Form<from_logits> form, const LossRows<T>& in, T* scratch,
+                                   int first, int last) {
+    const int units = in.units, padded = Rows::layout.padded(units);
+    const bool softmax = in.output == Output::softmax;
+    Row r{scratch, scratch + padded, scratch + 2 * padded, {}, nullptr, 0, units, static_cast<T>(in.gradient_scale)};
+    for (int row = first; row < last; ++row) {
+      r.label = in.labels != nullptr ? in.labels[row] : 0;
+      r.t = in.targets != nullptr ? in.targets + static_cast<std::ptrdiff_t>(row) * padded : nullptr;
+      Rows::gather(r.z, in.z, in.stride, row, units);
+      if (softmax || (from_logits && Loss::absorbs == Output::softmax)) {
+        r.e = Rows::exponentials(r.p, r.z, units);
+        divide(r.p, r.e.sum, units);
+      } else if (in.output == Output::sigmoid) {
+        each(units, [&](int j, int) { sigmoid(V::load(r.z + j)).store(r.p + j); });
+      }
+      if (in.metric_count > 0) metrics(in, in.output == Output::plain ? r.z : r.p, r, row);
+      double factor = in.value_scale;
+      if (in.weights != nullptr) {
+        factor *= in.weights[row];
+        r.scale = static_cast<T>(in.gradient_scale * in.weights[row]);
+      }
+      if (!from_logits && softmax) each(units, [&](int j, int) { V::load(r.p + j).store(r.z + j); });
+      const T value = of_row(loss, form, r);
+      if (!from_logits && softmax) Rows::through_softmax(r.z, r.p, units);
+      in.losses[row] = static_cast<double>(value) * factor;
+      if (in.dz != nullptr) Rows::scatter(in.dz, r.z, in.stride, row, units);
+    }
+  }
+
+  static void metrics(const LossRows<T>& in, const T* prediction, const Row& r, int row) {
+    for (int m = 0; m < in.metric_count; ++m)
+      in.metrics[m * in.metric_stride + row] = Rows::metric(in.metric[m], prediction, r.t, r.label, in.units);
+  }
+
+  EVENFLOW_INLINE static void store(T* to, int j, int valid, V x) { select(V::first(valid), x, V(0)).store(to + j); }
+
+  // ---- one output by itself
+
+  template <class Element>
+  EVENFLOW_INLINE static T elementwise(const Element& element, const Row& r, const T* t) {
+    const T value = total(r.units, [&](int j) { return element.value(V::load(r.z + j), V::load(t + j)); });
+    const V factor(Element::mean ? r.scale / static_cast<T>(r.units) : r.scale);
+    each(r.units,
+         [&](int j, int valid) { store(r.z, j, valid, element.slope(V::load(r.z + j), V::load(t + j)) * factor); });
+    return Element::mean ? value / static_cast<T>(r.units) : value;
+  }
+  template <class Loss, bool from_logits>
+  EVENFLOW_INLINE static T of_row(const Loss& loss, Form<from_logits>, const Row& r) {
+    if constexpr (from_logits)
+      return elementwise(loss.of_logits(), r, r.t);
+    else
+      return elementwise(loss, r, r.t);
+  }
+
+  // ---- classes
+
+  // A row's targets: those given or one-hot of the label, drawn to the mean of all classes.
+  EVENFLOW_INLINE static const T* soft(const Row& r, double smoothing) {
+    if (r.t != nullptr && smoothing == 0) return r.t;
+    const double even = 1.0 / r.units;
+    each(r.units, [&](int j, int valid) {
+      store(r.spare, j, valid, smoothed(r.t != nullptr ? V::load(r.t + j) : V(0), smoothing, even));
+    });
+    if (r.t == nullptr) r.spare[r.label] = smoothed(T(1), smoothing, even);
+    return r.spare;
+  }
+
+  // The sum over classes of z / sum(z), as in Keras.
+  template <class Element>
+  EVENFLOW_INLINE static T normalized(const Element& element, const Row& r, const T* t) {
+    const T whole = total(r.units, [&](int j) { return V::load(r.z + j); });
+    divide(r.z, whole, r.units);
+    each(r.units, [&](int j, int) { V::load(r.z + j).store(r.p + j); });
+    const T value = elementwise(element, r, t);
+    const V mean(total(r.units, [&](int j) { return V::load(r.p + j) * V::load(r.z + j); }));
+    each(r.units, [&](int j, int valid) { store(r.z, j, valid, (V::load(r.z + j) - mean) / V(whole)); });
+    return value;
+  }
+
+  // -sum t log softmax(z); t nullptr: of the label
+  EVENFLOW_INLINE static T crossentropy(const Row& r, const T* t) {
+    const T log_sum = log(r.e.sum);
+    T value, weight;
+    if (t == nullptr) {
+      value = log_sum - (r.z[r.label] - r.e.highest);
+      weight = 1;
+    } else {
+      const V highest(r.e.highest), rest(log_sum);
+      value = total(r.units, [&](int j) { return V::load(t + j) * (rest - (V::load(r.z + j) - highest)); });
+      weight = total(r.units, [&](int j) { return V::load(t + j); });
+    }
+    each(r.units, [&](int j, int) {
+      V slope = V::load(r.p + j) * V(weight);
+      if (t != nullptr) slope -= V::load(t + j);
+      (slope * V(r.scale)).store(r.z + j);
+    });
+    if (t == nullptr) r.z[r.label] = (r.p[r.label] - 1) * r.scale;
+    return value;
+  }
+  EVENFLOW_INLINE static T of_row(const CategoricalCrossentropy& loss, Form<true>, const Row& r) {
+    return crossentropy(r, soft(r, loss.label_smoothing));
+  }
+  EVENFLOW_INLINE static T of_row(const CategoricalCrossentropy& loss, Form<false>, const Row& r) {
+    return normalized(loss, r, soft(r, loss.label_smoothing));
+  }
+  template <bool from_logits>
+  EVENFLOW_INLINE static T of_row(const SparseCategoricalCrossentropy& loss, Form<from_logits>, const Row& r) {
+    if (r.label == loss.ignore_class) {
+      each(r.units, [&](int j, int) { V(0).store(r.z + j); });
+      return 0;
+    }
+    if (!from_logits) return normalized(CategoricalCrossentropy(), r, soft(r, loss.label_smoothing));
+    return crossentropy(r, loss.label_smoothing == 0 ? nullptr : soft(r, loss.label_smoothing));
+  }
+
+  EVENFLOW_INLINE static T of_row(const CategoricalFocalCrossentropy& loss, Form<false>, const Row& r) {
+    return normalized(loss, r, soft(r, loss.label_smoothing));
+  }
+  EVENFLOW_INLINE static T of_row(const CategoricalFocalCrossentropy& loss, Form<true>, const Row& r) {
+    const T* t = soft(r, loss.label_smoothing);
+    const V below(r.e.highest + log(r.e.sum));
+    const T value = total(
+        r.units, [&](int j) { return loss.of_logarithm(V::load(r.p + j), V::load(r.z + j) - below, V::load(t + j)); });
+    each(r.units, [&](int j, int valid) {
+      store(r.z, j, valid, loss.slope_times_p(V::load(r.p + j), V::load(r.z + j) - below, V::load(t + j)));
+    });
+    const V whole(total(r.units, [&](int j) { return V::load(r.z + j); }));
+    each(r.units, [&](int j, int) { ((V::load(r.z + j) - V::load(r.p + j) * whole) * V(r.scale)).store(r.z + j); });
+    return value;
+  }
+
+  EVENFLOW_INLINE static T of_row(const CategoricalHinge&, Form<false>, const Row& r) {
+    const T own = total(r.units, [&](int j) { return V::load(r.t + j) * V::load(r.z + j); });
+    const auto other = [&](int j) { return (T(1) - r.t[j]) * r.z[j]; };
+    int worst = 0;
+    for (int j = 1; j < r.units; ++j)
+      if (other(j) > other(worst)) worst = j;
+    const T value = at_least(other(worst) - own + T(1), T(0));
+    const V scale(value > 0 ? r.scale : T(0));
+    each(r.units, [&](int j, int) { (-V::load(r.t + j) * scale).store(r.z + j); });
+    if (value > 0) r.z[worst] += (T(1) - r.t[worst]) * r.scale;
+    return value;
+  }
+
+  // ---- directions
+
+  EVENFLOW_INLINE static T of_row(const CosineSimilarity&, Form<false>, const Row& r) {
+    constexpr T most = T(1e7);  // one over the smallest length that counts as one
+    const auto product = [&](const T* a, const T* b) {
+      return total(r.units, [&](int j) { return V::load(a + j) * V::load(b + j); });
+    };
+    const T inverse = T(1) / sqrt(product(r.z, r.z));
+    const T by_z = at_most(inverse, most), by_t = at_most(T(1) / sqrt(product(r.t, r.t)), most);
+    const T cosine = product(r.z, r.t) * by_z * by_t;
+    const V along(inverse > most ? T(0) : cosine * by_z), across(by_t), scale(by_z * r.scale);
+    each(r.units, [&](int j, int) { ((V::load(r.z + j) * along - V::load(r.t + j) * across) * scale).store(r.z + j); });
+    return -cosine;
+  }
+
+  // ---- several outputs for each target
+
+  EVENFLOW_INLINE static T of_row(const QuantileLoss& loss, Form<false>, const Row& r) {
+    const int columns = r.units / loss.quantiles.count;
+    const V factor(r.scale / static_cast<T>(r.units));
+    T value = 0;
+    for (int k = 0; k < loss.quantiles.count; ++k) {
+      T* z = r.z + k * columns;
+      const double quantile = loss.quantiles.at[k];
+      const auto prediction = [&](int j) { return V::load(z + j, smaller(V::lanes, columns - j)); };
+      value += total(columns, [&](int j) { return loss.value(prediction(j), V::load(r.t + j), quantile); });
+      each(columns, [&](int j, int valid) {
+        (loss.slope(prediction(j), V::load(r.t + j), quantile) * factor).store(z + j, valid);
+      });
+    }
+    return value / static_cast<T>(r.units);
+  }
+
+  EVENFLOW_INLINE static T of_row(const GaussianNegativeLogLikelihood& loss, Form<false>, const Row& r) {
+    const int columns = r.units / 2;
+    T* const spread = r.z + columns;
+    const V factor(r.scale / static_cast<T>(columns));
+    const auto log_variance = [&](int j) { return V::load(spread + j, smaller(V::lanes, columns - j)); };
+    const T value =
+        total(columns, [&](int j) { return loss.value(V::load(r.z + j), log_variance(j), V::load(r.t + j)); });
+    each(columns, [&](int j, int valid) {
+      V dm, ds;
+      loss.slopes(V::load(r.z + j), log_variance(j), V::load(r.t + j), dm, ds);
+      (dm * factor).store(r.z + j, valid);
+      (ds * factor).store(spread + j, valid);
+    });
+    return value / static_cast<T>(columns);
+  }
+};
+
+}  // namespace evenflow

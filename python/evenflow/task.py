@@ -1,0 +1,67 @@
+"""What is to be learned: rows with targets and weights, and whether loss, metrics and outputs fit each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from .loss import Loss
+from .metrics import Metric, resolve_metric
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Rows, targets and weights of rows as the core takes them, and the shape of a row as the user gave it."""
+
+    x: Array
+    y: Array
+    row_shape: tuple[int, ...]
+    weights: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def part(self, rows: slice) -> Pair:
+        """These rows of it."""
+        return Pair(self.x[rows], self.y[rows], self.row_shape, None if self.weights is None else self.weights[rows])
+
+
+def split(where: str, pair: Pair, share: float) -> tuple[Pair, Pair]:
+    """The rows before and from Keras' split point: the last `share` of the rows is for validation."""
+    rows = len(pair)
+    at = math.floor(rows * (1.0 - share))
+    if at in (0, rows):
+        raise ValueError(
+            f"{where}: validation_split={share}: expected some rows on both sides, received {rows} rows in all"
+        )
+    return pair.part(slice(at)), pair.part(slice(at, rows))
+
+
+def check_task(
+    loss: Loss, listed: Sequence[Metric | str], units: int, layers: Sequence[dict[str, Any]]
+) -> list[Metric]:
+    """The metrics that fit loss and outputs; raises where loss and outputs do not fit each other."""
+    if loss.targets == "labels" and units == 1:
+        raise ValueError(
+            f"compile: loss {loss.name!r} needs at least 2 outputs, one for each class, the model has 1: "
+            f"use Dense(number of classes) or loss='binary_crossentropy'"
+        )
+    loss.check_units("compile", units)
+    if loss.outputs_per_target > 1 and listed:
+        raise ValueError(
+            f"compile: loss {loss.name!r} takes {loss.outputs_per_target} outputs for each target, metrics take one: "
+            f"expected metrics=None, received {len(listed)}"
+        )
+    last = layers[-1].get("activation") if layers else None
+    if loss.from_logits and last in ("softmax", "sigmoid"):
+        raise ValueError(
+            f"compile: loss {loss.name!r} has from_logits=True, but the last layer already applies {last}: "
+            f"drop the activation or from_logits"
+        )
+    return [resolve_metric(metric, loss.kind, units) for metric in listed]
