@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import loss_cases
 import numpy as np
 import update_cases
 
@@ -163,49 +164,6 @@ def softmax_scales(args: list[Any], _: Any, expected: list[Any], eps: float) -> 
     return [expected[0] * (3 + below / 2 + summed(below.shape[1]))]
 
 
-def loss_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
-    rows, units = case.shape
-    name, from_logits = case.settings["loss"], case.settings["from_logits"]
-    prediction = 3 * normal(rng, dtype, rows, units)
-    target = normal(rng, dtype, rows, units)
-    if name != "mean_squared_error":
-        target = reference.softmax(target).astype(dtype)
-        if not from_logits:
-            prediction = reference.softmax(prediction).astype(dtype)
-        if "categorical" in name and not from_logits:  # these are normalized
-            prediction *= rng.uniform(0.5, 2, (rows, 1)).astype(dtype)
-    if name == "binary_crossentropy":
-        target = rng.integers(0, 2, (rows, units)).astype(dtype) if units > 2 else target
-        prediction = prediction if from_logits else np.clip(prediction, 1e-6, 1 - 1e-6).astype(dtype)
-    if name == "sparse_categorical_crossentropy":
-        target = rng.integers(0, units, rows)
-    return [name, prediction, target], {"from_logits": from_logits}
-
-
-def loss_scales(args: list[Any], keywords: Any, expected: list[Any], _: float) -> list[Any]:
-    name, z, t = args
-    rows, units = z.shape
-    if name == "mean_squared_error":
-        return [(2 + summed(units)) * expected[0], 2 * abs(expected[1])]
-    if name == "binary_crossentropy":
-        if keywords["from_logits"]:
-            terms = reference.softplus(z) + abs(t * z)
-            return [(2 + summed(units)) * terms.mean(axis=1), 4 * (reference.sigmoid(z) + t) / units / rows]
-        # 1 - p and its logarithm are rounded even where t is 1.
-        terms = 2 - t * np.log(z) - (1 - t) * np.log1p(-z)
-        return [(2 + summed(units)) * terms.mean(axis=1), 4 * (t / z + (1 - t) / (1 - z)) / units / rows]
-    t = np.eye(units)[t] if t.ndim == 1 else t
-    if not keywords["from_logits"]:
-        # The sum that normalizes is rounded; so is the limit 1 - 1e-7, by half an eps.
-        relative = 4 + 2 * summed(units)
-        whole, weight = z.sum(axis=1, keepdims=True), t.sum(axis=1, keepdims=True)
-        return [relative * (expected[0] + weight[:, 0]), relative * (t / z + weight / whole) / rows]
-    top = z.max(axis=1, keepdims=True)
-    relative = 3 + (top - z) / 2 + summed(units)
-    below = (t * (abs(top) + abs(z) + np.log(units) + 2 + summed(units))).sum(axis=1)
-    return [2 * below, (reference.softmax(z) * relative + 2 * t) / rows]
-
-
 def clip_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
     if case.kernel == "clip_by_global_norm":
         return [[normal(rng, dtype, size) for size in case.shape], case.settings["limit"]], {}
@@ -241,7 +199,7 @@ KERNELS = {
     "batch_norm_inference": Kernel(batch_norm_arguments, batch_norm_inference_scales),
     "batch_norm_backward": Kernel(batch_norm_arguments, batch_norm_backward_scales),
     "softmax": Kernel(softmax_arguments, softmax_scales),
-    "loss_forward_backward": Kernel(loss_arguments, loss_scales),
+    "loss_forward_backward": Kernel(loss_cases.arguments, loss_cases.scales),
     **{
         name: Kernel(
             update_cases.arguments,
@@ -274,15 +232,6 @@ def mixed(rounds: int, *lists: tuple[int, ...]) -> list[tuple[int, ...]]:
 DENSE_SHAPES = [*mixed(2, BATCHES, SIZES, SIZES), (256, 300, 300), (1, 1, 1)]
 ROW_SHAPES = [*mixed(2, BATCHES, SIZES), (256, 300), (1, 1)]
 FLAT_SHAPES = [(size,) for size in (*SIZES, 1000, 4099)]
-LOSS_KINDS = [
-    ("sparse_categorical_crossentropy", True),
-    ("sparse_categorical_crossentropy", False),
-    ("categorical_crossentropy", True),
-    ("categorical_crossentropy", False),
-    ("binary_crossentropy", True),
-    ("binary_crossentropy", False),
-    ("mean_squared_error", False),
-]
 CASES = [
     *(Case("dense_forward", shape, {"bias": bias}) for shape in DENSE_SHAPES for bias in ("bias", None)),
     *(Case("dense_backward", shape) for shape in DENSE_SHAPES),
@@ -292,8 +241,8 @@ CASES = [
         for shape in ROW_SHAPES
     ),
     *(
-        Case("loss_forward_backward", shape, {"loss": loss, "from_logits": from_logits})
-        for loss, from_logits in LOSS_KINDS
+        Case("loss_forward_backward", shape, {"loss": loss, **settings})
+        for loss, settings in loss_cases.KINDS
         for shape in mixed(1, BATCHES, SIZES)
     ),
     *(Case(kernel, shape, settings) for kernel, settings in update_cases.SETTINGS for shape in FLAT_SHAPES),

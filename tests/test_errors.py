@@ -178,7 +178,7 @@ WRONG_ARGUMENTS = [
     (lambda m: m.fit(X, LABELS, validation_split=-0.1), ["validation_split", "-0.1"]),
     (lambda m: m.fit(X[:1], LABELS[:1], validation_split=0.5), ["validation_split=0.5", "1 rows"]),
     (lambda m: m.fit(X, LABELS, validation_data=X), ["validation_data", "pair"]),
-    (lambda m: m.fit(X, LABELS, validation_data=(X, LABELS, LABELS)), ["validation_data", "pair", "3 values"]),
+    (lambda m: m.fit(X, LABELS, validation_data=(X, LABELS, LABELS, X)), ["validation_data", "pair", "4 values"]),
     (lambda m: m.fit(X, LABELS, validation_data=(X[:, 1:], LABELS)), ["validation_data[0]", "(40, 5)", "(rows, 6)"]),
     (lambda m: m.fit(X, LABELS, validation_data=(X, LABELS + 1)), ["validation_data[1] has label 3 in row 2"]),
     (lambda m: m.fit(X, LABELS, validation_data=(NAN, LABELS)), ["validation_data[0] has nan in row 7, column 3"]),

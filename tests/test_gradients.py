@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import ACTIVATION_CASES, LOSS_KINDS, Case
+from cases import ACTIVATION_CASES, Case
+from loss_cases import KINDS
 from networks import BINARY, CATEGORICAL, NETWORKS, SPARSE, data, initialize, outputs
 
 from evenflow import _core, reference
@@ -68,17 +69,19 @@ def test_activation(case, isa, rng):
     check(lambda: dy * _core.activation_forward(case.name, x, **case.parameters), x, dx, rng)
 
 
-@pytest.mark.parametrize(("loss", "from_logits"), LOSS_KINDS)
+@pytest.mark.parametrize(("loss", "settings"), KINDS, ids=str)
 @pytest.mark.parametrize("shape", [(1, 2), (12, 10), (13, 33)], ids=str)
-def test_loss(shape, loss, from_logits, isa, rng):
-    case = Case("loss_forward_backward", shape, {"loss": loss, "from_logits": from_logits})
+def test_loss(shape, loss, settings, isa, rng):
+    case = Case("loss_forward_backward", shape, {"loss": loss, **settings})
     (_, prediction, target), _ = case.arguments(rng, np.float64)
-    if not from_logits:
+    if "epsilon" in settings:  # below, the slope is that at the limit
+        prediction = np.maximum(prediction, np.log(settings["epsilon"]) + 10 * STEP)
+    if ("crossentropy" in loss and "from_logits" not in settings) or loss == "kl_divergence":
         prediction = np.clip(prediction, 1e-3, 1 - 1e-3)  # where the step is small against p
-    _, gradient = _core.loss_forward_backward(loss, prediction, target, from_logits=from_logits)
+    _, gradient = _core.loss_forward_backward(loss, prediction, target, **settings)
 
     def rows() -> Any:
-        return _core.loss_forward_backward(loss, prediction, target, from_logits=from_logits)[0] / shape[0]
+        return _core.loss_forward_backward(loss, prediction, target, **settings)[0] / shape[0]
 
     check(rows, prediction, gradient, rng)
 

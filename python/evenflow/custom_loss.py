@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
 from collections.abc import Callable
@@ -32,8 +33,9 @@ class CustomLoss(Loss):
     kind = "custom"
 
     def __init__(self, function: Function) -> None:
-        if not callable(function) or isinstance(function, type):
-            raise errors.wrong_type("CustomLoss", "function", "a function of (y, prediction)", function)
+        if not _takes_two(function):
+            expected = "a function of (y, prediction), or a loss such as MeanSquaredError()"
+            raise errors.wrong_type("CustomLoss", "function", expected, function)
         super().__init__(name=getattr(function, "__name__", type(function).__name__))
         self.function = function
 
@@ -219,6 +221,16 @@ class CustomSteps:
 def takes_labels(y: Array, units: int) -> bool:
     """Whether targets are class numbers, as far as their shape and type tell."""
     return units > 1 and y.dtype.kind in "iub" and y.shape in ((len(y),), (len(y), 1))
+
+
+def _takes_two(function: object) -> bool:
+    if not callable(function) or isinstance(function, (type, np.ufunc)):
+        return False
+    try:
+        inspect.signature(function).bind(None, None)
+    except (TypeError, ValueError):  # other arguments, or a built-in function that does not tell
+        return False
+    return True
 
 
 def _chosen(sample_weight: Array | None, rows: Any) -> Array | None:

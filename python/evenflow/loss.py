@@ -107,7 +107,10 @@ class Loss:
             )
 
     def _parameters(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.hyper_parameters}
+        """The hyper-parameters that are not the core's defaults."""
+        defaults = _core.losses()[self.kind]
+        own = {name: getattr(self, name) for name in self.hyper_parameters}
+        return {name: value for name, value in own.items() if value != defaults[name]}
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make the same object again."""

@@ -10,13 +10,16 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import errors, metrics
+from . import errors, losses, metrics
+from .custom_loss import CustomLoss
 from .registry import describe
 
 if TYPE_CHECKING:
@@ -41,11 +44,20 @@ def save_model(model: Sequential, filepath: PathLike, *, overwrite: bool) -> Non
         present = set(tensors)
         tensors |= {f"optimizer/{slot}/{path}": array for (slot, path), array in slots.items() if path in present}
         state["iterations"] = iterations
+        if isinstance(model.loss, CustomLoss):
+            name = model.loss.name
+            warnings.warn(
+                f"save: the loss is the Python function {name!r}, which no file holds: to load this model, give "
+                f"load_model(..., custom_objects={{{name!r}: function}}), or compile=False",
+                UserWarning,
+                stacklevel=3,
+            )
         state["undecayed"] = [v.path for v in model.variables if model.optimizer.excludes(v)]
         metadata["compile"] = json.dumps(
             {
                 "optimizer": describe(model.optimizer),
                 "loss": None if model.loss is None else describe(model.loss),
+                "loss_weights": model.loss_weights,
                 "metrics": [metric if isinstance(metric, str) else describe(metric) for metric in model.metrics],
             }
         )
@@ -58,8 +70,14 @@ def save_weights(model: Sequential, filepath: PathLike, *, overwrite: bool) -> N
     _write(filepath, _weights(model, "save_weights"), {}, overwrite=overwrite)
 
 
-def load_model(filepath: PathLike) -> Sequential:
-    """The model that `Sequential.save` wrote, with optimizer state and shuffling: `fit` goes on where it stopped."""
+def load_model(
+    filepath: PathLike, custom_objects: Mapping[str, object] | None = None, compile: bool = True
+) -> Sequential:
+    """The model that `Sequential.save` wrote, with optimizer state and shuffling: `fit` goes on where it stopped.
+
+    `custom_objects`: what no file holds, by name: the function of a custom loss. `compile=False`: without optimizer,
+    loss and metrics.
+    """
     from .models import Sequential
 
     file = _File("load_model", filepath)
@@ -67,10 +85,11 @@ def load_model(filepath: PathLike) -> Sequential:
         raise file.damaged("it holds weights only: make the model and use its load_weights")
     try:
         model = Sequential.from_config(file.json("model"))
-        compiled = file.json("compile") if "compile" in file.metadata else None
+        compiled = file.json("compile") if compile and "compile" in file.metadata else None
         if compiled is not None:
             listed = [m if isinstance(m, str) else metrics.get(m) for m in compiled["metrics"]]
-            model.compile(compiled["optimizer"], compiled["loss"], metrics=listed)
+            loss = _loss(compiled["loss"], custom_objects or {})
+            model.compile(compiled["optimizer"], loss, compiled.get("loss_weights"), metrics=listed)
         state = file.json("state")
         if model.optimizer is not None and "undecayed" in state:
             model.optimizer.restore_exclusions(state["undecayed"])
@@ -78,10 +97,21 @@ def load_model(filepath: PathLike) -> Sequential:
         iterations = errors.integer("load_model", "iterations", state.get("iterations", 0), at_least=0)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise file.damaged(f"its description of the model does not hold: {error}") from error
-    slots = _take(file, model, optimizer_too=True)
+    slots = _take(file, model, optimizer_too=model.optimizer is not None)
     if model.optimizer is not None:
         model.optimizer.restore(iterations, slots)
     return model
+
+
+def _loss(described: Any, custom_objects: Mapping[str, object]) -> object:
+    if described is None or described["class_name"] != CustomLoss.__name__:
+        return described
+    name = described["config"]["name"]
+    if name not in custom_objects:
+        raise ValueError(
+            f"its loss is the Python function {name!r}: expected custom_objects={{{name!r}: function}} or compile=False"
+        )
+    return losses.get(custom_objects[name], "load_model", "custom_objects")
 
 
 def load_weights(model: Sequential, filepath: PathLike) -> None:
