@@ -238,6 +238,7 @@ COMPARED = {
     "layers": ["Dense", "BatchNormalization", "Activation", "ReLU", "LeakyReLU", "ELU", "Softmax", "Rescaling"],
     "initializers": sorted({*keras.initializers.REGISTRY.classes} - {"Auto"}),
     "optimizers": list(keras.optimizers.REGISTRY.classes),
+    "losses": sorted({*keras.losses.REGISTRY.classes} - {"Quantile", "GaussianNLL"}),
 }
 
 
