@@ -106,6 +106,7 @@ X = np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32)
         ("msle", -0.5, ["-0.5 in row 2", "at least 0"]),
         ("hinge", 0.5, ["0.5 in row 2", "-1 and 1, or 0 and 1"]),
         ("hinge", -1.0, ["0.0 in row 0", "-1 and 1, or 0 and 1"]),
+        ("hinge", np.nan, ["nan in row 2", "finite numbers"]),
         ("squared_hinge", 2.0, ["2.0 in row 2"]),
         ("kl_divergence", 1.5, ["1.5 in row 2", "0 to 1"]),
     ],
@@ -368,6 +369,14 @@ def test_what_a_function_may_not_return(function, words):
         network.fit(X, X[:, :1], verbose=0)
     assert all(word in str(caught.value) for word in words), str(caught.value)
     assert [w.tobytes() for w in network.get_weights()] == before
+
+
+def test_a_function_is_evaluated_in_batches_larger_than_those_of_training():
+    network = model(1, loss=squared, metrics=["mse"])
+    x = np.random.default_rng(0).standard_normal((150, 3))
+    network.fit(x, x[:, :1], batch_size=4, verbose=0)
+    loss, metric = network.evaluate(x, x[:, :1], batch_size=100, verbose=0)
+    assert loss == pytest.approx(metric)
 
 
 def test_a_mean_has_no_weights():

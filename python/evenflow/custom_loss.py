@@ -211,7 +211,9 @@ class CustomSteps:
                 "metrics": self.metrics,
                 "optimizer": None,
             }
-            progress.scorer = _core.Program(spec, dtype=str(prediction.dtype), batch_size=self.executor.capacity)
+            progress.scorer = _core.Program(
+                spec, dtype=str(prediction.dtype), batch_size=max(rows, self.executor.capacity)
+            )
         kind = "labels" if sparse else "values"
         where = f"metrics beside loss {self.loss.name!r}"
         target = targets.read_target(where, "y", y, (rows, units), str(prediction.dtype), kind, allow_nonfinite=True)

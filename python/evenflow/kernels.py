@@ -12,7 +12,7 @@ batch_norm_backward        dx, dgamma, dbeta through the batch's statistics
 activation_forward         y = f(x) by name; hyper-parameters by keyword
 activation_backward        dx = dy f'(x), from x and y
 softmax                    exp(x) / sum exp(x), by row
-loss_forward_backward      each row's loss; the gradient of their mean in the prediction
+loss_forward_backward      each row's loss; the gradient of their mean in the prediction; hyper-parameters by keyword
 sgd_step, adam_step, nadam_step, adamax_step, adagrad_step, adadelta_step, rmsprop_step, lion_step
                            update rules, in place, with decoupled weight_decay; `optimizers` has their formulas
 clip_by_value              g limited to [-limit, limit], in place

@@ -80,18 +80,15 @@ def read_values(
     values = data.read_floats(y, dtype)
     if not allow_nonfinite:
         data.check_finite(where, argument, values, dtype)
-    if values.min() < lowest or values.max() > highest:
-        row, column = np.argwhere((values < lowest) | (values > highest))[0]
-    elif kind == "sides" and not _two_sided(values):
-        row, column = np.argwhere((abs(values) != 1) & ((values != 0) | (values.min() < 0)))[0]
+    if kind == "sides":
+        wrong = (values != (-1 if (values == -1).any() else 0)) & (values != 1) & ~np.isnan(values)
+    elif values.min() < lowest or values.max() > highest:
+        wrong = (values < lowest) | (values > highest)
     else:
         return values
+    if not wrong.any():
+        return values
+    row, column = np.argwhere(wrong)[0]
     raise ValueError(
         f"{where}: {argument} has {values[row, column]} in row {row}, column {column}, expected {expected}"
     )
-
-
-def _two_sided(values: Array) -> bool:
-    """Whether all are -1 or 1, or all 0 or 1; NaN is none of them, and let through by whoever let it come here."""
-    lower = -1 if values.min() < 0 else 0
-    return bool(((values == lower) | (values == 1) | np.isnan(values)).all())
