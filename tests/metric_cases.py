@@ -13,7 +13,10 @@ KINDS: list[dict[str, Any]] = [
     {"kind": "binary_accuracy", "threshold": 0.25},
     {"kind": "top_k_categorical_accuracy", "k": 3},
     {"kind": "sparse_top_k_categorical_accuracy", "k": 3},
-    *({"kind": f"{kind}_crossentropy", "from_logits": True} for kind in ("binary", "categorical", "sparse_categorical")),
+    *(
+        {"kind": f"{kind}_crossentropy", "from_logits": True}
+        for kind in ("binary", "categorical", "sparse_categorical")
+    ),
     {"kind": "binary_crossentropy", "label_smoothing": 0.25},
     {"kind": "categorical_crossentropy", "label_smoothing": 0.25},
     {"kind": "r2_sums"},
