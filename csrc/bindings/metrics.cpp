@@ -46,7 +46,7 @@ py::array metric_sums(const py::object& metric, const py::object& prediction_, c
       }
       k.metrics[spec.kind](settings, {own_p.data(), own_t.data(), label}, records.data() + row, rows);
     }
-    add_records(spec, units, sums, records.data(), rows, rows, weights);
+    add_records(spec.traits(), settings, sums, records.data(), rows, rows, weights);
     return state;
   });
 }

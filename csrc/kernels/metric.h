@@ -20,6 +20,7 @@ struct Metric {
   bool multi_label = false;
   const double* thresholds = nullptr;  // ascending
   int threshold_count = 0;
+  bool even = false;  // they are about i / (count + 1)
 
   int labels() const { return class_id >= 0 ? 1 : units; }
   int bins() const { return threshold_count + 1; }
@@ -148,8 +149,8 @@ struct ConfusionMatrix : MetricKind<MatrixForm, Targets::either> {
 using MetricKinds =
     List<Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, TopKCategoricalAccuracy,
          SparseTopKCategoricalAccuracy, MeanAbsoluteError, MeanSquaredError, MeanAbsolutePercentageError,
-         MeanSquaredLogarithmicError, LogCoshError, MeanHinge, MeanSquaredHinge, Poisson, CategoricalHinge, KLDivergence,
-         CosineSimilarity, BinaryCrossentropyMetric, CategoricalCrossentropyMetric,
+         MeanSquaredLogarithmicError, LogCoshError, MeanHinge, MeanSquaredHinge, Poisson, CategoricalHinge,
+         KLDivergence, CosineSimilarity, BinaryCrossentropyMetric, CategoricalCrossentropyMetric,
          SparseCategoricalCrossentropyMetric, R2Sums, ClassSums, ThresholdCounts, ConfusionMatrix>;
 
 // The record of one row, its numbers `stride` apart.

@@ -44,8 +44,7 @@ struct MetricKernels {
   // Whether an output is among the k largest of its row; equal ones all are. NaN never is.
   EVENFLOW_INLINE static double in_top_k(const Metric& m, const T* p, std::int64_t j) {
     const V own(p[j]);
-    const T above =
-        Rows::total(m.units, [&](int i) { return select(V::load(p + i) <= own, V(0), V(1)); });
+    const T above = Rows::total(m.units, [&](int i) { return select(V::load(p + i) <= own, V(0), V(1)); });
     return above < static_cast<T>(m.k) ? 1 : 0;
   }
 
@@ -154,14 +153,23 @@ struct MetricKernels {
 
   // ---- what is counted
 
-  // The number of thresholds below p, in log2(thresholds) steps.
+  // The number of thresholds below p: a guess and a look at its neighbours, or log2(thresholds) steps.
   EVENFLOW_INLINE static int below(const Metric& m, T p) {
+    const int all = m.threshold_count;
+    const auto above = [&](int i) { return p > static_cast<T>(m.thresholds[i]); };
     int first = 0;
-    for (int count = m.threshold_count; count > 0;) {
+    if (m.even) {
+      const T guess = p * static_cast<T>(all + 1);
+      first = guess < static_cast<T>(all) ? (guess > 0 ? static_cast<int>(guess) : 0) : (guess > 0 ? all : 0);
+      while (first > 0 && !above(first - 1)) --first;
+      while (first < all && above(first)) ++first;
+      return first;
+    }
+    for (int count = all; count > 0;) {
       const int half = count / 2;
-      const bool above = p > static_cast<T>(m.thresholds[first + half]);
-      first = above ? first + half + 1 : first;
-      count = above ? count - half - 1 : half;
+      const bool right = above(first + half);
+      first = right ? first + half + 1 : first;
+      count = right ? count - half - 1 : half;
     }
     return first;
   }

@@ -1,5 +1,5 @@
-// Metrics of one element: value(p, t) of a prediction p and its target t. What becomes of a row's values is the caller's.
-// Limits are Keras'.
+// Metrics of one element: value(p, t) of a prediction p and its target t. What becomes of a row's values is the
+// caller's. Limits are Keras'.
 #pragma once
 
 #include "math/losses.h"

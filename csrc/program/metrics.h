@@ -1,6 +1,7 @@
 // Metrics as plain data, and their states: sums that records of rows are added to, in row order.
 #pragma once
 
+#include <cmath>
 #include <vector>
 
 #include "kernels/metric.h"
@@ -34,6 +35,9 @@ struct MetricSpec {
     m.units = units;
     m.thresholds = thresholds.data();
     m.threshold_count = static_cast<int>(thresholds.size());
+    m.even = true;
+    for (int i = 0; i < m.threshold_count; ++i)
+      m.even &= std::abs(m.thresholds[i] * (m.threshold_count + 1) - (i + 1)) < 0.01;
     return m;
   }
   std::ptrdiff_t width(int units) const { return traits().width(settings_for(units)); }
@@ -48,19 +52,20 @@ inline bool want_one_hot(const std::vector<MetricSpec>& metrics) {
 }
 
 // Adds the records of some rows, [width][stride], to a state; each row counts once or by its weight.
-inline void add_records(const MetricSpec& metric, int units, double* state, const double* records, std::ptrdiff_t stride,
-                        int rows, const double* weights) {
-  const std::ptrdiff_t width = metric.width(units);
-  for (std::ptrdiff_t i = 0; i < width; ++i, records += stride) {
-    double sum = 0;
-    for (int row = 0; row < rows; ++row) {
-      const double weight = weights != nullptr ? weights[row] : 1;
-      if (metric.traits().counts)
-        state[static_cast<std::ptrdiff_t>(records[row])] += weight;
-      else
-        sum += records[row] * weight;
+inline void add_records(const MetricTraits& kind, const Metric& settings, double* state, const double* records,
+                        std::ptrdiff_t stride, int rows, const double* weights) {
+  for (const double* end = records + kind.width(settings) * stride; records < end; records += stride) {
+    if (kind.counts) {
+      for (int row = 0; row < rows; ++row)
+        state[static_cast<std::ptrdiff_t>(records[row])] += weights != nullptr ? weights[row] : 1;
+      continue;
     }
-    if (!metric.traits().counts) state[i] += sum;
+    double sum = 0;
+    if (weights == nullptr)
+      for (int row = 0; row < rows; ++row) sum += records[row];
+    else
+      for (int row = 0; row < rows; ++row) sum += records[row] * weights[row];
+    *state++ += sum;
   }
 }
 

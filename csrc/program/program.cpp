@@ -201,8 +201,8 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
 template <class T>
 void Program<T>::add_metrics(Progress& progress, int rows) const {
   for (std::size_t m = 0; m < metrics_.size(); ++m)
-    add_records(plan_.spec.metrics[m], plan_.units(), progress.metrics[m].data(), metrics_[m].records, plan_.capacity,
-                rows, nullptr);
+    add_records(plan_.spec.metrics[m].traits(), metrics_[m].settings, progress.metrics[m].data(), metrics_[m].records,
+                plan_.capacity, rows, nullptr);
 }
 
 template <class T>
