@@ -40,16 +40,16 @@ template __global__ void losses(const double*, const double*, double*, double*);
 template <class V>
 __global__ void metrics(const V* p, const V* t, V* value) {
   const auto add = [&](auto metric) { value[threadIdx.x] += metric.value(p[threadIdx.x], t[threadIdx.x]); };
-  add(OnTheRightSide{0.5});
-  add(Equal{});
-  add(AbsoluteError{});
-  add(AbsolutePercentageError{});
-  add(SquaredLogarithmicError{});
-  add(LogCosh{});
-  add(Hinge{});
-  add(SquaredHinge{});
-  add(PoissonDeviance{});
-  add(RelativeEntropy{});
+  add(metric_kinds::OnTheRightSide{0.5});
+  add(metric_kinds::Equal{});
+  add(metric_kinds::AbsoluteError{});
+  add(metric_kinds::AbsolutePercentageError{});
+  add(metric_kinds::SquaredLogarithmicError{});
+  add(metric_kinds::LogCosh{});
+  add(metric_kinds::Hinge{});
+  add(metric_kinds::SquaredHinge{});
+  add(metric_kinds::PoissonDeviance{});
+  add(metric_kinds::RelativeEntropy{});
 }
 template __global__ void metrics(const float*, const float*, float*);
 template __global__ void metrics(const double*, const double*, double*);

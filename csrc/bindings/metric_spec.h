@@ -30,7 +30,7 @@ inline MetricSpec SpecReader::metric(const std::string& where, const py::handle&
   Metric& m = metric.settings;
   metric.kind = index_of(where, "kind", in.string("kind"), metric_names());
   const std::string name = metric.traits().name;
-  m.strongest = name == ClassSums::name && in.missing("threshold");
+  m.strongest = name == metric_kinds::ClassSums::name && in.missing("threshold");
   if (!in.missing("threshold")) m.threshold = in.number("threshold", -1e300, 1e300);
   m.from_logits = in.flag("from_logits", false);
   if (!in.missing("label_smoothing")) m.label_smoothing = in.number("label_smoothing", 0, 1);
@@ -42,7 +42,8 @@ inline MetricSpec SpecReader::metric(const std::string& where, const py::handle&
              std::to_string(value));
     return value;
   };
-  const bool needs_k = name == TopKCategoricalAccuracy::name || name == SparseTopKCategoricalAccuracy::name;
+  const bool needs_k =
+      name == metric_kinds::TopKCategoricalAccuracy::name || name == metric_kinds::SparseTopKCategoricalAccuracy::name;
   if (needs_k || !in.missing("k")) m.k = within("k", 1, units);
   if (!in.missing("class_id")) m.class_id = within("class_id", 0, units - 1);
   if (!in.missing("thresholds")) {

@@ -59,6 +59,8 @@ struct MatrixForm {  // [class of the target][class of the prediction]
   static std::ptrdiff_t size(const Metric& m) { return std::ptrdiff_t{m.classes()} * m.classes(); }
 };
 
+namespace metric_kinds {
+
 template <class FormOf, Targets kind_of_targets>
 struct MetricKind {
   using Form = FormOf;
@@ -146,12 +148,15 @@ struct ConfusionMatrix : MetricKind<MatrixForm, Targets::either> {
   static constexpr const char* name = "confusion_matrix";
 };
 
-using MetricKinds =
-    List<Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, TopKCategoricalAccuracy,
-         SparseTopKCategoricalAccuracy, MeanAbsoluteError, MeanSquaredError, MeanAbsolutePercentageError,
-         MeanSquaredLogarithmicError, LogCoshError, MeanHinge, MeanSquaredHinge, Poisson, CategoricalHinge,
-         KLDivergence, CosineSimilarity, BinaryCrossentropyMetric, CategoricalCrossentropyMetric,
-         SparseCategoricalCrossentropyMetric, R2Sums, ClassSums, ThresholdCounts, ConfusionMatrix>;
+using All = List<Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, TopKCategoricalAccuracy,
+                 SparseTopKCategoricalAccuracy, MeanAbsoluteError, MeanSquaredError, MeanAbsolutePercentageError,
+                 MeanSquaredLogarithmicError, LogCoshError, MeanHinge, MeanSquaredHinge, Poisson, CategoricalHinge,
+                 KLDivergence, CosineSimilarity, BinaryCrossentropyMetric, CategoricalCrossentropyMetric,
+                 SparseCategoricalCrossentropyMetric, R2Sums, ClassSums, ThresholdCounts, ConfusionMatrix>;
+
+}  // namespace metric_kinds
+
+using MetricKinds = metric_kinds::All;
 
 // The record of one row, its numbers `stride` apart.
 template <class T>

@@ -4,9 +4,10 @@
 #include "kernels/rows.h"
 
 namespace evenflow {
+namespace metric_kinds {
 
 template <class V>
-struct MetricKernels {
+struct Records {
   using T = scalar_of<V>;
   using Row = MetricRow<T>;
   using Rows = RowKernels<V>;
@@ -206,4 +207,5 @@ struct MetricKernels {
   }
 };
 
+}  // namespace metric_kinds
 }  // namespace evenflow

@@ -19,7 +19,7 @@ constexpr UpdateKernels<scalar_of<V>, List<Rule...>> update_kernels(List<Rule...
 template <class V, class... Kind>
 constexpr void fill_metrics(Kernels<scalar_of<V>>& k, List<Kind...>) {
   int i = 0;
-  ((k.metrics[i++] = MetricKernels<V>::template record<Kind>), ...);
+  ((k.metrics[i++] = metric_kinds::Records<V>::template record<Kind>), ...);
 }
 
 template <class V>

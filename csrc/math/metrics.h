@@ -5,6 +5,7 @@
 #include "math/losses.h"
 
 namespace evenflow {
+namespace metric_kinds {
 
 // 1 where p is above the threshold and t is 1, or neither
 struct OnTheRightSide {
@@ -89,4 +90,5 @@ struct RelativeEntropy {
   }
 };
 
+}  // namespace metric_kinds
 }  // namespace evenflow
