@@ -113,7 +113,10 @@ def main(folder):
             f" below {GOOD} after {results[name]['epochs'] or 'more'}; {1e6 * seconds[name]:.0f} us a step"
         )
     same = {name: results[name]["by_rate"][0.01][-5:].mean() for name in ("SGD", "momentum", "Nesterov")}
-    print("at the same rate of 0.01, mean of the last five epochs:", ", ".join(f"{name} {loss:.3f}" for name, loss in same.items()))
+    print(
+        "at the same rate of 0.01, mean of the last five epochs:",
+        ", ".join(f"{name} {loss:.3f}" for name, loss in same.items()),
+    )
     draw(results, folder)
     return results
 
