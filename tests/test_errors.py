@@ -283,6 +283,7 @@ def test_wrong_stacks(stack, words):
     [
         (lambda: Sequential([Input((3,)), Flatten()]).predict(X[:, :3]), ["no layer computes anything"]),
         (lambda: Sequential().predict(X), ["no layers"]),
+        (lambda: Sequential(Dense(3), Dense(2)), ["Sequential", "layers", "a list of layers", "Dense"]),
         (lambda: Sequential([Input((2, 3)), Activation("elu")]).predict(X.reshape(-1, 2, 3)), ["output", "Flatten()"]),
         (lambda: Sequential([Dense(1)]).spec(), ["spec()", "Input(shape=...)"]),
         (lambda: Sequential([Dense(1)]).summary_of, ["summary_of"]),
@@ -417,7 +418,9 @@ def test_nearest_names():
     assert errors.nearest("RELU", known) == "relu"
     assert errors.nearest("leakyrelu", known) == "leaky_relu"
     assert errors.nearest("lr", known) == "learning_rate"
+    assert errors.nearest("he", known) == "he_normal"
     assert errors.nearest("xyz", known) is None
+    assert errors.nearest("x", ["xenon_lamp"]) is None  # one letter begins too much
     assert "Did you mean" not in str(errors.unknown_name("f", "a", "xyz", known))
     assert errors.shape_text(()) == "()"
     assert errors.shape_text((3,)) == "(3,)"
