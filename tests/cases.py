@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import loss_cases
+import metric_cases
 import numpy as np
 import update_cases
 
@@ -200,6 +201,10 @@ KERNELS = {
     "batch_norm_backward": Kernel(batch_norm_arguments, batch_norm_backward_scales),
     "softmax": Kernel(softmax_arguments, softmax_scales),
     "loss_forward_backward": Kernel(loss_cases.arguments, loss_cases.scales),
+    "metric_sums": Kernel(
+        lambda case, rng, dtype: (metric_cases.arguments(case.settings, *case.shape, rng, dtype), {}),
+        metric_cases.scales,
+    ),
     **{
         name: Kernel(
             update_cases.arguments,
@@ -244,6 +249,12 @@ CASES = [
         Case("loss_forward_backward", shape, {"loss": loss, **settings})
         for loss, settings in loss_cases.KINDS
         for shape in mixed(1, BATCHES, SIZES)
+    ),
+    *(
+        Case("metric_sums", shape, metric)
+        for metric in metric_cases.KINDS
+        for shape in mixed(1, BATCHES, (1, 2, 5, 17, 33, 100))
+        if metric_cases.fits(metric, shape[1])
     ),
     *(Case(kernel, shape, settings) for kernel, settings in update_cases.SETTINGS for shape in FLAT_SHAPES),
     *(

@@ -2,6 +2,7 @@
 #include "math/activations.h"
 #include "math/functions.h"
 #include "math/losses.h"
+#include "math/metrics.h"
 #include "math/updates.h"
 
 namespace evenflow {
@@ -27,6 +28,15 @@ __global__ void loss(Loss f, const V* p, const V* t, V* value, V* slope) {
   value[threadIdx.x] += f.value(p[threadIdx.x], t[threadIdx.x]);
   slope[threadIdx.x] += f.slope(p[threadIdx.x], t[threadIdx.x]);
 }
+
+template <class V>
+__global__ void metrics(const V* p, const V* t, V* value) {
+  const auto add = [&](auto metric) { value[threadIdx.x] += metric.value(p[threadIdx.x], t[threadIdx.x]); };
+  add(metric_kinds::OnTheRightSide{0.5});
+  add(metric_kinds::Equal{});
+}
+template __global__ void metrics(const float*, const float*, float*);
+template __global__ void metrics(const double*, const double*, double*);
 
 template <class Rule, class V>
 __global__ void update(Rule rule, V* p, const V* g, V* a, V* b, V* c) {

@@ -16,6 +16,7 @@ void bind_activations(py::module_& m);
 void bind_losses(py::module_& m);
 void bind_updates(py::module_& m);
 void bind_measure(py::module_& m);
+void bind_metrics(py::module_& m);
 
 namespace {
 
@@ -125,6 +126,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   bind_losses(m);
   bind_updates(m);
   bind_measure(m);
+  bind_metrics(m);
 }
 
 }  // namespace evenflow

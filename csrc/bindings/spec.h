@@ -27,26 +27,33 @@ class SpecReader {
             index_of(in.where_, "reduction", in.string("reduction"), {"mean", "sum", "mean_with_sample_weight"}));
       Fill{in}("weight", loss.weight, nonnegative);
     }
+    int units = spec.inputs;
+    for (const LayerSpec& layer : spec.layers)
+      if (layer.kind == LayerSpec::dense) units = layer.units;
     if (!top.missing("metrics"))
-      for (const auto& name : top.need<py::sequence>("metrics", "a list"))
-        spec.metrics.push_back(
-            static_cast<Metric>(index_of("Program", "metrics", text(name),
-                                         {"sparse_categorical_accuracy", "categorical_accuracy", "binary_accuracy",
-                                          "mean_absolute_error", "mean_squared_error"})));
-    if (spec.metrics.size() > max_metrics)
-      refuse("Program", "metrics", "at most " + std::to_string(max_metrics), std::to_string(spec.metrics.size()));
+      for (const auto& entry : top.need<py::sequence>("metrics", "a list"))
+        spec.metrics.push_back(metric("Program: metrics", entry, units));
     if (!top.missing("optimizer")) spec.optimizer = optimizer(top.need<py::dict>("optimizer", "a dict"));
     const bool sparse = spec.loss && spec.loss->labels();
     if (spec.loss && spec.loss->outputs_per_target() > 1 && !spec.metrics.empty())
       refuse("Program", "metrics", "none beside a loss that takes several outputs for each target",
              std::to_string(spec.metrics.size()));
-    for (Metric metric : spec.metrics)
-      if (spec.loss && (metric == Metric::sparse_categorical_accuracy) != sparse)
-        refuse("Program", "metrics",
-               sparse ? "sparse_categorical_accuracy beside a sparse loss" : "metrics of dense targets",
-               "another kind");
+    const std::int64_t ignored = spec.loss ? spec.loss->ignore_class() : no_class;
+    const bool no_output = ignored != no_class && (ignored < 0 || ignored >= units);
+    for (const MetricSpec& metric : spec.metrics) {
+      const std::string name = metric.traits().name;
+      if (spec.loss && metric.traits().targets == (sparse ? Targets::dense : Targets::labels))
+        refuse("Program", "metrics", sparse ? "metrics of labels beside a sparse loss" : "metrics of dense targets",
+               "'" + name + "'");
+      if (no_output && name != metric_kinds::SparseCategoricalAccuracy::name)
+        refuse("Program", "metrics", "only accuracy beside an ignore_class that no output stands for",
+               "'" + name + "'");
+    }
     return spec;
   }
+
+  // A metric of `units` outputs: the name of its kind, or a dict with settings.
+  static MetricSpec metric(const std::string& where, const py::handle& entry, int units);
 
   // A loss by the name of `where`'s argument "kind", with the hyper-parameters beside it.
   static AnyLoss loss(const std::string& where, const py::dict& data) {
@@ -201,3 +208,5 @@ class SpecReader {
 };
 
 }  // namespace evenflow
+
+#include "bindings/metric_spec.h"

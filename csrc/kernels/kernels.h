@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "kernels/layout.h"
+#include "kernels/metric.h"
 #include "math/losses.h"
 #include "math/updates.h"
 
@@ -40,14 +41,6 @@ struct ActivationKernel {
   Backward backward[affines];
 };
 
-enum class Metric {
-  sparse_categorical_accuracy,
-  categorical_accuracy,
-  binary_accuracy,
-  mean_absolute_error,
-  mean_squared_error
-};
-constexpr int max_metrics = 8;
 
 // The rows of one step as the loss kernel sees them.
 template <class T>
@@ -64,10 +57,10 @@ struct LossRows {
   const std::int64_t* labels;  // of each row; or
   const T* targets;            // [row][padded units]
   double* losses;              // of each row
-  double* metrics;             // [metric][row]
-  std::ptrdiff_t metric_stride;
+  const MetricOutput<T>* metrics;
   int metric_count;
-  Metric metric[max_metrics];
+  std::ptrdiff_t metric_stride;  // between a record's numbers
+  bool one_hot_labels;           // some metric wants them so
 };
 
 // The kernel of each loss, found by the loss's type. Scratch: 3 * padded units.
@@ -140,6 +133,7 @@ struct Kernels {
   void loss(const Loss& loss, const LossRows<T>& rows, T* scratch, int first, int last) const {
     static_cast<const LossKernel<T, Loss>&>(losses).run(loss, rows, scratch, first, last);
   }
+  MetricKernel<T> metrics[MetricKinds::size];
 
   double (*square_sum)(const T* g, std::ptrdiff_t n);
   void (*clip)(T* g, std::ptrdiff_t n, Clip);

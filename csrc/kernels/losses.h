@@ -53,7 +53,10 @@ struct RowLosses : RowKernels<V> {
       } else if (in.output == Output::sigmoid) {
         each(units, [&](int j, int) { sigmoid(V::load(r.z + j)).store(r.p + j); });
       }
-      if (in.metric_count > 0) metrics(in, in.output == Output::plain ? r.z : r.p, r, row);
+      if (in.one_hot_labels) soft(r, 0);
+      const MetricRow<T> seen{in.output == Output::plain ? r.z : r.p, in.one_hot_labels ? r.spare : r.t, r.label};
+      for (const MetricOutput<T>* m = in.metrics; m < in.metrics + in.metric_count; ++m)
+        m->kernel(m->settings, seen, m->records + row, in.metric_stride);
       double factor = in.value_scale;
       if (in.weights != nullptr) {
         factor *= in.weights[row];
@@ -65,11 +68,6 @@ struct RowLosses : RowKernels<V> {
       in.losses[row] = static_cast<double>(value) * factor;
       if (in.dz != nullptr) Rows::scatter(in.dz, r.z, in.stride, row, units);
     }
-  }
-
-  static void metrics(const LossRows<T>& in, const T* prediction, const Row& r, int row) {
-    for (int m = 0; m < in.metric_count; ++m)
-      in.metrics[m * in.metric_stride + row] = Rows::metric(in.metric[m], prediction, r.t, r.label, in.units);
   }
 
   EVENFLOW_INLINE static void store(T* to, int j, int valid, V x) { select(V::first(valid), x, V(0)).store(to + j); }

@@ -1,5 +1,5 @@
-// Row operations on the last stage: softmax, metrics, and what losses (losses.h) build on. One row at a time is gathered
-// from its panels into contiguous scratch.
+// Row operations on the last stage: softmax, and what losses (losses.h) and metrics (metrics.h) build on. One row at a
+// time is gathered from its panels into contiguous scratch.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -85,33 +85,6 @@ struct RowKernels {
       through_softmax(scratch, p, units);
       scatter(dz, scratch, stride, row, units);
     }
-  }
-
-  EVENFLOW_INLINE static double metric(Metric kind, const T* p, const T* t, std::int64_t label, int units) {
-    const auto highest = [&](const T* x) {
-      int best = 0;
-      for (int j = 1; j < units; ++j)
-        if (x[j] > x[best]) best = j;
-      return best;
-    };
-    double result = 0;
-    switch (kind) {
-      case Metric::sparse_categorical_accuracy:
-        return highest(p) == label ? 1 : 0;
-      case Metric::categorical_accuracy:
-        return highest(p) == highest(t) ? 1 : 0;
-      case Metric::binary_accuracy:
-        for (int j = 0; j < units; ++j) result += (p[j] > T(0.5) ? T(1) : T(0)) == t[j] ? 1 : 0;
-        break;
-      case Metric::mean_absolute_error:
-        result = static_cast<double>(total(units, [&](int j) { return abs(V::load(p + j) - V::load(t + j)); }));
-        break;
-      case Metric::mean_squared_error:
-        result = static_cast<double>(
-            total(units, [&](int j) { return SquaredError().value(V::load(p + j), V::load(t + j)); }));
-        break;
-    }
-    return result / units;
   }
 };
 

@@ -6,6 +6,7 @@
 #include "kernels/columns.h"
 #include "kernels/gemm.h"
 #include "kernels/losses.h"
+#include "kernels/metrics.h"
 #include "kernels/rows.h"
 #include "kernels/update.h"
 
@@ -19,6 +20,12 @@ constexpr UpdateKernels<scalar_of<V>, List<Rule...>> update_kernels(List<Rule...
 template <class V, class... Loss>
 constexpr LossKernels<scalar_of<V>, List<Loss...>> loss_kernels(List<Loss...>) {
   return {{RowLosses<V>::template run<Loss>}...};
+}
+
+template <class V, class... Kind>
+constexpr void fill_metrics(Kernels<scalar_of<V>>& k, List<Kind...>) {
+  int i = 0;
+  ((k.metrics[i++] = metric_kinds::Records<V>::template record<Kind>), ...);
 }
 
 template <class V>
@@ -43,6 +50,7 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.softmax = RowKernels<V>::softmax;
   k.softmax_backward = RowKernels<V>::softmax_backward;
   k.losses = loss_kernels<V>(Losses());
+  fill_metrics<V>(k, MetricKinds());
   k.square_sum = FlatKernels<V>::square_sum;
   k.clip = FlatKernels<V>::clip;
   k.updates = update_kernels<V>(Rules());

@@ -8,6 +8,7 @@
 
 #include "kernels/kernels.h"
 #include "math/optimizers.h"
+#include "program/metrics.h"
 
 namespace evenflow {
 
@@ -71,7 +72,7 @@ struct Spec {
   int inputs = 0;
   std::vector<LayerSpec> layers;
   std::optional<LossSpec> loss;
-  std::vector<Metric> metrics;
+  std::vector<MetricSpec> metrics;
   OptimizerSpec optimizer;
 };
 

@@ -88,14 +88,14 @@ class CustomProgress:
     scores: _core.Progress | None = None
 
     @property
-    def metrics(self) -> list[float]:
+    def metrics(self) -> list[Any]:
         return [] if self.scores is None else self.scores.metrics
 
 
 class CustomSteps:
     """Steps of an executor's program with a custom loss: `train` and `evaluate` as `Executor` has them."""
 
-    def __init__(self, executor: Executor, loss: CustomLoss, metrics: list[str], loss_weight: float) -> None:
+    def __init__(self, executor: Executor, loss: CustomLoss, metrics: list[Any], loss_weight: float) -> None:
         self.executor, self.loss, self.metrics, self.loss_weight = executor, loss, metrics, loss_weight
 
     def train(

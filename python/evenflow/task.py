@@ -64,4 +64,5 @@ def check_task(
             f"compile: loss {loss.name!r} has from_logits=True, but the last layer already applies {last}: "
             f"drop the activation or from_logits"
         )
-    return [resolve_metric(metric, loss.kind, units) for metric in listed]
+    logits = True if loss.from_logits else False if last in ("softmax", "sigmoid") else None
+    return [resolve_metric(metric, loss.kind, units, logits=logits) for metric in listed]

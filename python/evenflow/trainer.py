@@ -21,6 +21,7 @@ from .callbacks import History, ProgbarLogger
 from .custom_loss import CustomLoss, CustomProgress, CustomSteps, takes_labels
 from .executor import Executor
 from .loss import Loss
+from .metric import mean
 from .metrics import Metric, read_metrics, resolve_metric
 from .optimizers import Optimizer
 from .predictor import DEFAULT_BATCH, Predictor, read_threads, read_verbose
@@ -101,7 +102,7 @@ class Trainer(Predictor):
         if self.loss is not None and not isinstance(self.loss, CustomLoss):
             (units,) = self.infer_output_shape(self._row_shape or ())
             spec["loss"] = self.loss.spec() | ({} if self.loss_weights == 1 else {"weight": self.loss_weights})
-            spec["metrics"] = [m.kind for m in check_task(self.loss, self.metrics, units, spec["layers"])]
+            spec["metrics"] = [m.spec() for m in check_task(self.loss, self.metrics, units, spec["layers"])]
         if self.optimizer is not None:
             spec["optimizer"] = self.optimizer.spec(self.variables)
         return spec
@@ -115,14 +116,18 @@ class Trainer(Predictor):
             return executor
         (units,) = self.infer_output_shape(self._row_shape or ())
         kind = "sparse_categorical_crossentropy" if takes_labels(y, units) else self.loss.kind
-        kinds = [resolve_metric(metric, kind, units).kind for metric in self.metrics]
-        return CustomSteps(executor, self.loss, kinds, self.loss_weights)
+        specs = [resolve_metric(metric, kind, units).spec() for metric in self.metrics]
+        return CustomSteps(executor, self.loss, specs, self.loss_weights)
 
     def _means(self, progress: Progress | CustomProgress) -> Logs:
-        """Means over the rows seen so far, by name."""
-        names = ["loss", *(metric if isinstance(metric, str) else metric.name for metric in self.metrics)]
-        sums = [progress.loss, *progress.metrics]
-        return {name: total / progress.rows for name, total in zip(names, sums, strict=True)}
+        """Loss and metrics over the rows seen so far, by name."""
+        logs: Logs = {"loss": progress.loss / progress.rows}
+        for metric, state in zip(self.metrics, progress.metrics, strict=True):
+            if isinstance(metric, str):
+                logs[metric] = mean(state, progress.rows)
+            else:
+                logs[metric.name] = metric.compute(state, progress.rows)
+        return logs
 
     # checks
 
@@ -360,11 +365,12 @@ class Trainer(Predictor):
         return_dict: bool = False,
         allow_nonfinite: bool = False,
         threads: int | None = None,
-    ) -> float | list[float] | dict[str, float]:
+    ) -> Any:
         """Loss and metrics in inference mode: [loss, *metrics], the loss alone if there are no metrics, or a dict.
 
         `sample_weight` as `fit` has it. `batch_size` bears on speed only, unless what divides a batch's loss is not its
         number of rows (`ignore_class`, `reduction`).
+        Each is a float, or an array for a metric of several values.
         """
         where = "evaluate"
         batch = DEFAULT_BATCH if batch_size is None else errors.integer(where, "batch_size", batch_size, at_least=1)
@@ -386,7 +392,7 @@ class Trainer(Predictor):
         *,
         return_dict: bool = False,
         allow_nonfinite: bool = False,
-    ) -> float | list[float] | dict[str, float]:
+    ) -> Any:
         """One step on these rows; loss and metrics of that step, as `evaluate` returns them. Weights as `fit` has."""
         where = "train_on_batch"
         optimizer, _ = self._compiled(where)
@@ -409,7 +415,7 @@ class Trainer(Predictor):
         *,
         return_dict: bool = False,
         allow_nonfinite: bool = False,
-    ) -> float | list[float] | dict[str, float]:
+    ) -> Any:
         """`evaluate` on one batch, silently."""
         return self.evaluate(
             x,
@@ -439,7 +445,7 @@ def _closing(hooks: CallbackList) -> Iterator[None]:
         hooks.call("close")
 
 
-def _as_result(logs: Logs, return_dict: bool) -> float | list[float] | dict[str, float]:
+def _as_result(logs: Logs, return_dict: bool) -> Any:
     if return_dict:
         return logs
     values = list(logs.values())
