@@ -12,4 +12,5 @@ from .activations import *  # noqa: F403
 from .layers import *  # noqa: F403
 from .losses import *  # noqa: F403
 from .network import Network as Network
+from .row_normalization import *  # noqa: F403
 from .updates import *  # noqa: F403
