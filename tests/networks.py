@@ -240,7 +240,6 @@ NETWORKS: dict[str, Spec] = {
             layer_norm(scale=False),
             rms_norm(),
             dense(100),
-            batch_norm(),
             activation("elu"),
             layer_norm(center=False),
             dense(7),
@@ -248,6 +247,9 @@ NETWORKS: dict[str, Spec] = {
         ],
         SPARSE,
         metrics=("sparse_categorical_accuracy",),
+    ),
+    "rows and columns normalized": network(
+        16, [dense(33, use_bias=False), batch_norm(), layer_norm(), activation("silu"), dense(3)], SQUARED
     ),
     "row normalization at the ends": network(
         97, [rms_norm(trainable=False), layer_norm(), activation("gelu"), layer_norm(trainable=False)], SQUARED

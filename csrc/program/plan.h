@@ -21,7 +21,7 @@ struct Variable {
   std::ptrdiff_t offset = nowhere;  // in parameters; trainable ones first, at the same place in gradients and slots
   std::ptrdiff_t size = 0;
   double initial = 0;
-  bool decays = false;    // by the optimizer's weight decay
+  bool decays = false;      // by the optimizer's weight decay
   std::vector<int> dims{};  // its shape for the world
 };
 
