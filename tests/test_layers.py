@@ -18,9 +18,9 @@ from evenflow.layers import (
     LayerNormalization,
     LeakyReLU,
     Normalization,
-    RMSNormalization,
     ReLU,
     Rescaling,
+    RMSNormalization,
     Softmax,
 )
 
