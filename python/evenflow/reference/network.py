@@ -23,7 +23,6 @@ from .layers import (
 )
 from .losses import loss_forward_backward
 from .metrics import metric_sums
-
 from .regrouping import columns_of, rows_of, statistic_shape
 from .row_normalization import layer_norm_backward, layer_norm_forward, rms_norm_backward, rms_norm_forward
 from .rules import apply_rule, slots_of
