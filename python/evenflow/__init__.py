@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         plotting,
         reference,
         schedules,
+        torch,
     )
     from ._core import Program, __version__, num_threads, set_num_threads
     from .finder import find_learning_rate
@@ -45,6 +46,7 @@ _MODULES = (
     "plotting",
     "reference",
     "schedules",
+    "torch",
 )
 _NAMES = {
     "Input": "layers",
@@ -81,6 +83,7 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "set_seed",
+    "torch",
 ]
 
 
