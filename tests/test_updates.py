@@ -156,8 +156,8 @@ class Watch(Callback):
 
 
 def small(optimizer: Any, seed: int = 0) -> Any:
-    layers = [evenflow.layers.Dense(n, "tanh", name=f"dense_{n}", kernel_initializer="he_normal") for n in (9, 8)]
     evenflow.set_seed(seed)
+    layers = [evenflow.layers.Dense(n, "tanh", name=f"dense_{n}", kernel_initializer="he_normal") for n in (9, 8)]
     model = evenflow.Sequential([evenflow.Input((5,)), *layers, evenflow.layers.Dense(1, name="last")], dtype="float64")
     model.compile(optimizer, "mse")
     return model
