@@ -157,10 +157,10 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
         }
         if (run.training) {
           self.accumulates = plan_.accumulator >= 0;
-          self.measures = self.steps() && (run.norms != nullptr || self.needs_norm());
-          if (self.steps())
+          self.measures = self.steps && (run.norms != nullptr || self.needs_norm());
+          if (self.steps)
             self.rules(how, run.learning_rate[step],
-                       momenta_until(own, self.step(), self.momentum ? &*self.momentum : nullptr));
+                       momenta_until(own, self.step, self.momentum ? &*self.momentum : nullptr));
           self.learn(how, fusion_ && !self.needs_norm());
         }
         if (thread == 0 && now() - begin >= seconds) stop.store(true, std::memory_order_relaxed);
@@ -297,7 +297,7 @@ double Program<T>::update(double learning_rate) {
     Step self(*this, barrier, thread, count, 1, iterations + 1);
     typename Step::Spendings how(plan_.rates.size());
     Momenta own = before;
-    if (self.steps()) self.rules(how, learning_rate, momenta_until(own, self.step(), nullptr));
+    if (self.steps) self.rules(how, learning_rate, momenta_until(own, self.step, nullptr));
     self.accumulates = plan_.accumulator >= 0;
     self.measures = self.accumulates || !norms_known;
     if (self.measures) {

@@ -16,7 +16,8 @@ struct Program<T>::Step {
   const Kernels<T>& k;
   Barrier& barrier;
   const int thread, threads, rows;
-  const std::int64_t iteration;  // batches that the optimizer was given, with this one
+  const std::int64_t step;  // of the optimizer, from 1: the one that this batch belongs to
+  const bool steps;         // whether this batch is its last
   T* const scratch;
   std::optional<double> momentum;  // of this step, in place of the spec's momentum or beta_1
   bool measures = false;           // the norms of gradients, as they are written
@@ -30,7 +31,8 @@ struct Program<T>::Step {
         thread(t),
         threads(count),
         rows(batch),
-        iteration(number),
+        step((number + program.plan_.spec.optimizer.accumulation - 1) / program.plan_.spec.optimizer.accumulation),
+        steps(step * program.plan_.spec.optimizer.accumulation == number),
         scratch(program.scratch_[static_cast<std::size_t>(t)].data()) {}
 
   // This thread's panels of `features`: neighbours, balanced by vectors.
@@ -115,9 +117,6 @@ struct Program<T>::Step {
   // By the variables' factors of the learning rate, as Plan::rates has them.
   using Spendings = std::vector<Spending>;
   void rules(Spendings& how, double rate, double momenta) const;
-  // Whether this batch ends with a step, and that step's number, from 1.
-  bool steps() const { return iteration % plan.spec.optimizer.accumulation == 0; }
-  std::int64_t step() const { return (iteration - 1) / plan.spec.optimizer.accumulation + 1; }
   void spend(const Spendings& how, Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
   Average<T> average(std::ptrdiff_t offset) const;
   // visit(variable number, panel, offset, n) for this thread's slices of a stage's trainable variables.

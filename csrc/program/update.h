@@ -10,7 +10,7 @@ void Program<T>::Step::rules(Spendings& how, double rate, double momenta) const 
   const OptimizerSpec& o = plan.spec.optimizer;
   const auto any = [](auto found) { return AnyRule(found); };
   for (std::size_t i = 0; i < how.size(); ++i) {
-    const Moment at{rate * plan.rates[i], static_cast<double>(step()), momenta, momentum ? &*momentum : nullptr};
+    const Moment at{rate * plan.rates[i], static_cast<double>(step), momenta, momentum ? &*momentum : nullptr};
     how[i].rule = std::visit([&](const auto& optimizer) { return optimizer.rule(at, any); }, *o.optimizer);
     (o.coupled ? how[i].decay.coupled : how[i].decay.rate) = o.weight_decay * (o.coupled ? 1 : at.learning_rate);
   }
@@ -20,8 +20,8 @@ template <class T>
 Average<T> Program<T>::Step::average(std::ptrdiff_t offset) const {
   const OptimizerSpec& o = plan.spec.optimizer;
   if (plan.average < 0) return {};
-  const bool overwrites = o.ema_overwrite_frequency > 0 && step() % o.ema_overwrite_frequency == 0;
-  return {p.slot(plan.average) + offset, step() == 1 ? 0 : *o.ema_momentum, overwrites};
+  const bool overwrites = o.ema_overwrite_frequency > 0 && step % o.ema_overwrite_frequency == 0;
+  return {p.slot(plan.average) + offset, step == 1 ? 0 : *o.ema_momentum, overwrites};
 }
 
 template <class T>
@@ -29,7 +29,7 @@ void Program<T>::Step::spend(const Spendings& how, Clip clip, int number, std::p
                              std::ptrdiff_t n) const {
   const Variable& v = plan.variables[static_cast<std::size_t>(number)];
   const Average<T> averaging = average(offset);
-  if (!steps() || plan.rates[static_cast<std::size_t>(v.rate)] == 0) {  // the variable keeps its bits
+  if (!steps || plan.rates[static_cast<std::size_t>(v.rate)] == 0) {  // the variable keeps its bits
     if (averaging.values != nullptr) k.follow(p.parameters_ + offset, n, averaging);
     return;
   }
