@@ -80,8 +80,7 @@ void Program<T>::Step::own_blocks(int number, Visit visit) const {
     for (int part = 0; part < plan.layout.panels(stage.inputs); ++part) {
       const int first = part * plan.layout.full();
       const int count = std::min(plan.layout.full(), stage.inputs - first);
-      visit(panel, part, slice(stage.kernel, panel) + static_cast<std::ptrdiff_t>(first) * width,
-            static_cast<std::ptrdiff_t>(count) * width);
+      visit(panel, part, slice(stage.kernel, panel) + static_cast<std::ptrdiff_t>(first) * width, count, width);
     }
   });
 }
@@ -90,12 +89,12 @@ template <class T>
 template <class Visit>
 void Program<T>::Step::weight_gradient(int number, Visit visit) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
-  own_blocks(number, [&](int panel, int part, std::ptrdiff_t offset, std::ptrdiff_t n) {
+  own_blocks(number, [&](int panel, int part, std::ptrdiff_t offset, int count, int width) {
     const Stage& below = plan.stages[static_cast<std::size_t>(number) - 1];
-    const int width = plan.layout.width(stage.units, panel);
+    const std::ptrdiff_t n = static_cast<std::ptrdiff_t>(count) * width;
     k.weight_gradient(p.gradients_ + offset, at(below.output, part), gradient(number, panel), rows,
-                      plan.layout.width(stage.inputs, part), static_cast<int>(n / width), width);
-    written(stage.kernel, panel, part, offset, n);
+                      plan.layout.width(stage.inputs, part), count, width);
+    if (measures || accumulates) written(stage.kernel, panel, part, offset, n);
     visit(offset, n);
   });
 }
@@ -123,7 +122,7 @@ void Program<T>::Step::learn(const Spendings& how, bool fused) const {
     own_slices(
         stage,
         [&](int v, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) {
-          written(v, panel, 0, offset, n);
+          if (measures || accumulates) written(v, panel, 0, offset, n);
           spend(how, clip, v, offset, n);
         },
         false);

@@ -112,10 +112,10 @@ struct Program<T>::Step {
   void backward_rows(int number) const;
   // dz of a stage, from the stage above it unless it is the last.
   void backward_stage(int number, bool training) const;
-  // This thread's part of a stage's kernel, block after block: visit(panel, part of the inputs, offset, n).
+  // This thread's part of a stage's kernel, block after block: visit(panel, part, offset, inputs of the part, width).
   template <class Visit>
   void own_blocks(int number, Visit visit) const;
-  // The kernel's gradient of one stage; visit(block) while that is in cache, as own_blocks has it.
+  // The kernel's gradient of one stage; visit(offset, n) while a block of it is in cache.
   template <class Visit>
   void weight_gradient(int number, Visit visit) const;
   // The gradients of one stage's variables, below whose dz this thread's part is done.

@@ -19,7 +19,6 @@ void Program<T>::Step::rules(Spendings& how, double rate, double momenta) const 
 template <class T>
 Average<T> Program<T>::Step::average(std::ptrdiff_t offset) const {
   const OptimizerSpec& o = plan.spec.optimizer;
-  if (plan.average < 0) return {};
   const bool overwrites = o.ema_overwrite_frequency > 0 && step % o.ema_overwrite_frequency == 0;
   return {p.slot(plan.average) + offset, step == 1 ? 0 : *o.ema_momentum, overwrites};
 }
@@ -28,7 +27,7 @@ template <class T>
 void Program<T>::Step::spend(const Spendings& how, Clip clip, int number, std::ptrdiff_t offset,
                              std::ptrdiff_t n) const {
   const Variable& v = plan.variables[static_cast<std::size_t>(number)];
-  const Average<T> averaging = average(offset);
+  const Average<T> averaging = plan.average < 0 ? Average<T>{} : average(offset);
   if (!steps || plan.rates[static_cast<std::size_t>(v.rate)] == 0) {  // the variable keeps its bits
     if (averaging.values != nullptr) k.follow(p.parameters_ + offset, n, averaging);
     return;
