@@ -6,6 +6,7 @@
 #include "kernels/columns.h"
 #include "kernels/gemm.h"
 #include "kernels/metrics.h"
+#include "kernels/row_normalization.h"
 #include "kernels/rows.h"
 #include "kernels/update.h"
 
@@ -36,11 +37,14 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.weight_gradient = Gemm<V>::weight_gradient;
   k.moments = ColumnKernels<V>::moments;
   k.normalizer = ColumnKernels<V>::normalizer;
+  k.standardizer = ColumnKernels<V>::standardizer;
   k.moving_average = ColumnKernels<V>::moving_average;
   k.normalize_backward = ColumnKernels<V>::normalize_backward;
   k.scale_columns = ColumnKernels<V>::scale_columns;
   k.rescale = ColumnKernels<V>::rescale;
   k.clear_padding = ColumnKernels<V>::clear_padding;
+  k.normalize_rows = RowNormalization<V>::forward;
+  k.normalize_rows_backward = RowNormalization<V>::backward;
   k.softmax = RowKernels<V>::softmax;
   k.softmax_backward = RowKernels<V>::softmax_backward;
   k.loss = RowKernels<V>::loss;

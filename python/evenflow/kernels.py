@@ -9,6 +9,10 @@ dense_backward             dx = dy w^T, dw = x^T dy, db = sum of dy over the bat
 batch_norm_forward         y = gamma (x - mean) / sqrt(variance + epsilon) + beta, statistics of the batch
 batch_norm_inference       the same with given statistics
 batch_norm_backward        dx, dgamma, dbeta through the batch's statistics
+layer_norm_forward         the same with statistics of each row
+layer_norm_backward        dx, dgamma, dbeta, from x
+rms_norm_forward           y = scale x / sqrt(mean of the row's x^2 + epsilon)
+rms_norm_backward          dx, dscale, from x
 activation_forward         y = f(x) by name; hyper-parameters by keyword
 activation_backward        dx = dy f'(x), from x and y
 softmax                    exp(x) / sum exp(x), by row
@@ -40,10 +44,14 @@ from ._core import (
     clip_by_value,
     dense_backward,
     dense_forward,
+    layer_norm_backward,
+    layer_norm_forward,
     lion_step,
     loss_forward_backward,
     metric_sums,
     nadam_step,
+    rms_norm_backward,
+    rms_norm_forward,
     rmsprop_step,
     sgd_step,
     softmax,
@@ -64,10 +72,14 @@ __all__ = [
     "clip_by_value",
     "dense_backward",
     "dense_forward",
+    "layer_norm_backward",
+    "layer_norm_forward",
     "lion_step",
     "loss_forward_backward",
     "metric_sums",
     "nadam_step",
+    "rms_norm_backward",
+    "rms_norm_forward",
     "rmsprop_step",
     "sgd_step",
     "softmax",

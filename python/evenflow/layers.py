@@ -10,8 +10,9 @@ from . import activations, errors, initializers
 from .activation_layers import ELU, Activation, LeakyReLU, ReLU, Softmax, activation_spec
 from .initializers import Auto
 from .layer import Layer, Shape, flat_features
-from .normalization import BatchNormalization
+from .normalization import BatchNormalization, Normalization
 from .registry import Registry, describe
+from .row_normalization import LayerNormalization, RMSNormalization
 from .variables import Variable
 
 __all__ = [
@@ -24,7 +25,10 @@ __all__ = [
     "Input",
     "InputLayer",
     "Layer",
+    "LayerNormalization",
     "LeakyReLU",
+    "Normalization",
+    "RMSNormalization",
     "ReLU",
     "Rescaling",
     "Softmax",
@@ -140,7 +144,21 @@ class Rescaling(Layer):
 
 REGISTRY = Registry(
     Layer,
-    (InputLayer, Flatten, Dense, BatchNormalization, Activation, ReLU, LeakyReLU, ELU, Softmax, Rescaling),
+    (
+        InputLayer,
+        Flatten,
+        Dense,
+        BatchNormalization,
+        Normalization,
+        LayerNormalization,
+        RMSNormalization,
+        Activation,
+        ReLU,
+        LeakyReLU,
+        ELU,
+        Softmax,
+        Rescaling,
+    ),
     aliases={},
     example="Dense(10)",
 )

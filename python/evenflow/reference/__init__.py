@@ -13,4 +13,5 @@ from .layers import *  # noqa: F403
 from .losses import *  # noqa: F403
 from .metrics import *  # noqa: F403
 from .network import Network as Network
+from .row_normalization import *  # noqa: F403
 from .updates import *  # noqa: F403
