@@ -17,6 +17,7 @@ activation_forward         y = f(x) by name; hyper-parameters by keyword
 activation_backward        dx = dy f'(x), from x and y
 softmax                    exp(x) / sum exp(x), by row
 loss_forward_backward      each row's loss; the gradient of their mean in the prediction
+metric_sums                a metric's state over these rows, counted as in training; `metrics` makes results of states
 sgd_step, adam_step, nadam_step, adamax_step, adagrad_step, adadelta_step, rmsprop_step, lion_step
                            update rules, in place, with decoupled weight_decay; `optimizers` has their formulas
 clip_by_value              g limited to [-limit, limit], in place
@@ -47,6 +48,7 @@ from ._core import (
     layer_norm_forward,
     lion_step,
     loss_forward_backward,
+    metric_sums,
     nadam_step,
     rms_norm_backward,
     rms_norm_forward,
@@ -74,6 +76,7 @@ __all__ = [
     "layer_norm_forward",
     "lion_step",
     "loss_forward_backward",
+    "metric_sums",
     "nadam_step",
     "rms_norm_backward",
     "rms_norm_forward",
