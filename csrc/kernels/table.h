@@ -5,6 +5,7 @@
 
 #include "kernels/columns.h"
 #include "kernels/gemm.h"
+#include "kernels/penalties.h"
 #include "kernels/rows.h"
 #include "kernels/update.h"
 
@@ -39,6 +40,10 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.loss = RowKernels<V>::loss;
   k.square_sum = FlatKernels<V>::square_sum;
   k.clip = FlatKernels<V>::clip;
+  k.penalize = PenaltyKernels<V>::penalize;
+  k.soft_threshold = PenaltyKernels<V>::soft_threshold;
+  k.keep_nonnegative = PenaltyKernels<V>::keep_nonnegative;
+  k.limit_norms = PenaltyKernels<V>::limit_norms;
   k.updates = update_kernels<V>(Rules());
   k.multiply_add = FlatKernels<V>::multiply_add;
   return k;

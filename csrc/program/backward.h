@@ -18,13 +18,16 @@ void Program<T>::Step::backward_columns(int number, int panel, int width, bool t
                  : statistic(*s, which, stage.units, panel);
     };
     T *dshift = place(s->shift, 4), *dscale = place(s->scale, 5);
+    if (s->activity.active())
+      k.penalize(dz, at(s->out, panel), static_cast<std::ptrdiff_t>(rows) * width, s->activity.over(rows));
     k.activations[s->activation].backward[static_cast<int>(s->form)](dz, at(s->in, panel), at(s->out, panel), rows,
                                                                      width, c, dshift, dscale, &s->parameter);
-    if (s->form != Affine::normalize) continue;
-    if (batch)
+    if (s->form == Affine::normalize && batch)
       k.normalize_backward(dz, at(s->in, panel), rows, width, c, dshift, dscale);
-    else
+    else if (s->form == Affine::normalize)
       k.scale_columns(dz, rows, width, c.scale);
+    for (int variable : {s->shift, s->scale})
+      if (variable >= 0) penalize(variable, panel, slice(variable, panel), width);
   }
 }
 
@@ -57,6 +60,7 @@ void Program<T>::Step::weight_gradient(int number, Spend spend) const {
       const std::ptrdiff_t offset = slice(stage.kernel, panel) + static_cast<std::ptrdiff_t>(first) * width;
       k.weight_gradient(p.gradients_ + offset, at(below.output, part), gradient(number, panel), rows,
                         plan.layout.width(stage.inputs, part), count, width);
+      penalize(stage.kernel, panel, offset, static_cast<std::ptrdiff_t>(count) * width);
       spend(offset, static_cast<std::ptrdiff_t>(count) * width);
     }
   });

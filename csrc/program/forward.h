@@ -15,8 +15,7 @@ void Program<T>::Step::gather(const Feed& x, std::int64_t position) const {
     const char* from = x.row(position + row);
     if (row + 1 < rows) x.prefetch(position + row + 1, own.first * full, std::min(own.end * full, inputs));
     if (as_they_lie) {
-      k.spread(at(product, 0), plan.panel_stride(), reinterpret_cast<const T*>(from), row, inputs, own.first,
-               own.end);
+      k.spread(at(product, 0), plan.panel_stride(), reinterpret_cast<const T*>(from), row, inputs, own.first, own.end);
       continue;
     }
     own_panels(inputs, [&](int panel, int width) {
@@ -77,16 +76,18 @@ void Program<T>::Step::forward_columns(const Stage& stage, int panel, int width,
       k.normalizer(statistic(s, 2, stage.units, panel), statistic(s, 3, stage.units, panel), variance,
                    s.scale < 0 ? nullptr : p.parameters_ + slice(s.scale, panel), s.epsilon, width);
     }
-    k.activations[s.activation].forward[static_cast<int>(s.form)](
-        at(s.out, panel), x, rows, width, columns(s, stage.units, panel, batch), &s.parameter);
+    k.activations[s.activation].forward[static_cast<int>(s.form)](at(s.out, panel), x, rows, width,
+                                                                  columns(s, stage.units, panel, batch), &s.parameter);
     if (valid < width) k.clear_padding(at(s.out, panel), rows, width, valid);
+    if (s.activity.active())
+      activity_sum(s, panel) =
+          k.penalize(nullptr, at(s.out, panel), static_cast<std::ptrdiff_t>(rows) * width, s.activity);
   }
 }
 
 template <class T>
 void Program<T>::Step::forward(bool training) const {
-  own_panels(plan.spec.inputs,
-             [&](int panel, int width) { forward_columns(plan.stages[0], panel, width, training); });
+  own_panels(plan.spec.inputs, [&](int panel, int width) { forward_columns(plan.stages[0], panel, width, training); });
   barrier.wait(threads);
   for (std::size_t s = 1; s < plan.stages.size(); ++s) {
     const Stage& stage = plan.stages[s];

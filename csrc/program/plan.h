@@ -22,6 +22,7 @@ struct Variable {
   std::ptrdiff_t size = 0;
   double initial = 0;
   bool decays = false;  // by the optimizer's weight decay
+  Regularization regularization;
 };
 
 // An affine operation and the activation that follows it; either may be missing.
@@ -33,6 +34,8 @@ struct Segment {
   double momentum = 0, epsilon = 0;
   int activation = 0;  // row of the kernel table
   double parameter = 0;
+  Penalty activity;                            // on what comes out, per row
+  int activity_sum = -1;                       // its place among the sums of activities
   std::string activation_layer;                // for printing
   std::ptrdiff_t in = nowhere, out = nowhere;  // activations; the same when nobody needs the input again
   std::ptrdiff_t statistics = nowhere;         // mean, variance, inverse, scale, dshift, dscale: padded units each
@@ -60,6 +63,9 @@ struct Plan {
   std::vector<std::string> slots;             // of the optimizer's rule
   double factor = 1, offset = 0;              // rescaling of the input
   std::string rescaling_layer, output_layer;  // for printing
+
+  bool penalized = false, vector_norms = false;  // a trainable variable has a penalty; a vector has a limited norm
+  int activities = 0;                            // segments with a penalty on what comes out
 
   // Sizes of the arena's parts, in elements.
   std::ptrdiff_t trainable_size = 0, parameter_size = 0, activation_size = 0, gradient_panel_size = 0;

@@ -44,8 +44,8 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
   const std::ptrdiff_t doubles = bytes;
   const std::ptrdiff_t panels = layout.panels(most);
   const auto metrics = static_cast<std::ptrdiff_t>(plan_.spec.metrics.size());
-  const std::ptrdiff_t numbers =
-      plan_.capacity * (2 + metrics) + panels * static_cast<std::ptrdiff_t>(plan_.variables.size());
+  const std::ptrdiff_t sums = panels * static_cast<std::ptrdiff_t>(plan_.variables.size());
+  const std::ptrdiff_t numbers = plan_.capacity * (2 + metrics) + 2 * sums + panels * plan_.activities;
   arena_.allocate(static_cast<std::size_t>(bytes + numbers * static_cast<std::ptrdiff_t>(sizeof(double))));
   char* base = static_cast<char*>(arena_.data());
   for (auto [pointer, offset] : places) *pointer = reinterpret_cast<T*>(base + offset);
@@ -53,6 +53,8 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
   metrics_ = losses_ + plan_.capacity;
   labels_ = reinterpret_cast<std::int64_t*>(metrics_ + plan_.capacity * metrics);
   square_sums_ = reinterpret_cast<double*>(labels_ + plan_.capacity);
+  penalty_sums_ = square_sums_ + sums;
+  activity_sums_ = penalty_sums_ + sums;
   for (const Variable& v : plan_.variables)
     if (v.initial != 0) std::fill_n(parameters_ + v.offset, v.units, static_cast<T>(v.initial));
   if (initial_slot() != 0) reset_slots();  // else memory that nobody needs yet stays untouched
@@ -128,6 +130,10 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
     team::run(wanted, [&](int thread, int count) {
       if (thread == 0) progress.threads = count;
       Momenta own = momenta_;
+      if (!run.training && plan_.penalized) {  // else the backward pass of each step adds them up
+        Step(*this, barrier, thread, count, run.batch_size, started).sum_penalties();
+        barrier.wait(count);
+      }
       for (std::int64_t step = first; step < until; ++step) {
         const std::int64_t position = step * run.batch_size;
         const int rows = static_cast<int>(std::min<std::int64_t>(run.batch_size, x.rows - position));
@@ -141,7 +147,7 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
         if (thread == 0) {  // in row order, whatever the threads
           double loss = 0;
           for (int row = 0; row < rows; ++row) loss += losses_[row];
-          progress.loss += loss;
+          progress.loss += loss + self.activity_penalty();
           for (std::size_t m = 0; m < progress.metrics.size(); ++m) {
             double sum = 0;
             for (int row = 0; row < rows; ++row) sum += metrics_[static_cast<std::ptrdiff_t>(m) * plan_.capacity + row];
@@ -152,6 +158,7 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
         if (run.training) {
           const auto how = self.rule(run.learning_rate[step], momenta(own, self.iteration));
           norm = self.learn(how, fusion_ && !self.needs_norm());
+          self.limit_vectors();
         }
         if (thread == 0 && now() - begin >= seconds) stop.store(true, std::memory_order_relaxed);
         barrier.wait(count);  // nobody gathers the next batch while this one is read, nobody misses the stop
@@ -160,6 +167,7 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
             ++iterations;
             progress.gradient_norm = norm;
           }
+          if (plan_.penalized) progress.loss += rows * self.weight_penalty();
           progress.rows += rows;
           ++progress.steps;
           progress.next_step = step + 1;
@@ -283,6 +291,7 @@ double Program<T>::update(double learning_rate) {
   team::run(wanted, [&](int thread, int count) {
     const Step self(*this, barrier, thread, count, 1, iterations + 1);
     const double found = self.update(self.rule(learning_rate, product), true);
+    self.limit_vectors();
     if (thread == 0) norm = found;
   });
   ++iterations;

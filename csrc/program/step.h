@@ -90,12 +90,35 @@ struct Program<T>::Step {
   void weight_gradient(int number, Spend spend) const;
   void weight_gradient(int number) const;
 
+  // ---- regularizers and constraints (penalties.h)
+
+  double& penalty_sum(int variable, int panel) const {
+    return p.penalty_sums_[panel * static_cast<std::ptrdiff_t>(plan.variables.size()) + variable];
+  }
+  double& activity_sum(const Segment& s, int panel) const {
+    return p.activity_sums_[panel * static_cast<std::ptrdiff_t>(plan.activities) + s.activity_sum];
+  }
+  int panel_width(int variable, int panel) const {
+    return plan.layout.width(plan.variables[static_cast<std::size_t>(variable)].units, panel);
+  }
+  // Adds the penalty's gradient to a block of the variable's, and its value to the panel's sum.
+  void penalize(int number, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) const;
+  // The sums of this thread's panels, without a backward pass.
+  void sum_penalties() const;
+  // Panel after panel, whatever the threads: of all variables; of all rows.
+  double weight_penalty() const;
+  double activity_penalty() const;
+  // After the update of a block: proximal steps and constraints.
+  struct Spending;
+  void settle(const Spending& how, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
+  void limit_vectors() const;
+
   // ---- update (update.h)
 
   // What one step does to every parameter: the rule, and the share of p that weight decay takes first.
   struct Spending {
     AnyRule rule;
-    double decay;
+    double decay, rate;
   };
   Spending rule(double rate, double momenta) const;
   void spend(const Spending& how, Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
@@ -120,4 +143,5 @@ struct Program<T>::Step {
 
 #include "program/backward.h"
 #include "program/forward.h"
+#include "program/penalties.h"
 #include "program/update.h"

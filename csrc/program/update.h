@@ -11,19 +11,19 @@ typename Program<T>::Step::Spending Program<T>::Step::rule(double rate, double m
   const Moment at{rate, static_cast<double>(iteration), momenta, momentum ? &*momentum : nullptr};
   const auto any = [](auto found) { return AnyRule(found); };
   return {std::visit([&](const auto& optimizer) { return optimizer.rule(at, any); }, *o.optimizer),
-          o.weight_decay * rate};
+          o.weight_decay * rate, rate};
 }
 
 template <class T>
-void Program<T>::Step::spend(const Spending& how, Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const {
+void Program<T>::Step::spend(const Spending& how, Clip clip, int number, std::ptrdiff_t offset,
+                             std::ptrdiff_t n) const {
   T* slots[most_slots] = {};
   for (std::size_t s = 0; s < plan.slots.size(); ++s) slots[s] = p.slot(static_cast<int>(s)) + offset;
   const double decay = plan.variables[static_cast<std::size_t>(number)].decays ? how.decay : 0;
   std::visit(
-      [&](const auto& found) {
-        k.update(found, clip, decay, p.parameters_ + offset, p.gradients_ + offset, slots, n);
-      },
+      [&](const auto& found) { k.update(found, clip, decay, p.parameters_ + offset, p.gradients_ + offset, slots, n); },
       how.rule);
+  settle(how, number, offset, n);
 }
 
 template <class T>
@@ -34,8 +34,7 @@ void Program<T>::Step::own_slices(const Stage& stage, Visit visit, bool with_ker
       if (number < 0) return;
       const Variable& v = plan.variables[static_cast<std::size_t>(number)];
       if (v.trainable)
-        visit(number, panel, slice(number, panel),
-              static_cast<std::ptrdiff_t>(width) * (v.inputs == 0 ? 1 : v.inputs));
+        visit(number, panel, slice(number, panel), static_cast<std::ptrdiff_t>(width) * (v.inputs == 0 ? 1 : v.inputs));
     };
     if (with_kernel) one(stage.kernel);
     for (const Segment& s : stage.segments) {

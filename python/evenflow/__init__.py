@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from . import (
         activations,
         callbacks,
+        constraints,
         datasets,
         initializers,
         kernels,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         optimizers,
         plotting,
         reference,
+        regularizers,
         schedules,
     )
     from ._core import Program, __version__, num_threads, set_num_threads
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 _MODULES = (
     "activations",
     "callbacks",
+    "constraints",
     "datasets",
     "initializers",
     "kernels",
@@ -44,6 +47,7 @@ _MODULES = (
     "optimizers",
     "plotting",
     "reference",
+    "regularizers",
     "schedules",
 )
 _NAMES = {
@@ -66,6 +70,7 @@ __all__ = [
     "activations",
     "callbacks",
     "clear_session",
+    "constraints",
     "datasets",
     "find_learning_rate",
     "initializers",
@@ -78,6 +83,7 @@ __all__ = [
     "optimizers",
     "plotting",
     "reference",
+    "regularizers",
     "schedules",
     "set_num_threads",
     "set_seed",

@@ -286,7 +286,13 @@ def _known_row_shape(first: Layer) -> Shape | None:
 
 def _entries(name: str, layers: Sequence[Layer]) -> list[dict[str, Any]]:
     """The core's entries of all layers, in an order that it can run."""
-    entries = [entry for layer in layers for entry in layer.spec()]
+    entries = [entry for layer in layers for entry in (*layer.spec(), *layer.activity_spec())]
+    for entry, above in zip(entries, entries[1:], strict=False):
+        if entry.get("activation") == "softmax" and above["kind"] == "activity_regularization":
+            raise ValueError(
+                f"{name}: activity_regularizer after softmax ({entry['name']!r}): expected penalties of activations below "
+                f"the softmax only: put ActivityRegularization before Activation('softmax')"
+            )
     for entry in entries[:-1]:
         if entry.get("activation") == "softmax":
             raise ValueError(f"{name}: softmax ({entry['name']!r}) must be the last thing a model computes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from . import errors, initializers
+from . import constraints, errors, initializers, regularizers
 from .layer import Layer, Shape, flat_features
 from .registry import describe
 from .variables import Variable
@@ -33,6 +33,10 @@ class BatchNormalization(Layer):
         "gamma_initializer",
         "moving_mean_initializer",
         "moving_variance_initializer",
+        "beta_regularizer",
+        "gamma_regularizer",
+        "beta_constraint",
+        "gamma_constraint",
     )
 
     def __init__(
@@ -46,6 +50,10 @@ class BatchNormalization(Layer):
         gamma_initializer: object = "ones",
         moving_mean_initializer: object = "zeros",
         moving_variance_initializer: object = "ones",
+        beta_regularizer: object = None,
+        gamma_regularizer: object = None,
+        beta_constraint: object = None,
+        gamma_constraint: object = None,
         **options: Any,
     ) -> None:
         where = "BatchNormalization"
@@ -67,6 +75,10 @@ class BatchNormalization(Layer):
         self.moving_variance_initializer = initializers.get_for_vector(
             moving_variance_initializer, where, "moving_variance_initializer"
         )
+        self.beta_regularizer = regularizers.get(beta_regularizer, where, "beta_regularizer")
+        self.gamma_regularizer = regularizers.get(gamma_regularizer, where, "gamma_regularizer")
+        self.beta_constraint = constraints.get(beta_constraint, where, "beta_constraint")
+        self.gamma_constraint = constraints.get(gamma_constraint, where, "gamma_constraint")
         super().__init__(**options)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -90,6 +102,7 @@ class BatchNormalization(Layer):
                 "center": self.center,
                 "scale": self.scale,
                 "trainable": self.trainable,
+                **regularizers.spec_of(self, ["beta"] * self.center + ["gamma"] * self.scale),
             }
         ]
 
@@ -105,4 +118,5 @@ class BatchNormalization(Layer):
             "gamma_initializer": describe(self.gamma_initializer),
             "moving_mean_initializer": describe(self.moving_mean_initializer),
             "moving_variance_initializer": describe(self.moving_variance_initializer),
+            **regularizers.config_of(self, ("beta", "gamma")),
         }

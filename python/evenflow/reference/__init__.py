@@ -12,4 +12,8 @@ from .activations import *  # noqa: F403
 from .layers import *  # noqa: F403
 from .losses import *  # noqa: F403
 from .network import Network as Network
+from .penalties import keep_nonnegative as keep_nonnegative
+from .penalties import limit_norms as limit_norms
+from .penalties import penalize as penalize
+from .penalties import soft_threshold as soft_threshold
 from .updates import *  # noqa: F403

@@ -20,6 +20,7 @@ from .layers import (
     moving_average,
 )
 from .losses import METRICS, loss_forward_backward
+from .penalties import penalize, settle
 from .rules import apply_rule, slots_of
 from .updates import clip_by_global_norm, clip_by_norm, clip_by_value
 
@@ -61,6 +62,7 @@ class Network:
             if layer["kind"] == "batch_normalization":
                 self.variables[f"{layer['name']}/moving_mean"] = np.zeros(features)
                 self.variables[f"{layer['name']}/moving_variance"] = np.ones(features)
+        self.regularizers, self.constraints = _by_variable(spec, "regularizers"), _by_variable(spec, "constraints")
         self.slots: dict[str, dict[str, Array]] = {}
         if spec["optimizer"] is not None:
             names, start = slots_of(spec["optimizer"])
@@ -90,6 +92,8 @@ class Network:
                         old[...] = moving_average(old, new, momentum=layer["momentum"])
                 else:
                     h = batch_norm_inference(h, gamma, beta, *moving, epsilon=layer["epsilon"])
+            elif layer["kind"] == "activity_regularization":
+                continue
             elif layer["activation"] == "softmax":
                 h = softmax(h)
             else:
@@ -120,12 +124,30 @@ class Network:
                     found[f"{name}/gamma"] = (dy * (x - own["moving_mean"]) * scale).sum(axis=0)
                     found[f"{name}/beta"] = dy.sum(axis=0)
                     dy = dy * gamma * scale
+            elif layer["kind"] == "activity_regularization":
+                dy = dy.copy()
+                penalize(y, dy, l1=layer["l1"] / len(y), l2=layer["l2"] / len(y))
             elif layer["activation"] == "softmax":
                 dy = y * (dy - (dy * y).sum(axis=1, keepdims=True))
             else:
                 dy = activation_backward(layer["activation"], dy, x, y, **layer["parameters"])
         self.gradients = {name: found[name] for name in self.trainable}
+        for name, regularizer in self.regularizers.items():
+            if name in self.gradients and not regularizer.get("proximal"):
+                penalize(self.variables[name], self.gradients[name], l1=regularizer["l1"], l2=regularizer["l2"])
         return dy
+
+    def penalty(self) -> float:
+        """What is added to the mean loss of the rows of the last forward: the penalties of the trainable variables, and
+        those of activities divided by the number of rows."""
+        total = 0.0
+        for name, regularizer in self.regularizers.items():
+            if name in self.trainable:
+                total += penalize(self.variables[name], l1=regularizer["l1"], l2=regularizer["l2"])
+        for layer, x in zip(self.spec["layers"], self.inputs, strict=True):
+            if layer["kind"] == "activity_regularization":
+                total += penalize(x, l1=layer["l1"], l2=layer["l2"]) / len(x)
+        return total
 
     def _own(self, layer: str) -> dict[str, Array]:
         """A layer's variables by their short names."""
@@ -160,12 +182,22 @@ class Network:
             slots = {slot: values[name] for slot, values in self.slots.items()}
             decays = name not in settings.get("undecayed", ())
             apply_rule(settings, self.variables[name], g, slots, self.iterations, learning_rate, decays=decays)
+            settle(
+                self.regularizers.get(name, {}), self.constraints.get(name, {}), self.variables[name], learning_rate
+            )
         return norm
 
     def train_step(self, x: ArrayLike, target: ArrayLike, learning_rate: float) -> tuple[float, list[float]]:
-        """One step; returns the sums over rows of the loss and of each metric, both from before the update."""
+        """One step; returns the sums over rows of the loss, penalties included, and of each metric, both from before the
+        update."""
         self.forward(x, training=True)
         rows, dy, layers = self.loss(target)
         self._backward(dy, layers)
+        total = float(rows.sum()) + len(rows) * self.penalty()
         self.update(learning_rate)
-        return float(rows.sum()), [float(metric.sum()) for metric in self.metrics(target)]
+        return total, [float(metric.sum()) for metric in self.metrics(target)]
+
+
+def _by_variable(spec: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
+    """The regularizers or constraints of all layers by "layer/variable"."""
+    return {f"{layer['name']}/{name}": given for layer in spec["layers"] for name, given in layer.get(key, {}).items()}
