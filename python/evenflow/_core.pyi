@@ -44,7 +44,7 @@ class Progress:
     """What calls of `train` or `evaluate` did: sums, from the call that was not told to go on `after` another."""
 
     @property
-    def loss(self) -> float: ...  # sum over rows of the row's loss
+    def loss(self) -> float: ...  # sum over rows of the row's loss and the penalties
     @property
     def metrics(self) -> list[float]: ...  # sums over rows, in the order of the spec
     @property
