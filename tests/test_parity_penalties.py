@@ -31,31 +31,34 @@ def kept(constraint: Any, lowest: float, highest: float) -> Any:
     return Kept(**constraint.get_config())
 
 
+# Arguments of Dense, as functions of the library.
 CASES: dict[str, dict[str, Any]] = {
-    "l1": {"kernel_regularizer": lambda L: L.regularizers.L1(0.002), "bias_regularizer": lambda L: "l1"},
-    "l2": {"kernel_regularizer": lambda L: L.regularizers.L2(0.02), "bias_regularizer": lambda L: "l2"},
+    "l1": {"kernel_regularizer": lambda k: k.regularizers.L1(0.002), "bias_regularizer": lambda k: "l1"},
+    "l2": {"kernel_regularizer": lambda k: k.regularizers.L2(0.02), "bias_regularizer": lambda k: "l2"},
     "l1_l2": {
-        "kernel_regularizer": lambda L: L.regularizers.L1L2(0.002, 0.01),
-        "bias_regularizer": lambda L: L.regularizers.l1_l2(0.003, 0.004),
+        "kernel_regularizer": lambda k: k.regularizers.L1L2(0.002, 0.01),
+        "bias_regularizer": lambda k: k.regularizers.l1_l2(0.003, 0.004),
     },
-    "activity l1": {"activity_regularizer": lambda L: L.regularizers.L1(0.01)},
-    "activity l2": {"activity_regularizer": lambda L: "l2"},
-    "activity l1_l2": {"activity_regularizer": lambda L: L.regularizers.L1L2(0.02, 0.01)},
-    "unit_norm": {"kernel_constraint": lambda L: "unit_norm"},
+    "activity l1": {"activity_regularizer": lambda k: k.regularizers.L1(0.01)},
+    "activity l2": {"activity_regularizer": lambda k: "l2"},
+    "activity l1_l2": {"activity_regularizer": lambda k: k.regularizers.L1L2(0.02, 0.01)},
+    "unit_norm": {"kernel_constraint": lambda k: "unit_norm"},
     "unit_norm of a bias": {
-        "bias_constraint": lambda L: L.constraints.UnitNorm(),
-        "bias_initializer": lambda L: "ones",
+        "bias_constraint": lambda k: k.constraints.UnitNorm(),
+        "bias_initializer": lambda k: "ones",
     },
-    "non_neg": {"kernel_constraint": lambda L: "non_neg", "bias_constraint": lambda L: L.constraints.NonNeg()},
+    "non_neg": {"kernel_constraint": lambda k: "non_neg", "bias_constraint": lambda k: k.constraints.NonNeg()},
     "max_norm": {
-        "kernel_constraint": lambda L: L.constraints.MaxNorm(0.9)
-        if L is evenflow
-        else kept(keras.constraints.MaxNorm(0.9), 0, 0.9),
+        "kernel_constraint": lambda k: (
+            k.constraints.MaxNorm(0.9) if k is evenflow else kept(keras.constraints.MaxNorm(0.9), 0, 0.9)
+        ),
     },
     "min_max_norm": {
-        "kernel_constraint": lambda L: L.constraints.MinMaxNorm(0.8, 1.0, rate=0.3)
-        if L is evenflow
-        else kept(keras.constraints.MinMaxNorm(0.8, 1.0, rate=0.3), 0.8, 1.0),
+        "kernel_constraint": lambda k: (
+            k.constraints.MinMaxNorm(0.8, 1.0, rate=0.3)
+            if k is evenflow
+            else kept(keras.constraints.MinMaxNorm(0.8, 1.0, rate=0.3), 0.8, 1.0)
+        ),
     },
 }
 
@@ -91,8 +94,6 @@ def trained(library: Any, case: dict[str, Any], optimizer: Any, weights: Any = N
 def test_a_hundred_steps_are_those_of_keras(name, optimizer):
     start, *expected = trained(keras, CASES[name], optimizer)
     _, weights, history, score = trained(evenflow, CASES[name], optimizer, start, dtype="float64")
-    # With Adam a gradient that is rounding alone makes a step as large as any: biases before a normalization have such
-    # none here, since a penalty or an activation comes between.
     for own, theirs in zip(weights, expected[0], strict=True):
         np.testing.assert_allclose(own, theirs, rtol=0, atol=1e-8)
     for key in ("loss", "val_loss"):
@@ -102,7 +103,7 @@ def test_a_hundred_steps_are_those_of_keras(name, optimizer):
 
 def test_max_norm_of_keras_as_it_is():
     # It also multiplies the columns inside by norm / (norm + 1e-7): after a hundred steps 1e-5 of their size.
-    case = {"kernel_constraint": lambda L: L.constraints.MaxNorm(0.9)}
+    case = {"kernel_constraint": lambda k: k.constraints.MaxNorm(0.9)}
     start, expected, *_ = trained(keras, case, "SGD")
     _, weights, *_ = trained(evenflow, case, "SGD", start, dtype="float64")
     for own, theirs in zip(weights, expected, strict=True):
@@ -122,7 +123,10 @@ def test_l2_is_half_the_coupled_weight_decay_of_torch(settings, optimizer):
     given = Problem.of(parity.SMALL)
     spec = parity.spec(given, settings)
     for layer in spec["layers"]:
-        names = {"dense": ["kernel", "bias"][: 1 + layer.get("use_bias", True)], "batch_normalization": ["gamma", "beta"]}
+        names = {
+            "dense": ["kernel", "bias"][: 1 + layer.get("use_bias", True)],
+            "batch_normalization": ["gamma", "beta"],
+        }
         if layer["kind"] in names:
             layer["regularizers"] = {name: {"l1": 0.0, "l2": 0.05} for name in names[layer["kind"]]}
     program = _core.Program(spec, dtype="float64", batch_size=given.workload.batch)

@@ -6,9 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import CATEGORICAL, LION, OPTIMIZERS, SPARSE, SQUARED, activation, batch_norm, comparable_rate, data, dense
+from networks import (
+    CATEGORICAL,
+    LION,
+    OPTIMIZERS,
+    SPARSE,
+    SQUARED,
+    activation,
+    batch_norm,
+    comparable_rate,
+    data,
+    dense,
+    with_optimizer,
+)
 from networks import network as plain_network
-from networks import with_optimizer
 from programs import made, same, state
 from test_gradients import check_variables
 from test_program import compare_with_reference
@@ -152,7 +163,9 @@ def test_evaluation_reports_the_penalties(name, batch, isa, dtype, rng):
     net.forward(x, training=False)
     expected = net.loss(y)[0].mean() + net.penalty()
     assert net.penalty() > 0.1
-    assert program.evaluate(x, y, batch_size=batch).loss / len(x) == pytest.approx(expected, rel=100 * float(np.finfo(dtype).eps))
+    assert program.evaluate(x, y, batch_size=batch).loss / len(x) == pytest.approx(
+        expected, rel=100 * float(np.finfo(dtype).eps)
+    )
     part = None
     for step in range(-(-32 // batch)):
         part = program.evaluate(x, y, batch_size=batch, first_step=step, seconds=0.0, after=part)
@@ -266,7 +279,12 @@ def test_the_plan_tells(isa):
         program = _core.Program(spec)
         assert program.spec == spec
     text = "\n".join(str(_core.Program(spec)) for spec in REGULARIZED.values())
-    for words in ("(kernel, l2 0.03)", "(bias, l1 0.02)", "(gamma, l2 0.03) (beta, l1 0.02)", "activity, l1 0.05, l2 0.03"):
+    for words in (
+        "(kernel, l2 0.03)",
+        "(bias, l1 0.02)",
+        "(gamma, l2 0.03) (beta, l1 0.02)",
+        "activity, l1 0.05, l2 0.03",
+    ):
         assert words in text
     for words in ("(kernel, norms from 0 to 1)", "(beta, not negative)", "(kernel, l1 0.3 proximal)"):
         assert words in text

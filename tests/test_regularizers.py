@@ -1,4 +1,4 @@
-"""Regularizers and constraints as Python has them: names, values, configs, what a model does with them, what is refused."""
+"""Regularizers and constraints in Python: names, values, configs, what a model does with them, what is refused."""
 
 import json
 from typing import Any

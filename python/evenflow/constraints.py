@@ -65,8 +65,8 @@ class _Norm(Constraint):
 
 
 class MaxNorm(_Norm):
-    """w * max_value / (norm + 1e-7) for each unit whose incoming weights have an l2 norm above max_value; the others keep
-    their bits.
+    """w * max_value / (norm + 1e-7) for each unit whose incoming weights have an l2 norm above max_value; the others
+    keep their bits.
 
     Max-norm regularization: a smaller max_value constrains more. Unlike l2 it adds nothing to the loss. Goes well with
     dropout and high learning rates. Keras shrinks the others too, by norm / (norm + 1e-7). Srebro and Shraibman 2005;
@@ -85,8 +85,7 @@ class MaxNorm(_Norm):
 
 
 class UnitNorm(_Norm):
-    """w / (norm + 1e-7): the incoming weights of each unit keep an l2 norm of 1. Salimans and Kingma 2016 without the
-    factor."""
+    """w / (norm + 1e-7): the incoming weights of each unit keep an l2 norm of 1."""
 
     def __init__(self, axis: int | Sequence[int] = 0) -> None:
         super().__init__(axis)

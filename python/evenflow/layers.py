@@ -185,7 +185,19 @@ class Rescaling(Layer):
 
 REGISTRY = Registry(
     Layer,
-    (InputLayer, Flatten, Dense, BatchNormalization, Activation, ReLU, LeakyReLU, ELU, Softmax, Rescaling, ActivityRegularization),
+    (
+        InputLayer,
+        Flatten,
+        Dense,
+        BatchNormalization,
+        Activation,
+        ReLU,
+        LeakyReLU,
+        ELU,
+        Softmax,
+        Rescaling,
+        ActivityRegularization,
+    ),
     aliases={},
     example="Dense(10)",
 )

@@ -1,11 +1,13 @@
 """Regularizers: what is added to the loss so that weights, or activations, stay small. Keras 3's names and defaults.
 
 They keep a network from fitting the noise of its training rows: l2 constrains the connection weights, l1 makes for a
-sparse model. The penalty counts in the loss that `fit` and `evaluate` report, for trainable layers only; its gradient is
-added before clipping, to each block of a kernel's gradient while that is in cache. A penalty of activities is divided by
-the number of rows of the batch. `weight_decay=` of an optimizer is something else: it shrinks weights apart from the
-gradient (Loshchilov and Hutter 2019), whereas l2 goes through momentum and the scaling of Adam and its kin. With plain
-SGD, l2 = weight_decay / 2. Do not use them with SELU, whose self-normalization they break.
+sparse model. The penalty counts in the loss that `fit` and `evaluate` report, for trainable layers only; its gradient
+is added before clipping, to each block of a kernel's gradient while that is in cache. A penalty of activities is
+divided by the number of rows of the batch.
+
+`weight_decay=` of an optimizer is something else: it shrinks weights apart from the gradient (Loshchilov and Hutter
+2019), whereas l2 goes through momentum and the scaling of Adam and its kin. With plain SGD, l2 = weight_decay / 2.
+Neither penalties nor max-norm go with SELU: they break its self-normalization.
 """
 
 from __future__ import annotations
@@ -85,10 +87,10 @@ class ProximalL1(L1):
     w = sign(w) * max(|w| - learning_rate * l1, 0), in place of a term in the gradient.
 
     This is what the chapter promises of l1, "a sparse model (with many weights equal to 0)". The step is the proximal
-    operator of learning_rate * l1 * sum(|w|); with plain SGD the training is proximal gradient descent, ISTA, on the loss
-    plus the penalty, and the penalty is reported with the loss as L1's is. Clipping does not touch the step. Rules that
-    scale each weight's step, such as Adam, still use the one threshold learning_rate * l1. For kernels and vectors, not
-    for activations. Parikh and Boyd 2014, section 4.2; Beck and Teboulle 2009.
+    operator of learning_rate * l1 * sum(|w|); with plain SGD, training is proximal gradient descent (ISTA) on the loss
+    plus the penalty, which is reported with the loss as L1's is. Clipping does not touch the step. Rules that scale
+    each weight's step, such as Adam, still use the one threshold learning_rate * l1. For weights, not for activations.
+    Parikh and Boyd 2014, section 4.2; Beck and Teboulle 2009.
     """
 
     def spec(self) -> dict[str, Any]:
@@ -96,7 +98,7 @@ class ProximalL1(L1):
 
 
 class L2(Regularizer):
-    """l2 * sum(x^2), with the gradient 2 * l2 * x: constrains connection weights. Tikhonov 1963, ridge regression."""
+    """l2 * sum(x^2), with the gradient 2 * l2 * x: constrains connection weights. Krogh and Hertz 1991."""
 
     def __init__(self, l2: float | None = 0.01) -> None:
         self.l2 = errors.number("L2", "l2", 0.01 if l2 is None else l2, at_least=0.0)

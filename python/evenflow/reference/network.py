@@ -182,14 +182,12 @@ class Network:
             slots = {slot: values[name] for slot, values in self.slots.items()}
             decays = name not in settings.get("undecayed", ())
             apply_rule(settings, self.variables[name], g, slots, self.iterations, learning_rate, decays=decays)
-            settle(
-                self.regularizers.get(name, {}), self.constraints.get(name, {}), self.variables[name], learning_rate
-            )
+            settle(self.regularizers.get(name, {}), self.constraints.get(name, {}), self.variables[name], learning_rate)
         return norm
 
     def train_step(self, x: ArrayLike, target: ArrayLike, learning_rate: float) -> tuple[float, list[float]]:
-        """One step; returns the sums over rows of the loss, penalties included, and of each metric, both from before the
-        update."""
+        """One step; returns the sums over rows of the loss, penalties included, and of each metric, both from before
+        the update."""
         self.forward(x, training=True)
         rows, dy, layers = self.loss(target)
         self._backward(dy, layers)
