@@ -1,6 +1,4 @@
 // Eager regularizers and constraints.
-#include <cmath>
-
 #include "bindings/eager.h"
 #include "bindings/names.h"
 
@@ -29,12 +27,12 @@ double penalize(const py::object& p_, const py::object& g_, double l1, double l2
 
 // f(table, data, n) on an array that is changed in place.
 template <class F>
-void in_place(const char* function, const py::object& given, F f) {
-  const py::array p = array(function, "p", given, -1);
-  by_type(function, "p", p, [&](auto type) {
+void in_place(const char* function, const py::object& given, F f, const char* name = "p") {
+  const py::array p = array(function, name, given, -1);
+  by_type(function, name, p, [&](auto type) {
     using T = decltype(type);
     T* data;
-    const std::ptrdiff_t n = whole_size<T>(function, "p", p, &data, true);
+    const std::ptrdiff_t n = whole_size<T>(function, name, p, &data, true);
     py::gil_scoped_release nogil;
     f(kernels<T>(), data, n);
   });
@@ -57,11 +55,7 @@ void limit_norms(const py::object& w_, double min_value, double max_value, doubl
   const py::array w = array(name, "w", w_, -1);
   const NormLimits limits{min_value, max_value, rate};
   if (w.ndim() == 1) {
-    in_place(name, w_, [&](const auto& k, auto* data, std::ptrdiff_t n) {
-      Clip clip;
-      clip.scale = limits.scale(std::sqrt(k.square_sum(data, n)));
-      if (clip.active()) k.clip(data, n, clip);
-    });
+    in_place(name, w_, [&](const auto& k, auto* data, std::ptrdiff_t n) { k.limit_norm(data, n, limits); }, "w");
     return;
   }
   if (w.ndim() != 2) refuse(name, "w", "a kernel [inputs, units] or a vector", "shape " + shape_text(w));

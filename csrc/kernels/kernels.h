@@ -135,8 +135,9 @@ struct Kernels {
   void (*soft_threshold)(T* p, std::ptrdiff_t n, double threshold);
   // p <- max(p, 0)
   void (*keep_nonnegative)(T* p, std::ptrdiff_t n);
-  // Each column of w[inputs][width] is scaled to a norm within the limits.
+  // Each column of w[inputs][width], or a vector, is scaled to a norm within the limits.
   void (*limit_norms)(T* w, int inputs, int width, const NormLimits&);
+  void (*limit_norm)(T* p, std::ptrdiff_t n, const NormLimits&);
   UpdateKernels<T, Rules> updates;
   // One step of a rule; decay of p itself comes first: p <- p - p * decay. n need not be a multiple of lanes.
   template <class Rule>

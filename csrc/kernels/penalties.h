@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/columns.h"
+#include "kernels/update.h"
 
 namespace evenflow {
 
@@ -82,6 +83,11 @@ struct PenaltyKernels {
     bool any = false;
     for (int j = 0; j < width; ++j) any |= scale[j] != T(1);
     if (any) ColumnKernels<V>::scale_columns(w, inputs, width, scale);
+  }
+  static void limit_norm(T* p, std::ptrdiff_t n, const NormLimits& limits) {
+    Clip clip;
+    clip.scale = limits.scale(sqrt(FlatKernels<V>::square_sum(p, n)));
+    if (clip.scale != 1) FlatKernels<V>::clip(p, n, clip);
   }
 };
 

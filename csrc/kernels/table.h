@@ -44,6 +44,7 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.soft_threshold = PenaltyKernels<V>::soft_threshold;
   k.keep_nonnegative = PenaltyKernels<V>::keep_nonnegative;
   k.limit_norms = PenaltyKernels<V>::limit_norms;
+  k.limit_norm = PenaltyKernels<V>::limit_norm;
   k.updates = update_kernels<V>(Rules());
   k.multiply_add = FlatKernels<V>::multiply_add;
   return k;

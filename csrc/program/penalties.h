@@ -74,12 +74,9 @@ void Program<T>::Step::limit_vectors() const {
   if (!plan.vector_norms) return;
   barrier.wait(threads);  // such a norm is of several threads' panels
   if (thread != 0) return;
-  for (const Variable& v : plan.variables) {
-    if (!v.trainable || v.inputs != 0 || !v.regularization.norms) continue;
-    Clip clip;
-    clip.scale = v.regularization.norms->scale(std::sqrt(k.square_sum(p.parameters_ + v.offset, v.size)));
-    if (clip.active()) k.clip(p.parameters_ + v.offset, v.size, clip);
-  }
+  for (const Variable& v : plan.variables)
+    if (v.trainable && v.inputs == 0 && v.regularization.norms)
+      k.limit_norm(p.parameters_ + v.offset, v.size, *v.regularization.norms);
 }
 
 }  // namespace evenflow
