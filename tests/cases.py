@@ -8,9 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import metric_cases
 import numpy as np
 import penalty_cases
+import row_cases
 import update_cases
+from roundings import normal, summed
 
 from evenflow import reference
 
@@ -76,15 +79,6 @@ def widened(a: Any, dtype: Any) -> Any:
 def flat(results: list[Any]) -> list[Any]:
     """Tuples and lists of results as one list."""
     return [r for item in results for r in (flat(list(item)) if isinstance(item, (tuple, list)) else [item])]
-
-
-def normal(rng: np.random.Generator, dtype: Any, *shape: int) -> Array:
-    return rng.standard_normal(shape).astype(dtype)
-
-
-def summed(terms: int) -> float:
-    """Roundings of a sum of so many terms, in eps: they add up like a random walk, whichever way the sum is split."""
-    return 2 + np.sqrt(terms) / 2
 
 
 # Arguments and scales of each kernel ----------------------------------------------------------------------------------
@@ -241,8 +235,13 @@ KERNELS = {
     "batch_norm_forward": Kernel(batch_norm_arguments, batch_norm_forward_scales),
     "batch_norm_inference": Kernel(batch_norm_arguments, batch_norm_inference_scales),
     "batch_norm_backward": Kernel(batch_norm_arguments, batch_norm_backward_scales),
+    **{name: Kernel(row_cases.arguments, scales) for name, scales in row_cases.SCALES.items()},
     "softmax": Kernel(softmax_arguments, softmax_scales),
     "loss_forward_backward": Kernel(loss_arguments, loss_scales),
+    "metric_sums": Kernel(
+        lambda case, rng, dtype: (metric_cases.arguments(case.settings, *case.shape, rng, dtype), {}),
+        metric_cases.scales,
+    ),
     **{
         name: Kernel(
             update_cases.arguments,
@@ -293,13 +292,25 @@ CASES = [
     *(Case("dense_backward", shape) for shape in DENSE_SHAPES),
     *(
         Case(kernel, shape)
-        for kernel in ("batch_norm_forward", "batch_norm_inference", "batch_norm_backward", "softmax")
+        for kernel in (
+            "batch_norm_forward",
+            "batch_norm_inference",
+            "batch_norm_backward",
+            "softmax",
+            *row_cases.SCALES,
+        )
         for shape in ROW_SHAPES
     ),
     *(
         Case("loss_forward_backward", shape, {"loss": loss, "from_logits": from_logits})
         for loss, from_logits in LOSS_KINDS
         for shape in mixed(1, BATCHES, SIZES)
+    ),
+    *(
+        Case("metric_sums", shape, metric)
+        for metric in metric_cases.KINDS
+        for shape in mixed(1, BATCHES, (1, 2, 5, 17, 33, 100))
+        if metric_cases.fits(metric, shape[1])
     ),
     *(Case(kernel, shape, settings) for kernel, settings in update_cases.SETTINGS for shape in FLAT_SHAPES),
     *(
@@ -322,6 +333,7 @@ TIMED = [
     Case("dense_forward", (256, 300, 300), {"bias": "bias"}),
     Case("dense_backward", (256, 300, 300)),
     *(Case(k, (256, 300)) for k in ("batch_norm_forward", "batch_norm_inference", "batch_norm_backward", "softmax")),
+    *(Case(kernel, (256, 300)) for kernel in row_cases.SCALES),
     Case("loss_forward_backward", (256, 100), {"loss": "sparse_categorical_crossentropy", "from_logits": True}),
     Case("sgd_step", (50_000,), {"momentum": 0.9, "nesterov": False}),
     Case("adam_step", (50_000,), {"step": 10}),

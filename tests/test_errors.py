@@ -6,7 +6,16 @@ import pytest
 import evenflow
 from evenflow import errors, losses, metrics, optimizers
 from evenflow.callbacks import Callback, History
-from evenflow.layers import Activation, BatchNormalization, Dense, Flatten, Input, Rescaling, Softmax
+from evenflow.layers import (
+    Activation,
+    BatchNormalization,
+    Dense,
+    Flatten,
+    Input,
+    LayerNormalization,
+    Rescaling,
+    Softmax,
+)
 from evenflow.models import Sequential
 from evenflow.optimizers import SGD, Adam
 
@@ -259,7 +268,7 @@ def test_a_refused_call_does_not_build_a_model():
     ("stack", "words"),
     [
         (lambda: [Input((28, 28)), Dense(3)], ["Dense", "(rows, 28, 28)", "(rows, features)", "Flatten()"]),
-        (lambda: [BatchNormalization(input_shape=(28, 28))], ["BatchNormalization", "(rows, 28, 28)", "Flatten()"]),
+        (lambda: [LayerNormalization(input_shape=(28, 28))], ["LayerNormalization", "(rows, 28, 28)", "Flatten()"]),
         (lambda: [Dense(3), Input((3,))], ["Input", "first"]),
         (lambda: [Input((3,)), Input((3,))], ["Input", "first"]),
         (lambda: [Dense(2, name="a"), Dense(2, name="a")], ["'a'", "no other layer"]),
@@ -283,6 +292,7 @@ def test_wrong_stacks(stack, words):
     [
         (lambda: Sequential([Input((3,)), Flatten()]).predict(X[:, :3]), ["no layer computes anything"]),
         (lambda: Sequential().predict(X), ["no layers"]),
+        (lambda: Sequential(Dense(3), Dense(2)), ["Sequential", "layers", "a list of layers", "Dense"]),
         (lambda: Sequential([Input((2, 3)), Activation("elu")]).predict(X.reshape(-1, 2, 3)), ["output", "Flatten()"]),
         (lambda: Sequential([Dense(1)]).spec(), ["spec()", "Input(shape=...)"]),
         (lambda: Sequential([Dense(1)]).summary_of, ["summary_of"]),
@@ -414,10 +424,8 @@ def test_the_callers_arrays_are_never_changed():
 
 def test_nearest_names():
     known = ["relu", "leaky_relu", "he_normal", "learning_rate"]
-    assert errors.nearest("RELU", known) == "relu"
-    assert errors.nearest("leakyrelu", known) == "leaky_relu"
-    assert errors.nearest("lr", known) == "learning_rate"
-    assert errors.nearest("xyz", known) is None
+    meant = {"RELU": "relu", "leakyrelu": "leaky_relu", "lr": "learning_rate", "he": "he_normal", "xyz": None}
+    assert {name: errors.nearest(name, known) for name in meant} == meant
     assert "Did you mean" not in str(errors.unknown_name("f", "a", "xyz", known))
     assert errors.shape_text(()) == "()"
     assert errors.shape_text((3,)) == "(3,)"

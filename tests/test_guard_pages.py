@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import update_cases
 from cases import Case
-from networks import activation, batch_norm, dense
+from networks import activation, batch_norm, dense, layer_norm
 
 from evenflow import _core
 
@@ -124,6 +124,20 @@ def test_batch_norm(fence, dtype):
         fence.clear()
 
 
+def test_row_normalization(fence, dtype):
+    for n in TAILS:
+        x, dy, gamma, beta = draw((5, n), dtype), draw((5, n), dtype), draw(n, dtype), draw(n, dtype)
+        fx, fdy, fgamma, fbeta = map(fence, (x, dy, gamma, beta))
+        for kernel, own, plain in (
+            (_core.layer_norm_forward, (fx, fgamma, fbeta), (x, gamma, beta)),
+            (_core.layer_norm_backward, (fdy, fx, fgamma), (dy, x, gamma)),
+            (_core.rms_norm_forward, (fx, fgamma), (x, gamma)),
+            (_core.rms_norm_backward, (fdy, fx, fgamma), (dy, x, gamma)),
+        ):
+            same(kernel(*own, epsilon=1e-3), kernel(*plain, epsilon=1e-3))
+        fence.clear()
+
+
 def test_rows(fence, dtype):
     rng = np.random.default_rng(0)
     for n in TAILS:
@@ -184,7 +198,7 @@ def test_update_rules(fence, dtype, kernel, settings):
 
 def chain(inputs: int, units: int) -> dict:
     """A network whose every layer ends in the same tail."""
-    layers = [batch_norm(), dense(units), batch_norm(), activation("elu", alpha=1.0), dense(units)]
+    layers = [batch_norm(), dense(units), batch_norm(), activation("elu", alpha=1.0), layer_norm(), dense(units)]
     made = networks.network(inputs, layers, networks.SQUARED, metrics=("mean_absolute_error",))
     return networks.with_optimizer(made, networks.NESTEROV)
 
@@ -206,7 +220,8 @@ def test_programs_read_rows_only(fence, dtype, source):
             out = place(np.empty((7, 34 - n), dtype))
             program.predict(fx, out)
             score = program.evaluate(fx, fy)
-            answers.append((program.parameters.copy(), out.copy(), np.array([done.loss, score.loss, *score.metrics])))
+            sums = np.concatenate([[done.loss, score.loss], *score.metrics])
+            answers.append((program.parameters.copy(), out.copy(), sums))
         same(answers[1], answers[0])
         fence.clear()
 

@@ -12,10 +12,12 @@ namespace evenflow {
 
 void bind_program(py::module_& m);
 void bind_layers(py::module_& m);
+void bind_row_normalization(py::module_& m);
 void bind_activations(py::module_& m);
 void bind_updates(py::module_& m);
 void bind_penalties(py::module_& m);
 void bind_measure(py::module_& m);
+void bind_metrics(py::module_& m);
 
 namespace {
 
@@ -121,10 +123,12 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("activations", &activation_names);
   bind_program(m);
   bind_layers(m);
+  bind_row_normalization(m);
   bind_activations(m);
   bind_updates(m);
   bind_penalties(m);
   bind_measure(m);
+  bind_metrics(m);
 }
 
 }  // namespace evenflow

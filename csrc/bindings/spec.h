@@ -29,23 +29,23 @@ class SpecReader {
       spec.from_logits = !loss.missing("from_logits") && loss.need<bool>("from_logits", "a bool");
       if (*spec.loss == Loss::mean_squared_error) spec.from_logits = false;
     }
+    int units = spec.inputs;
+    for (const LayerSpec& layer : spec.layers)
+      if (layer.kind == LayerSpec::dense) units = layer.units;
     if (!top.missing("metrics"))
-      for (const auto& name : top.need<py::sequence>("metrics", "a list"))
-        spec.metrics.push_back(
-            static_cast<Metric>(index_of("Program", "metrics", text(name),
-                                         {"sparse_categorical_accuracy", "categorical_accuracy", "binary_accuracy",
-                                          "mean_absolute_error", "mean_squared_error"})));
-    if (spec.metrics.size() > max_metrics)
-      refuse("Program", "metrics", "at most " + std::to_string(max_metrics), std::to_string(spec.metrics.size()));
+      for (const auto& entry : top.need<py::sequence>("metrics", "a list"))
+        spec.metrics.push_back(metric("Program: metrics", entry, units));
     if (!top.missing("optimizer")) spec.optimizer = optimizer(top.need<py::dict>("optimizer", "a dict"));
     const bool sparse = spec.loss == Loss::sparse_categorical_crossentropy;
-    for (Metric metric : spec.metrics)
-      if (spec.loss && (metric == Metric::sparse_categorical_accuracy) != sparse)
-        refuse("Program", "metrics",
-               sparse ? "sparse_categorical_accuracy beside a sparse loss" : "metrics of dense targets",
-               "another kind");
+    for (const MetricSpec& metric : spec.metrics)
+      if (spec.loss && metric.traits().targets == (sparse ? Targets::dense : Targets::labels))
+        refuse("Program", "metrics", sparse ? "metrics of labels beside a sparse loss" : "metrics of dense targets",
+               "'" + std::string(metric.traits().name) + "'");
     return spec;
   }
+
+  // A metric of `units` outputs: the name of its kind, or a dict with settings.
+  static MetricSpec metric(const std::string& where, const py::handle& entry, int units);
 
  private:
   SpecReader(std::string where, py::dict data) : where_(std::move(where)), data_(std::move(data)) {}
@@ -80,7 +80,8 @@ class SpecReader {
     LayerSpec layer{};
     layer.kind = static_cast<LayerSpec::Kind>(
         index_of(in.where_, "kind", in.string("kind"),
-                 {"rescaling", "dense", "batch_normalization", "activation", "activity_regularization"}));
+                 {"rescaling", "dense", "batch_normalization", "activation", "normalization", "layer_normalization",
+                  "rms_normalization", "activity_regularization"}));
     layer.name = in.string("name");
     layer.trainable = in.flag("trainable", false);
     constexpr double huge = 1e300;
@@ -94,6 +95,20 @@ class SpecReader {
         layer.momentum = in.number("momentum", 0, 1);
         layer.epsilon = in.number("epsilon", 0, huge);
         layer.center = in.flag("center", true);
+        layer.scale = in.flag("scale", true);
+        layer.unbiased_variance = in.flag("unbiased_variance", false);
+        layer.trainable = in.flag("trainable", true);
+        axes(in, layer);
+        break;
+      case LayerSpec::normalization:
+        layer.invert = in.flag("invert", false);
+        layer.trainable = false;
+        axes(in, layer);
+        break;
+      case LayerSpec::layer_normalization:
+      case LayerSpec::rms_normalization:
+        layer.epsilon = in.number("epsilon", 0, huge);
+        layer.center = layer.kind == LayerSpec::layer_normalization && in.flag("center", true);
         layer.scale = in.flag("scale", true);
         layer.trainable = in.flag("trainable", true);
         break;
@@ -147,6 +162,27 @@ class SpecReader {
       limits.rate = given.number("rate", 0, 1);
       r.norms = limits;
     });
+  }
+
+  // The shape of rows, and in ascending order which of its axes, from 1, have statistics of their own.
+  static void axes(const SpecReader& in, LayerSpec& layer) {
+    if (in.missing("shape") && in.missing("axis")) return;
+    const auto numbers = [&](const char* key) {
+      std::vector<int> found;
+      for (const auto& entry : in.need<py::sequence>(key, "a list")) {
+        py::dict one;
+        one[key] = entry;
+        found.push_back(SpecReader(in.where_, one).whole(key, 1));
+      }
+      return found;
+    };
+    layer.shape = numbers("shape");
+    layer.axis = numbers("axis");
+    if (layer.shape.empty()) refuse(in.where_, "shape", "at least one size", "none");
+    for (std::size_t i = 0; i < layer.axis.size(); ++i)
+      if (layer.axis[i] > static_cast<int>(layer.shape.size()) || (i > 0 && layer.axis[i] <= layer.axis[i - 1]))
+        refuse(in.where_, "axis", "ascending numbers from 1 to " + std::to_string(layer.shape.size()),
+               std::to_string(layer.axis[i]));
   }
 
   static void activation(const SpecReader& in, LayerSpec& layer) {
@@ -209,3 +245,5 @@ class SpecReader {
 };
 
 }  // namespace evenflow
+
+#include "bindings/metric_spec.h"

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "kernels/layout.h"
+#include "kernels/metric.h"
 #include "math/penalties.h"
 #include "math/updates.h"
 
@@ -42,14 +43,6 @@ struct ActivationKernel {
 
 enum class Loss { sparse_categorical_crossentropy, categorical_crossentropy, binary_crossentropy, mean_squared_error };
 enum class Output { plain, softmax, sigmoid };  // what the loss kernel itself applies to the last stage
-enum class Metric {
-  sparse_categorical_accuracy,
-  categorical_accuracy,
-  binary_accuracy,
-  mean_absolute_error,
-  mean_squared_error
-};
-constexpr int max_metrics = 8;
 
 // The rows of one step as the loss kernel sees them.
 template <class T>
@@ -65,10 +58,10 @@ struct LossRows {
   const std::int64_t* labels;  // of each row; or
   const T* targets;            // [row][padded units]
   double* losses;              // of each row
-  double* metrics;             // [metric][row]
-  std::ptrdiff_t metric_stride;
+  const MetricOutput<T>* metrics;
   int metric_count;
-  Metric metric[max_metrics];
+  std::ptrdiff_t metric_stride;  // between a record's numbers
+  bool one_hot_labels;           // some metric wants them so
 };
 
 // What becomes of a gradient before the update rule sees it: scaled, then limited to [-limit, limit].
@@ -111,8 +104,10 @@ struct Kernels {
   void (*moments)(T* mean, T* variance, const T* x, int rows, int width);
   // inverse = 1 / sqrt(variance + epsilon), scale = gamma * inverse
   void (*normalizer)(T* inverse, T* scale, const T* variance, const T* gamma, double epsilon, int width);
-  // moving <- moving * momentum + batch * (1 - momentum)
-  void (*moving_average)(T* moving, const T* batch, double momentum, int width);
+  // inverse = 1 / max(sqrt(variance), smallest); scale is that, or inverted the deviation itself.
+  void (*standardizer)(T* inverse, T* scale, const T* variance, double smallest, bool inverted, int width);
+  // moving <- moving * momentum + batch * share
+  void (*moving_average)(T* moving, const T* batch, double momentum, double share, int width);
   // dz <- scale * (dz - dshift / rows - (x - mean) * inverse * dscale / rows)
   void (*normalize_backward)(T* dz, const T* x, int rows, int width, const Columns<T>&, const T* dshift,
                              const T* dscale);
@@ -123,9 +118,18 @@ struct Kernels {
   // The lanes from `valid` on of every row are set to zero.
   void (*clear_padding)(T* x, int rows, int width, int valid);
 
+  // Of each row: y = (x - mean) * inverse with inverse = 1 / sqrt(variance + epsilon), which is kept; not centered: the
+  // mean is taken as 0. scratch: padded units; backward 2 * padded units.
+  void (*normalize_rows)(T* y, T* inverse, const T* x, std::ptrdiff_t stride, int units, double epsilon, bool centered,
+                         T* scratch, int first, int last);
+  // dx = inverse * (dy - mean(dy) - y * mean(dy * y)); not centered: without mean(dy)
+  void (*normalize_rows_backward)(T* dx, const T* dy, const T* y, const T* inverse, std::ptrdiff_t stride, int units,
+                                  bool centered, T* scratch, int first, int last);
+
   void (*softmax)(T* y, const T* x, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
   void (*softmax_backward)(T* dz, const T* y, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
   void (*loss)(const LossRows<T>&, T* scratch, int first, int last);  // scratch: 3 * padded units
+  MetricKernel<T> metrics[MetricKinds::size];
 
   double (*square_sum)(const T* g, std::ptrdiff_t n);
   void (*clip)(T* g, std::ptrdiff_t n, Clip);

@@ -5,7 +5,9 @@
 
 #include "kernels/columns.h"
 #include "kernels/gemm.h"
+#include "kernels/metrics.h"
 #include "kernels/penalties.h"
+#include "kernels/row_normalization.h"
 #include "kernels/rows.h"
 #include "kernels/update.h"
 
@@ -14,6 +16,12 @@ namespace evenflow {
 template <class V, class... Rule>
 constexpr UpdateKernels<scalar_of<V>, List<Rule...>> update_kernels(List<Rule...>) {
   return {{FlatKernels<V>::template update<Rule>}...};
+}
+
+template <class V, class... Kind>
+constexpr void fill_metrics(Kernels<scalar_of<V>>& k, List<Kind...>) {
+  int i = 0;
+  ((k.metrics[i++] = metric_kinds::Records<V>::template record<Kind>), ...);
 }
 
 template <class V>
@@ -30,14 +38,18 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.weight_gradient = Gemm<V>::weight_gradient;
   k.moments = ColumnKernels<V>::moments;
   k.normalizer = ColumnKernels<V>::normalizer;
+  k.standardizer = ColumnKernels<V>::standardizer;
   k.moving_average = ColumnKernels<V>::moving_average;
   k.normalize_backward = ColumnKernels<V>::normalize_backward;
   k.scale_columns = ColumnKernels<V>::scale_columns;
   k.rescale = ColumnKernels<V>::rescale;
   k.clear_padding = ColumnKernels<V>::clear_padding;
+  k.normalize_rows = RowNormalization<V>::forward;
+  k.normalize_rows_backward = RowNormalization<V>::backward;
   k.softmax = RowKernels<V>::softmax;
   k.softmax_backward = RowKernels<V>::softmax_backward;
   k.loss = RowKernels<V>::loss;
+  fill_metrics<V>(k, MetricKinds());
   k.square_sum = FlatKernels<V>::square_sum;
   k.clip = FlatKernels<V>::clip;
   k.penalize = PenaltyKernels<V>::penalize;

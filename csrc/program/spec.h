@@ -9,6 +9,7 @@
 
 #include "kernels/kernels.h"
 #include "math/optimizers.h"
+#include "program/metrics.h"
 
 namespace evenflow {
 
@@ -23,14 +24,25 @@ struct Regularization {
 };
 
 struct LayerSpec {
-  enum Kind { rescaling, dense, batch_normalization, activation, activity_regularization } kind;
+  enum Kind {
+    rescaling,
+    dense,
+    batch_normalization,
+    activation,
+    normalization,
+    layer_normalization,
+    rms_normalization,
+    activity_regularization
+  } kind;
   std::string name;
   bool trainable = false;
   int units = 0;                     // dense
   bool use_bias = false;             // dense
-  double momentum = 0, epsilon = 0;  // batch normalization
-  bool center = false, scale = false;
-  std::string activation_name;  // activation; "softmax" only at the very end
+  double momentum = 0, epsilon = 0;  // batch normalization; epsilon of all that divide by a deviation
+  bool center = false, scale = false, unbiased_variance = false;
+  std::vector<int> shape, axis;  // of rows, and which axes have statistics of their own; 1 is the first of the shape
+  bool invert = false;           // normalization
+  std::string activation_name;   // activation; "softmax" only at the very end
   double parameter = 0;
   double factor = 1, offset = 0;                         // rescaling
   Penalty activity;                                      // activity regularization
@@ -58,7 +70,7 @@ struct Spec {
   std::vector<LayerSpec> layers;
   std::optional<Loss> loss;
   bool from_logits = false;
-  std::vector<Metric> metrics;
+  std::vector<MetricSpec> metrics;
   OptimizerSpec optimizer;
 };
 

@@ -46,7 +46,7 @@ class Progress:
     @property
     def loss(self) -> float: ...  # sum over rows of the row's loss and the penalties
     @property
-    def metrics(self) -> list[float]: ...  # sums over rows, in the order of the spec
+    def metrics(self) -> list[NDArray[np.float64]]: ...  # each one's state: copies, in the order of the spec
     @property
     def rows(self) -> int: ...
     @property
@@ -140,6 +140,14 @@ class Program:
 # Eager kernels on C-ordered float32 or float64 arrays; evenflow.kernels documents them.
 def dense_forward(x: _Array, w: _Array, b: _Array | None = None) -> _Array: ...
 def dense_backward(dy: _Array, x: _Array, w: _Array) -> tuple[_Array, _Array, _Array]: ...  # dx, dw, db
+def layer_norm_forward(x: _Array, gamma: _Array, beta: _Array, *, epsilon: float) -> _Array: ...
+def layer_norm_backward(
+    dy: _Array, x: _Array, gamma: _Array, *, epsilon: float
+) -> tuple[_Array, _Array, _Array]: ...  # dx, dgamma, dbeta
+def rms_norm_forward(x: _Array, scale: _Array, *, epsilon: float) -> _Array: ...
+def rms_norm_backward(
+    dy: _Array, x: _Array, scale: _Array, *, epsilon: float
+) -> tuple[_Array, _Array]: ...  # dx, dscale
 def batch_norm_forward(
     x: _Array, gamma: _Array, beta: _Array, *, epsilon: float
 ) -> tuple[_Array, _Array, _Array]: ...  # y, mean, var
@@ -155,6 +163,9 @@ def softmax(x: _Array) -> _Array: ...
 def loss_forward_backward(
     name: str, prediction: _Array, target: _Array, *, from_logits: bool = False
 ) -> tuple[_Array, _Array]: ...  # loss of each row; gradient of their mean with respect to the prediction
+def metric_sums(
+    metric: str | Mapping[str, Any], prediction: _Array, target: _Array, weights: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]: ...  # a metric's state of these rows
 
 # Updates, in place; the decay comes first: p -= weight_decay * learning_rate * p.
 def sgd_step(

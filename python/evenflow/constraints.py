@@ -51,8 +51,8 @@ class NonNeg(Constraint):
         return {"kind": "non_negative"}
 
 
-class _Norm(Constraint):
-    """Of each column of a kernel [inputs, units], that is of a unit's incoming weights."""
+class NormConstraint(Constraint):
+    """Base class of limits of the l2 norm of each column of a kernel [inputs, units]: of a unit's incoming weights."""
 
     def __init__(self, axis: int | Sequence[int]) -> None:
         if isinstance(axis, bool) or axis not in (0, [0], (0,)):
@@ -64,7 +64,7 @@ class _Norm(Constraint):
         return {"kind": "norm", "min_value": lowest, "max_value": highest, "rate": rate}
 
 
-class MaxNorm(_Norm):
+class MaxNorm(NormConstraint):
     """w * max_value / (norm + 1e-7) for each unit whose incoming weights have an l2 norm above max_value; the others
     keep their bits.
 
@@ -84,7 +84,7 @@ class MaxNorm(_Norm):
         return {"max_value": self.max_value, "axis": self.axis}
 
 
-class UnitNorm(_Norm):
+class UnitNorm(NormConstraint):
     """w / (norm + 1e-7): the incoming weights of each unit keep an l2 norm of 1."""
 
     def __init__(self, axis: int | Sequence[int] = 0) -> None:
@@ -97,7 +97,7 @@ class UnitNorm(_Norm):
         return {"axis": self.axis}
 
 
-class MinMaxNorm(_Norm):
+class MinMaxNorm(NormConstraint):
     """w * (rate * clip(norm, min_value, max_value) + (1 - rate) * norm) / (norm + 1e-7) for each unit whose incoming
     weights have an l2 norm outside [min_value, max_value]; the others keep their bits. A rate below 1 moves towards the
     interval a part at a time."""

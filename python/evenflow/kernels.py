@@ -9,10 +9,15 @@ dense_backward             dx = dy w^T, dw = x^T dy, db = sum of dy over the bat
 batch_norm_forward         y = gamma (x - mean) / sqrt(variance + epsilon) + beta, statistics of the batch
 batch_norm_inference       the same with given statistics
 batch_norm_backward        dx, dgamma, dbeta through the batch's statistics
+layer_norm_forward         the same with statistics of each row
+layer_norm_backward        dx, dgamma, dbeta, from x
+rms_norm_forward           y = scale x / sqrt(mean of the row's x^2 + epsilon)
+rms_norm_backward          dx, dscale, from x
 activation_forward         y = f(x) by name; hyper-parameters by keyword
 activation_backward        dx = dy f'(x), from x and y
 softmax                    exp(x) / sum exp(x), by row
 loss_forward_backward      each row's loss; the gradient of their mean in the prediction
+metric_sums                a metric's state over these rows, counted as in training; `metrics` makes results of states
 sgd_step, adam_step, nadam_step, adamax_step, adagrad_step, adadelta_step, rmsprop_step, lion_step
                            update rules, in place, with decoupled weight_decay; `optimizers` has their formulas
 clip_by_value              g limited to [-limit, limit], in place
@@ -44,11 +49,16 @@ from ._core import (
     dense_backward,
     dense_forward,
     keep_nonnegative,
+    layer_norm_backward,
+    layer_norm_forward,
     limit_norms,
     lion_step,
     loss_forward_backward,
+    metric_sums,
     nadam_step,
     penalize,
+    rms_norm_backward,
+    rms_norm_forward,
     rmsprop_step,
     sgd_step,
     soft_threshold,
@@ -71,11 +81,16 @@ __all__ = [
     "dense_backward",
     "dense_forward",
     "keep_nonnegative",
+    "layer_norm_backward",
+    "layer_norm_forward",
     "limit_norms",
     "lion_step",
     "loss_forward_backward",
+    "metric_sums",
     "nadam_step",
     "penalize",
+    "rms_norm_backward",
+    "rms_norm_forward",
     "rmsprop_step",
     "sgd_step",
     "soft_threshold",

@@ -10,8 +10,9 @@ from . import activations, constraints, errors, initializers, regularizers
 from .activation_layers import ELU, Activation, LeakyReLU, ReLU, Softmax, activation_spec
 from .initializers import Auto
 from .layer import Layer, Shape, flat_features
-from .normalization import BatchNormalization
+from .normalization import BatchNormalization, Normalization
 from .registry import Registry, describe
+from .row_normalization import LayerNormalization, RMSNormalization
 from .variables import Variable
 
 __all__ = [
@@ -25,7 +26,10 @@ __all__ = [
     "Input",
     "InputLayer",
     "Layer",
+    "LayerNormalization",
     "LeakyReLU",
+    "Normalization",
+    "RMSNormalization",
     "ReLU",
     "Rescaling",
     "Softmax",
@@ -190,6 +194,9 @@ REGISTRY = Registry(
         Flatten,
         Dense,
         BatchNormalization,
+        Normalization,
+        LayerNormalization,
+        RMSNormalization,
         Activation,
         ReLU,
         LeakyReLU,
