@@ -10,6 +10,7 @@ from typing import Any
 
 import metric_cases
 import numpy as np
+import penalty_cases
 import row_cases
 import update_cases
 from roundings import normal, summed
@@ -252,6 +253,10 @@ KERNELS = {
     "clip_by_value": Kernel(clip_arguments, clip_by_value_scales, in_place=(0,)),
     "clip_by_norm": Kernel(clip_arguments, clip_norm_scales, in_place=(0,)),
     "clip_by_global_norm": Kernel(clip_arguments, clip_norm_scales, in_place=(0,)),
+    "penalize": Kernel(penalty_cases.arguments, penalty_cases.penalize_scales, in_place=(1,)),
+    "soft_threshold": Kernel(penalty_cases.arguments, penalty_cases.soft_threshold_scales, in_place=(0,)),
+    "keep_nonnegative": Kernel(penalty_cases.arguments, penalty_cases.nothing_is_rounded, in_place=(0,)),
+    "limit_norms": Kernel(penalty_cases.arguments, penalty_cases.limit_norms_scales, in_place=(0,)),
 }
 
 
@@ -315,6 +320,14 @@ CASES = [
         for shape in [*FLAT_SHAPES, (33, 17)]
     ),
     *(Case("clip_by_global_norm", (33, 1000, 1, 17), {"limit": limit}) for limit in (0.5, 1e9)),
+    *(Case("penalize", shape, penalty) for penalty in penalty_cases.PENALTIES for shape in [*FLAT_SHAPES, (33, 17)]),
+    *(Case("soft_threshold", shape, {"threshold": t}) for t in (0.0, 0.7) for shape in [*FLAT_SHAPES, (33, 17)]),
+    *(Case("keep_nonnegative", shape) for shape in [*FLAT_SHAPES, (33, 17)]),
+    *(
+        Case("limit_norms", shape, limits)
+        for limits in penalty_cases.LIMITS
+        for shape in [*mixed(1, BATCHES, SIZES), *FLAT_SHAPES]
+    ),
 ]
 TIMED = [
     Case("dense_forward", (256, 300, 300), {"bias": "bias"}),
@@ -324,6 +337,8 @@ TIMED = [
     Case("loss_forward_backward", (256, 100), {"loss": "sparse_categorical_crossentropy", "from_logits": True}),
     Case("sgd_step", (50_000,), {"momentum": 0.9, "nesterov": False}),
     Case("adam_step", (50_000,), {"step": 10}),
+    Case("penalize", (50_000,), {"l1": 0.0, "l2": 0.3}),
+    Case("limit_norms", (300, 100), {"max_value": 0.5}),
 ]
 
 

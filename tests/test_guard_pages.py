@@ -172,6 +172,12 @@ def test_updates(fence, dtype):
             _core.sgd_step(p, g, None, learning_rate=0.1)
             _core.sgd_step(p, g, m, learning_rate=0.1, momentum=0.9, nesterov=True)
             _core.adam_step(p, g, m, v, step=1, learning_rate=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-7)
+            for l1, l2 in ((0.1, 0.0), (0.0, 0.1), (0.1, 0.1)):
+                _core.penalize(p, g, l1=l1, l2=l2)
+            _core.soft_threshold(p, 0.1)
+            _core.keep_nonnegative(m)
+            for whole in (p, v.reshape(n, 1), g.reshape(1, n)):
+                _core.limit_norms(whole, max_value=0.5)
             answers.append(tuple(a.copy() for a in (p, g, m, v)))
         same(answers[1], answers[0])
         fence.clear()

@@ -240,7 +240,12 @@ found["weights"] = [[w.name, list(w.shape), w.trainable] for w in model.weights]
 print(json.dumps(found))
 """
 COMPARED = {
-    "layers": ["Dense", "BatchNormalization", "Activation", "ReLU", "LeakyReLU", "ELU", "Softmax", "Rescaling"],
+    "layers": [
+        *("Dense", "BatchNormalization", "Activation", "ReLU", "LeakyReLU", "ELU", "Softmax", "Rescaling"),
+        "ActivityRegularization",
+    ],
+    "regularizers": ["L1", "L2", "L1L2"],
+    "constraints": list(keras.constraints.REGISTRY.classes),
     "initializers": sorted({*keras.initializers.REGISTRY.classes} - {"Auto"}),
     "optimizers": list(keras.optimizers.REGISTRY.classes),
 }

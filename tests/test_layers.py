@@ -11,6 +11,7 @@ from evenflow import _core, activations, initializers, layers
 from evenflow.layers import (
     ELU,
     Activation,
+    ActivityRegularization,
     BatchNormalization,
     Dense,
     Flatten,
@@ -235,6 +236,9 @@ MADE = [
     lambda: Softmax(),
     lambda: Rescaling(1 / 255, offset=-0.5),
     lambda: Input((3, 2)),
+    lambda: ActivityRegularization(0.1, l2=0.2),
+    lambda: Dense(3, kernel_regularizer="l2", bias_constraint="max_norm", activity_regularizer="l1"),
+    lambda: BatchNormalization(gamma_regularizer="l1", beta_constraint="non_neg"),
 ]
 
 

@@ -97,7 +97,7 @@ Raises ValueError or TypeError, before anything is changed, for shapes, types, l
           "uses the batch's statistics and moves its averages.")
       .def("backward", &PyProgram::backward, py::arg("dy"),
            "From the gradient of the outputs of the last `forward` to that of its inputs, which is returned [rows, "
-           "inputs]; fills `gradients`.")
+           "inputs]; fills `gradients`, those of the spec's penalties included.")
       .def("update", &PyProgram::update, py::arg("learning_rate"),
            "One step of the optimizer with the gradients as they are, clipped as the spec says; returns their l2 norm "
            "before clipping. `backward` has summed it up already, unless `gradients` was looked at since, or a view of "

@@ -78,9 +78,10 @@ class SpecReader {
   static LayerSpec layer(const py::dict& data, std::size_t position) {
     SpecReader in("Program: layer " + std::to_string(position), data);
     LayerSpec layer{};
-    layer.kind = static_cast<LayerSpec::Kind>(index_of(in.where_, "kind", in.string("kind"),
-                                                       {"rescaling", "dense", "batch_normalization", "activation",
-                                                        "normalization", "layer_normalization", "rms_normalization"}));
+    layer.kind = static_cast<LayerSpec::Kind>(
+        index_of(in.where_, "kind", in.string("kind"),
+                 {"rescaling", "dense", "batch_normalization", "activation", "normalization", "layer_normalization",
+                  "rms_normalization", "activity_regularization"}));
     layer.name = in.string("name");
     layer.trainable = in.flag("trainable", false);
     constexpr double huge = 1e300;
@@ -118,8 +119,49 @@ class SpecReader {
       case LayerSpec::activation:
         activation(in, layer);
         break;
+      case LayerSpec::activity_regularization:
+        layer.activity = in.penalty();
+        break;
     }
+    regularization(in, layer);
     return layer;
+  }
+
+  Penalty penalty() const {
+    Penalty found;
+    if (!missing("l1")) found.l1 = number("l1", 0, nonnegative.highest);
+    if (!missing("l2")) found.l2 = number("l2", 0, nonnegative.highest);
+    return found;
+  }
+  // What a layer's dict under `key` holds for each of its variables.
+  template <class Read>
+  void each_variable(const char* key, Read read) const {
+    if (missing(key)) return;
+    for (const auto& [name, given] : need<py::dict>(key, "a dict")) {
+      if (!py::isinstance<py::dict>(given))
+        refuse_type(where_, key, "a dict for every variable", text(py::repr(given)));
+      read(text(name),
+           SpecReader(where_ + ": " + key + " of '" + text(name) + "'", py::reinterpret_borrow<py::dict>(given)));
+    }
+  }
+  static void regularization(const SpecReader& in, LayerSpec& layer) {
+    in.each_variable("regularizers", [&](const std::string& name, const SpecReader& given) {
+      Regularization& r = layer.regularization[name];
+      r.penalty = given.penalty();
+      r.proximal = given.flag("proximal", false);
+      if (r.proximal && r.penalty.l2 != 0)
+        refuse(given.where_, "l2", "0 beside a proximal l1", number_text(r.penalty.l2));
+    });
+    in.each_variable("constraints", [&](const std::string& name, const SpecReader& given) {
+      Regularization& r = layer.regularization[name];
+      r.nonnegative = index_of(given.where_, "kind", given.string("kind"), {"norm", "non_negative"}) == 1;
+      if (r.nonnegative) return;
+      NormLimits limits;
+      limits.lowest = given.number("min_value", 0, nonnegative.highest);
+      limits.highest = given.number("max_value", limits.lowest, nonnegative.highest);
+      limits.rate = given.number("rate", 0, 1);
+      r.norms = limits;
+    });
   }
 
   // The shape of rows, and in ascending order which of its axes, from 1, have statistics of their own.

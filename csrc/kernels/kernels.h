@@ -8,6 +8,7 @@
 
 #include "kernels/layout.h"
 #include "kernels/metric.h"
+#include "math/penalties.h"
 #include "math/updates.h"
 
 namespace evenflow {
@@ -146,6 +147,15 @@ struct Kernels {
 
   double (*square_sum)(const T* g, std::ptrdiff_t n);
   void (*clip)(T* g, std::ptrdiff_t n, Clip);
+  // The penalty of p; its gradient is added to g, unless that is nullptr.
+  double (*penalize)(T* g, const T* p, std::ptrdiff_t n, const Penalty&);
+  // p <- sign(p) * max(|p| - threshold, 0)
+  void (*soft_threshold)(T* p, std::ptrdiff_t n, double threshold);
+  // p <- max(p, 0)
+  void (*keep_nonnegative)(T* p, std::ptrdiff_t n);
+  // Each column of w[inputs][width], or a vector, is scaled to a norm within the limits.
+  void (*limit_norms)(T* w, int inputs, int width, const NormLimits&);
+  void (*limit_norm)(T* p, std::ptrdiff_t n, const NormLimits&);
   UpdateKernels<T, Rules> updates;
   // One step of a rule, after clipping and decay. n need not be a multiple of lanes.
   template <class Rule>

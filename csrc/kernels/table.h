@@ -6,6 +6,7 @@
 #include "kernels/columns.h"
 #include "kernels/gemm.h"
 #include "kernels/metrics.h"
+#include "kernels/penalties.h"
 #include "kernels/row_normalization.h"
 #include "kernels/rows.h"
 #include "kernels/update.h"
@@ -51,6 +52,11 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   fill_metrics<V>(k, MetricKinds());
   k.square_sum = FlatKernels<V>::square_sum;
   k.clip = FlatKernels<V>::clip;
+  k.penalize = PenaltyKernels<V>::penalize;
+  k.soft_threshold = PenaltyKernels<V>::soft_threshold;
+  k.keep_nonnegative = PenaltyKernels<V>::keep_nonnegative;
+  k.limit_norms = PenaltyKernels<V>::limit_norms;
+  k.limit_norm = PenaltyKernels<V>::limit_norm;
   k.updates = update_kernels<V>(Rules());
   k.follow = FlatKernels<V>::follow;
   k.accumulate = FlatKernels<V>::accumulate;

@@ -249,9 +249,7 @@ struct Lion {
 
   template <class V>
   HD void operator()(V& p, V g, V& m) const {
-    const V push = moved(m, g, beta_1);
-    const V sign = select(push > V(0), V(1), select(push < V(0), V(-1), push));  // 0 and NaN are their own
-    p = fma(V(-learning_rate), sign, p);
+    p = fma(V(-learning_rate), sign(moved(m, g, beta_1)), p);
     m = moved(m, g, beta_2);
   }
 };

@@ -17,13 +17,17 @@ void Program<T>::Step::backward_segment(int number, const Segment& s, int panel,
                : statistic(s, which, stage.units, panel);
   };
   T *dshift = place(s.shift, 4), *dscale = place(s.scale, 5);
+  if (s.activity.active())
+    k.penalize(dz, at(s.out, panel), static_cast<std::ptrdiff_t>(rows) * width, s.activity.over(rows));
   k.activations[s.activation].backward[static_cast<int>(s.form)](dz, at(s.in, panel), at(s.out, panel), rows, width, c,
                                                                  dshift, dscale, &s.parameter);
-  if (s.form != Affine::normalize) return;
-  if (!batch)
+  if (s.form == Affine::normalize && !batch)
     k.scale_columns(dz, rows, width, c.scale);
-  else if (!shared)
+  else if (s.form == Affine::normalize && !shared)
     k.normalize_backward(dz, at(s.in, panel), rows, width, c, dshift, dscale);
+  if (shared) return;  // the sums of groups come later
+  for (int variable : {s.shift, s.scale})
+    if (variable >= 0) penalize(variable, panel, slice(variable, panel), width);
 }
 
 template <class T>
@@ -94,6 +98,7 @@ void Program<T>::Step::weight_gradient(int number, Visit visit) const {
     const std::ptrdiff_t n = static_cast<std::ptrdiff_t>(count) * width;
     k.weight_gradient(p.gradients_ + offset, at(below.output, part), gradient(number, panel), rows,
                       plan.layout.width(stage.inputs, part), count, width);
+    penalize(stage.kernel, panel, offset, n);
     if (measures || accumulates) written(stage.kernel, panel, part, offset, n);
     visit(offset, n);
   });

@@ -68,6 +68,9 @@ void Program<T>::Step::forward_segment(const Stage& stage, const Segment& s, int
   k.activations[s.activation].forward[static_cast<int>(s.form)](at(s.out, panel), at(s.in, panel), rows, width,
                                                                 columns(s, stage.units, panel, batch), &s.parameter);
   if (valid < width) k.clear_padding(at(s.out, panel), rows, width, valid);
+  if (s.activity.active())
+    activity_sum(s, panel) =
+        k.penalize(nullptr, at(s.out, panel), static_cast<std::ptrdiff_t>(rows) * width, s.activity);
 }
 
 template <class T>

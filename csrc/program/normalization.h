@@ -114,8 +114,9 @@ void Program<T>::Step::share_sums(int number, const Segment& s, bool batch) cons
         for (int i = 0; i < size; ++i) sum += static_cast<double>(parts[s.groups.begin(g)[i]]);
         sums[g - first] = static_cast<T>(sum);
       }
-      if (variable >= 0 && plan.variables[static_cast<std::size_t>(variable)].trainable)
-        std::copy_n(sums, width, p.gradients_ + slice(variable, panel));
+      if (variable < 0 || !plan.variables[static_cast<std::size_t>(variable)].trainable) return;
+      std::copy_n(sums, width, p.gradients_ + slice(variable, panel));
+      penalize(variable, panel, slice(variable, panel), width);
     };
     add_up(0, s.shift);
     add_up(1, s.scale);

@@ -180,6 +180,25 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
         open = false;
         break;
       }
+      case LayerSpec::activity_regularization: {
+        auto& segments = stages.back().segments;
+        if (segments.empty()) segments.emplace_back();
+        segments.back().activity.l1 += layer.activity.l1;
+        segments.back().activity.l2 += layer.activity.l2;
+        if (segments.back().activity_sum < 0) segments.back().activity_sum = activities++;
+        open = false;
+        break;
+      }
+    }
+    for (const auto& [name, regularization] : layer.regularization) {
+      const int number = find(layer.name + "/" + name);
+      if (number < 0)
+        throw std::invalid_argument("Program: layer " + std::to_string(i) + " '" + layer.name +
+                                    "': regularizers: there is no variable '" + name + "'");
+      Variable& v = variables[static_cast<std::size_t>(number)];
+      v.regularization = regularization;
+      penalized |= v.trainable && regularization.penalty.active();
+      vector_norms |= v.trainable && v.inputs == 0 && regularization.norms;
     }
   }
   fused_loss = spec.from_logits || output == Output::sigmoid ||
@@ -247,7 +266,7 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
       if (kept || segment.form == Affine::normalize || needs_input[static_cast<std::size_t>(segment.activation)])
         at = take(stage.units);
       segment.out = at;
-      kept = segment.activation != 0;
+      kept = segment.activation != 0 || segment.activity.active();
     }
     stage.output = at;
     if (stage.trainable) lowest = std::min(lowest, static_cast<int>(s));

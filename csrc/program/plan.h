@@ -24,6 +24,7 @@ struct Variable {
   bool decays = false;      // by the optimizer's weight decay
   int rate = 0;             // index in Plan::rates
   std::vector<int> dims{};  // its shape for the world
+  Regularization regularization{};
 };
 
 // Where a normalization has its statistics from: batch normalization tracks them, other layers have them as variables,
@@ -51,6 +52,8 @@ struct Segment {
   Groups groups;
   int activation = 0;  // row of the kernel table
   double parameter = 0;
+  Penalty activity;                            // on what comes out, per row
+  int activity_sum = -1;                       // its place among the sums of activities
   std::string activation_layer;                // for printing
   std::ptrdiff_t in = nowhere, out = nowhere;  // activations; the same when nobody needs the input again
   // mean, variance, inverse, scale, dshift, dscale: padded units each. Where features share statistics: also gamma and
@@ -91,6 +94,9 @@ struct Plan {
   std::vector<double> rates{1};               // the variables' different factors of the learning rate
   double factor = 1, offset = 0;              // rescaling of the input
   std::string rescaling_layer, output_layer;  // for printing
+
+  bool penalized = false, vector_norms = false;  // a trainable variable has a penalty; a vector has a limited norm
+  int activities = 0;                            // segments with a penalty on what comes out
 
   // Sizes of the arena's parts, in elements.
   std::ptrdiff_t trainable_size = 0, parameter_size = 0, activation_size = 0, gradient_panel_size = 0;

@@ -45,8 +45,8 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
   const std::ptrdiff_t panels = layout.panels(most);
   std::ptrdiff_t metrics = 0;
   for (const MetricSpec& metric : plan_.spec.metrics) metrics += metric.width(plan_.units());
-  const std::ptrdiff_t numbers =
-      plan_.capacity * (2 + metrics) + panels * static_cast<std::ptrdiff_t>(plan_.variables.size());
+  const std::ptrdiff_t sums = panels * static_cast<std::ptrdiff_t>(plan_.variables.size());
+  const std::ptrdiff_t numbers = plan_.capacity * (2 + metrics) + 2 * sums + panels * plan_.activities;
   arena_.allocate(static_cast<std::size_t>(bytes + numbers * static_cast<std::ptrdiff_t>(sizeof(double))));
   char* base = static_cast<char*>(arena_.data());
   for (auto [pointer, offset] : places) *pointer = reinterpret_cast<T*>(base + offset);
@@ -58,6 +58,8 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
   }
   labels_ = reinterpret_cast<std::int64_t*>(records);
   square_sums_ = reinterpret_cast<double*>(labels_ + plan_.capacity);
+  penalty_sums_ = square_sums_ + sums;
+  activity_sums_ = penalty_sums_ + sums;
   for (const Variable& v : plan_.variables)
     if (v.initial != 0) std::fill_n(parameters_ + v.offset, v.units, static_cast<T>(v.initial));
   for (const Stage& stage : plan_.stages)  // inverse and scale of what a row operation has applied
@@ -146,6 +148,10 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
       if (thread == 0) progress.threads = count;
       Momenta own = before;
       typename Step::Spendings how(plan_.rates.size());
+      if (!run.training && plan_.penalized) {  // else the backward pass of each step adds them up
+        Step(*this, barrier, thread, count, run.batch_size, started).sum_penalties();
+        barrier.wait(count);
+      }
       for (std::int64_t step = first; step < until; ++step) {
         const std::int64_t position = step * run.batch_size;
         const int rows = static_cast<int>(std::min<std::int64_t>(run.batch_size, x.rows - position));
@@ -159,7 +165,7 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
         if (thread == 0) {  // in row order, whatever the threads
           double loss = 0;
           for (int row = 0; row < rows; ++row) loss += losses_[row];
-          progress.loss += loss;
+          progress.loss += loss + self.activity_penalty();
           add_metrics(progress, rows);
         }
         if (run.training) {
@@ -169,6 +175,7 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
             self.rules(how, run.learning_rate[step],
                        momenta_until(own, self.step, self.momentum ? &*self.momentum : nullptr));
           self.learn(how, fusion_ && !self.needs_norm());
+          self.limit_vectors();
         }
         if (thread == 0 && now() - begin >= seconds) stop.store(true, std::memory_order_relaxed);
         barrier.wait(count);  // nobody gathers the next batch while this one is read, nobody misses the stop
@@ -179,6 +186,7 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
             norms_known = self.measures;
             if (self.measures) note_norms(progress, run.norms, step);
           }
+          if (plan_.penalized) progress.loss += rows * self.weight_penalty();
           progress.rows += rows;
           ++progress.steps;
           progress.next_step = step + 1;
@@ -320,6 +328,7 @@ double Program<T>::update(double learning_rate) {
       barrier.wait(count);
     }
     self.update(how);
+    self.limit_vectors();
     if (thread == 0) momenta = own;
   });
   ++iterations;

@@ -118,7 +118,7 @@ class Program {
   T *parameters_, *gradients_, *slots_, *activations_, *zeros_, *probabilities_, *targets_;
   T* dz_[3];
   std::int64_t* labels_;
-  double *losses_, *square_sums_;
+  double *losses_, *square_sums_, *penalty_sums_, *activity_sums_;
   std::vector<MetricOutput<T>> metrics_;
   std::vector<std::vector<T>> scratch_;
   Race race_;

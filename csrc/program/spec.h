@@ -1,6 +1,7 @@
 // A network as plain data, as Python describes it.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <variant>
@@ -12,6 +13,16 @@
 
 namespace evenflow {
 
+// What is asked of a variable besides a small loss.
+struct Regularization {
+  Penalty penalty;
+  bool proximal = false;  // l1 as a threshold after each update, in place of its slope in the gradient
+  bool nonnegative = false;
+  std::optional<NormLimits> norms;  // of each unit's weights; of a whole vector
+
+  bool settles() const { return proximal || nonnegative || norms; }
+};
+
 struct LayerSpec {
   enum Kind {
     rescaling,
@@ -20,7 +31,8 @@ struct LayerSpec {
     activation,
     normalization,
     layer_normalization,
-    rms_normalization
+    rms_normalization,
+    activity_regularization
   } kind;
   std::string name;
   bool trainable = false;
@@ -32,7 +44,9 @@ struct LayerSpec {
   bool invert = false;           // normalization
   std::string activation_name;   // activation; "softmax" only at the very end
   double parameter = 0;
-  double factor = 1, offset = 0;  // rescaling
+  double factor = 1, offset = 0;                         // rescaling
+  Penalty activity;                                      // activity regularization
+  std::map<std::string, Regularization> regularization;  // of the layer's variables, by their short names
 };
 
 template <template <class...> class To, class From>

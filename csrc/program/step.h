@@ -130,12 +130,36 @@ struct Program<T>::Step {
   bool needs_norm() const { return plan.spec.optimizer.clipnorm || plan.spec.optimizer.global_clipnorm; }
   static double shrink(double norm, double limit) { return norm <= limit ? 1 : limit / norm; }
 
+  // ---- regularizers and constraints (penalties.h)
+
+  double& penalty_sum(int variable, int panel) const {
+    return p.penalty_sums_[panel * static_cast<std::ptrdiff_t>(plan.variables.size()) + variable];
+  }
+  double& activity_sum(const Segment& s, int panel) const {
+    return p.activity_sums_[panel * static_cast<std::ptrdiff_t>(plan.activities) + s.activity_sum];
+  }
+  int panel_width(int variable, int panel) const {
+    return plan.layout.width(plan.variables[static_cast<std::size_t>(variable)].units, panel);
+  }
+  // Adds the penalty's gradient to a block of the variable's, and its value to the panel's sum.
+  void penalize(int number, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) const;
+  // The sums of this thread's panels, without a backward pass.
+  void sum_penalties() const;
+  // Panel after panel, whatever the threads: of all variables; of all rows.
+  double weight_penalty() const;
+  double activity_penalty() const;
+  // After the update of a block: proximal steps and constraints.
+  struct Spending;
+  void settle(const Spending& how, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
+  void limit_vectors() const;
+
   // ---- update (update.h)
 
   // What one step does to a parameter: the rule and the decay that comes first.
   struct Spending {
     AnyRule rule;
     Decay decay;
+    double rate;
   };
   // By the variables' factors of the learning rate, as Plan::rates has them.
   using Spendings = std::vector<Spending>;
@@ -160,4 +184,5 @@ struct Program<T>::Step {
 #include "program/forward.h"
 #include "program/normalization.h"
 #include "program/norms.h"
+#include "program/penalties.h"
 #include "program/update.h"

@@ -12,6 +12,7 @@ void Program<T>::Step::rules(Spendings& how, double rate, double momenta) const 
   for (std::size_t i = 0; i < how.size(); ++i) {
     const Moment at{rate * plan.rates[i], static_cast<double>(step), momenta, momentum ? &*momentum : nullptr};
     how[i].rule = std::visit([&](const auto& optimizer) { return optimizer.rule(at, any); }, *o.optimizer);
+    how[i].rate = at.learning_rate;
     (o.coupled ? how[i].decay.coupled : how[i].decay.rate) = o.weight_decay * (o.coupled ? 1 : at.learning_rate);
   }
 }
@@ -41,6 +42,7 @@ void Program<T>::Step::spend(const Spendings& how, Clip clip, int number, std::p
                  averaging);
       },
       own.rule);
+  settle(own, number, offset, n);
 }
 
 template <class T>

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from . import (
         activations,
         callbacks,
+        constraints,
         datasets,
         initializers,
         kernels,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         optimizers,
         plotting,
         reference,
+        regularizers,
         schedules,
         torch,
     )
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 _MODULES = (
     "activations",
     "callbacks",
+    "constraints",
     "datasets",
     "initializers",
     "kernels",
@@ -46,6 +49,7 @@ _MODULES = (
     "optimizers",
     "plotting",
     "reference",
+    "regularizers",
     "schedules",
     "torch",
 )
@@ -70,6 +74,7 @@ __all__ = [
     "activations",
     "callbacks",
     "clear_session",
+    "constraints",
     "datasets",
     "find_learning_rate",
     "initializers",
@@ -83,6 +88,7 @@ __all__ = [
     "plotting",
     "recalibrate_batch_norm",
     "reference",
+    "regularizers",
     "schedules",
     "set_num_threads",
     "set_seed",

@@ -44,7 +44,7 @@ class Progress:
     """What calls of `train` or `evaluate` did: sums, from the call that was not told to go on `after` another."""
 
     @property
-    def loss(self) -> float: ...  # sum over rows of the row's loss
+    def loss(self) -> float: ...  # sum over rows of the row's loss and the penalties
     @property
     def metrics(self) -> list[NDArray[np.float64]]: ...  # each one's state: copies, in the order of the spec
     @property
@@ -277,3 +277,9 @@ def lion_step(
 def clip_by_value(g: _Array, limit: float) -> None: ...
 def clip_by_norm(g: _Array, limit: float) -> float: ...  # the norm before
 def clip_by_global_norm(gs: Sequence[_Array], limit: float) -> float: ...
+
+# Regularizers and constraints, in place.
+def penalize(p: _Array, g: _Array | None = None, *, l1: float = 0.0, l2: float = 0.0) -> float: ...  # the penalty of p
+def soft_threshold(p: _Array, threshold: float) -> None: ...
+def keep_nonnegative(p: _Array) -> None: ...
+def limit_norms(w: _Array, *, min_value: float = 0.0, max_value: float, rate: float = 1.0) -> None: ...

@@ -23,6 +23,10 @@ sgd_step, adam_step, nadam_step, adamax_step, adagrad_step, adadelta_step, rmspr
 clip_by_value              g limited to [-limit, limit], in place
 clip_by_norm               g shrunk to an l2 norm of at most limit, in place; returns the norm before
 clip_by_global_norm        the same for a list of arrays and their common norm
+penalize                   l1 sum |p| + l2 sum p^2; its gradient is added to g, where that is given
+soft_threshold             p = sign(p) max(|p| - threshold, 0), in place
+keep_nonnegative           p = max(p, 0), in place
+limit_norms                each column of w [inputs, units], or a vector, scaled to a norm within limits, in place
 =========================  =============================================================================
 
 Errors: ValueError or TypeError that name the function, the argument, what was expected and what was received; nothing
@@ -44,16 +48,20 @@ from ._core import (
     clip_by_value,
     dense_backward,
     dense_forward,
+    keep_nonnegative,
     layer_norm_backward,
     layer_norm_forward,
+    limit_norms,
     lion_step,
     loss_forward_backward,
     metric_sums,
     nadam_step,
+    penalize,
     rms_norm_backward,
     rms_norm_forward,
     rmsprop_step,
     sgd_step,
+    soft_threshold,
     softmax,
 )
 
@@ -72,15 +80,19 @@ __all__ = [
     "clip_by_value",
     "dense_backward",
     "dense_forward",
+    "keep_nonnegative",
     "layer_norm_backward",
     "layer_norm_forward",
+    "limit_norms",
     "lion_step",
     "loss_forward_backward",
     "metric_sums",
     "nadam_step",
+    "penalize",
     "rms_norm_backward",
     "rms_norm_forward",
     "rmsprop_step",
     "sgd_step",
+    "soft_threshold",
     "softmax",
 ]

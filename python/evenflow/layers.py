@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from . import activations, errors, initializers
+from . import activations, constraints, errors, initializers, regularizers
 from .activation_layers import ELU, Activation, LeakyReLU, ReLU, Softmax, activation_spec
 from .initializers import Auto
 from .layer import Layer, Shape, flat_features
@@ -19,6 +19,7 @@ __all__ = [
     "ELU",
     "REGISTRY",
     "Activation",
+    "ActivityRegularization",
     "BatchNormalization",
     "Dense",
     "Flatten",
@@ -41,6 +42,8 @@ class InputLayer(Layer):
     ARGUMENTS = ("shape",)
 
     def __init__(self, shape: Sequence[int] | int, *, name: str | None = None, **unknown: Any) -> None:
+        if "activity_regularizer" in unknown:
+            raise errors.unknown_argument("InputLayer", ["activity_regularizer"], [*self.ARGUMENTS, "name"])
         super().__init__(name=name, input_shape=shape, **unknown)
 
     def get_config(self) -> dict[str, Any]:
@@ -64,13 +67,25 @@ class Dense(Layer):
 
     `activation`: a name ("elu"), a function of `evenflow.activations`, an activation layer such as LeakyReLU(), or None
     (linear). Kernels start as glorot_uniform, biases as zeros; `kernel_initializer="auto"` chooses by the activation
-    that follows. `use_bias=False` goes with a BatchNormalization that follows.
+    that follows. `use_bias=False` goes with a BatchNormalization that follows. Penalties and limits of the weights are
+    those of `evenflow.regularizers` and `evenflow.constraints`; `activity_regularizer` penalizes the outputs.
     """
 
     kernel: Variable
     bias: Variable
 
-    ARGUMENTS = ("units", "activation", "use_bias", "kernel_initializer", "bias_initializer")
+    ARGUMENTS = (
+        "units",
+        "activation",
+        "use_bias",
+        "kernel_initializer",
+        "bias_initializer",
+        "kernel_regularizer",
+        "bias_regularizer",
+        "activity_regularizer",
+        "kernel_constraint",
+        "bias_constraint",
+    )
 
     def __init__(
         self,
@@ -79,6 +94,11 @@ class Dense(Layer):
         use_bias: bool = True,
         kernel_initializer: object = "glorot_uniform",
         bias_initializer: object = "zeros",
+        kernel_regularizer: object = None,
+        bias_regularizer: object = None,
+        activity_regularizer: object = None,
+        kernel_constraint: object = None,
+        bias_constraint: object = None,
         **options: Any,
     ) -> None:
         self.units = errors.integer("Dense", "units", units, at_least=1)
@@ -86,7 +106,11 @@ class Dense(Layer):
         self.use_bias = errors.boolean("Dense", "use_bias", use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer, "Dense", "kernel_initializer")
         self.bias_initializer = initializers.get_for_vector(bias_initializer, "Dense", "bias_initializer")
-        super().__init__(**options)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer, "Dense", "kernel_regularizer")
+        self.bias_regularizer = regularizers.get(bias_regularizer, "Dense", "bias_regularizer")
+        self.kernel_constraint = constraints.get(kernel_constraint, "Dense", "kernel_constraint")
+        self.bias_constraint = constraints.get(bias_constraint, "Dense", "bias_constraint")
+        super().__init__(activity_regularizer=activity_regularizer, **options)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         flat_features(self, input_shape)
@@ -111,6 +135,7 @@ class Dense(Layer):
             "units": self.units,
             "use_bias": self.use_bias,
             "trainable": self.trainable,
+            **regularizers.spec_of(self, ("kernel", "bias") if self.use_bias else ("kernel",)),
         }
         return [dense, *activation_spec(f"{self.name}/activation", self.activation)]
 
@@ -122,7 +147,27 @@ class Dense(Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": describe(self.kernel_initializer),
             "bias_initializer": describe(self.bias_initializer),
+            **regularizers.config_of(self, ("kernel", "bias")),
         }
+
+
+class ActivityRegularization(Layer):
+    """The rows as they are, with l1 * sum(|x|) + l2 * sum(x^2) over the batch, divided by its rows, added to the loss:
+    for sparse codes."""
+
+    ARGUMENTS = ("l1", "l2")
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **options: Any) -> None:
+        self.l1 = errors.number("ActivityRegularization", "l1", l1, at_least=0.0)
+        self.l2 = errors.number("ActivityRegularization", "l2", l2, at_least=0.0)
+        if "activity_regularizer" in options:
+            raise errors.unknown_argument("ActivityRegularization", ["activity_regularizer"], self.ARGUMENTS)
+        super().__init__(activity_regularizer=regularizers.L1L2(self.l1, self.l2), **options)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["activity_regularizer"]
+        return {**config, "l1": self.l1, "l2": self.l2}
 
 
 class Rescaling(Layer):
@@ -158,6 +203,7 @@ REGISTRY = Registry(
         ELU,
         Softmax,
         Rescaling,
+        ActivityRegularization,
     ),
     aliases={},
     example="Dense(10)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -305,7 +306,13 @@ def _known_row_shape(first: Layer) -> Shape | None:
 
 def _entries(name: str, layers: Sequence[Layer]) -> list[dict[str, Any]]:
     """The core's entries of all layers, in an order that it can run."""
-    entries = [entry for layer in layers for entry in layer.spec()]
+    entries = [entry for layer in layers for entry in (*layer.spec(), *layer.activity_spec())]
+    for entry, above in itertools.pairwise(entries):
+        if entry.get("activation") == "softmax" and above["kind"] == "activity_regularization":
+            raise ValueError(
+                f"{name}: activity_regularizer after softmax ({entry['name']!r}): expected a penalty "
+                f"below the softmax: put ActivityRegularization before Activation('softmax')"
+            )
     for entry in entries[:-1]:
         if entry.get("activation") == "softmax":
             raise ValueError(f"{name}: softmax ({entry['name']!r}) must be the last thing a model computes")

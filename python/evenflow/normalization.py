@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import axes, data, errors, initializers
+from . import axes, constraints, data, errors, initializers, regularizers
 from .layer import Layer, Shape
 from .moments import Moments
 from .registry import describe
@@ -50,6 +50,10 @@ class BatchNormalization(Layer):
         "gamma_initializer",
         "moving_mean_initializer",
         "moving_variance_initializer",
+        "beta_regularizer",
+        "gamma_regularizer",
+        "beta_constraint",
+        "gamma_constraint",
         "unbiased_variance",
     )
 
@@ -64,6 +68,10 @@ class BatchNormalization(Layer):
         gamma_initializer: object = "ones",
         moving_mean_initializer: object = "zeros",
         moving_variance_initializer: object = "ones",
+        beta_regularizer: object = None,
+        gamma_regularizer: object = None,
+        beta_constraint: object = None,
+        gamma_constraint: object = None,
         *,
         unbiased_variance: bool = False,
         **options: Any,
@@ -85,11 +93,18 @@ class BatchNormalization(Layer):
         self.moving_variance_initializer = initializers.get_for_vector(
             moving_variance_initializer, where, "moving_variance_initializer"
         )
+        self.beta_regularizer = regularizers.get(beta_regularizer, where, "beta_regularizer")
+        self.gamma_regularizer = regularizers.get(gamma_regularizer, where, "gamma_regularizer")
+        self.beta_constraint = constraints.get(beta_constraint, where, "beta_constraint")
+        self.gamma_constraint = constraints.get(gamma_constraint, where, "gamma_constraint")
         self.unbiased_variance = errors.boolean(where, "unbiased_variance", unbiased_variance)
         super().__init__(**options)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        self.kept_axes(input_shape)
+        kept = self.kept_axes(input_shape)
+        for name in ("beta_constraint", "gamma_constraint"):
+            if len(kept) > 1 and isinstance(getattr(self, name), constraints.NormConstraint):
+                raise errors.wrong_value(self.label, name, "no limit of a norm beside a list of axes", self.axis)
         return input_shape
 
     def kept_axes(self, input_shape: Shape) -> axes.Axes:
@@ -114,6 +129,7 @@ class BatchNormalization(Layer):
             "center": self.center,
             "scale": self.scale,
             "trainable": self.trainable,
+            **regularizers.spec_of(self, ["beta"] * self.center + ["gamma"] * self.scale),
         }
         if self.unbiased_variance:
             entry["unbiased_variance"] = True
@@ -133,6 +149,7 @@ class BatchNormalization(Layer):
             "gamma_initializer": describe(self.gamma_initializer),
             "moving_mean_initializer": describe(self.moving_mean_initializer),
             "moving_variance_initializer": describe(self.moving_variance_initializer),
+            **regularizers.config_of(self, ("beta", "gamma")),
             "unbiased_variance": self.unbiased_variance,
         }
 

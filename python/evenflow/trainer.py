@@ -376,7 +376,7 @@ def check_task(
             f"compile: loss {loss.name!r} needs at least 2 outputs, one for each class, the model has 1: "
             f"use Dense(number of classes) or loss='binary_crossentropy'"
         )
-    last = layers[-1].get("activation") if layers else None
+    last = next((e.get("activation") for e in reversed(layers) if e["kind"] != "activity_regularization"), None)
     if loss.from_logits and last in ("softmax", "sigmoid"):
         raise ValueError(
             f"compile: loss {loss.name!r} has from_logits=True, but the last layer already applies {last}: "

@@ -13,5 +13,9 @@ from .layers import *  # noqa: F403
 from .losses import *  # noqa: F403
 from .metrics import *  # noqa: F403
 from .network import Network as Network
+from .penalties import keep_nonnegative as keep_nonnegative
+from .penalties import limit_norms as limit_norms
+from .penalties import penalize as penalize
+from .penalties import soft_threshold as soft_threshold
 from .row_normalization import *  # noqa: F403
 from .updates import *  # noqa: F403

@@ -23,6 +23,7 @@ from .layers import (
 )
 from .losses import loss_forward_backward
 from .metrics import metric_sums
+from .penalties import penalize, settle
 from .regrouping import columns_of, rows_of, statistic_shape
 from .row_normalization import layer_norm_backward, layer_norm_forward, rms_norm_backward, rms_norm_forward
 from .rules import apply_rule, slots_of
@@ -78,6 +79,7 @@ class Network:
             elif layer["kind"] == "normalization":
                 self.variables[f"{layer['name']}/mean"] = np.zeros(statistic_shape(layer, features))
                 self.variables[f"{layer['name']}/variance"] = np.ones(statistic_shape(layer, features))
+        self.regularizers, self.constraints = _by_variable(spec, "regularizers"), _by_variable(spec, "constraints")
         self.slots: dict[str, dict[str, Array]] = {}
         if spec["optimizer"] is not None:
             names, start = slots_of(spec["optimizer"])
@@ -111,6 +113,8 @@ class Network:
                 h = layer_norm_forward(h, gamma, beta, epsilon=layer["epsilon"])
             elif layer["kind"] == "rms_normalization":
                 h = rms_norm_forward(h, own["scale"], epsilon=layer["epsilon"])
+            elif layer["kind"] == "activity_regularization":
+                continue
             elif layer["activation"] == "softmax":
                 h = softmax(h)
             else:
@@ -173,12 +177,30 @@ class Network:
                 found[f"{name}/gamma"], found[f"{name}/beta"] = sums
             elif layer["kind"] == "rms_normalization":
                 dy, found[f"{name}/scale"] = rms_norm_backward(dy, x, own["scale"], epsilon=layer["epsilon"])
+            elif layer["kind"] == "activity_regularization":
+                dy = dy.copy()
+                penalize(y, dy, l1=layer["l1"] / len(y), l2=layer["l2"] / len(y))
             elif layer["activation"] == "softmax":
                 dy = y * (dy - (dy * y).sum(axis=1, keepdims=True))
             else:
                 dy = activation_backward(layer["activation"], dy, x, y, **layer["parameters"])
         self.gradients = {name: found[name] for name in self.trainable}
+        for name, regularizer in self.regularizers.items():
+            if name in self.gradients and not regularizer.get("proximal"):
+                penalize(self.variables[name], self.gradients[name], l1=regularizer["l1"], l2=regularizer["l2"])
         return dy
+
+    def penalty(self) -> float:
+        """What is added to the mean loss of the rows of the last forward: the penalties of the trainable variables, and
+        those of activities divided by the number of rows."""
+        total = 0.0
+        for name, regularizer in self.regularizers.items():
+            if name in self.trainable:
+                total += penalize(self.variables[name], l1=regularizer["l1"], l2=regularizer["l2"])
+        for layer, x in zip(self.spec["layers"], self.inputs, strict=True):
+            if layer["kind"] == "activity_regularization":
+                total += penalize(x, l1=layer["l1"], l2=layer["l2"]) / len(x)
+        return total
 
     def _own(self, layer: str) -> dict[str, Array]:
         """A layer's variables by their short names."""
@@ -220,7 +242,15 @@ class Network:
             old[...] = average(old, self.variables[name], settings.get("ema_momentum", 0.99) if step > 1 else 0.0)
             if step % (settings.get("ema_overwrite_frequency") or step + 1) == 0:
                 self.variables[name][...] = old
+        for name in self.gradients if steps else ():
+            rate = self._factor(name) * learning_rate
+            if rate != 0:
+                settle(self.regularizers.get(name, {}), self.constraints.get(name, {}), self.variables[name], rate)
         return norm
+
+    def _factor(self, name: str) -> float:
+        factors: dict[str, float] = self.spec["optimizer"].get("learning_rate_factors") or {}
+        return factors.get(name, 1.0)
 
     def _clip(self, gradients: list[Array]) -> None:
         settings = self.spec["optimizer"]
@@ -234,7 +264,7 @@ class Network:
 
     def _apply(self, name: str, g: Array, step: int, learning_rate: float) -> None:
         settings = self.spec["optimizer"]
-        factor = (settings.get("learning_rate_factors") or {}).get(name, 1.0)
+        factor = self._factor(name)
         if factor == 0:  # the variable and its slots stand still
             return
         own = {slot: values[name] for slot, values in self.slots.items() if slot not in EXTRA_SLOTS}
@@ -243,9 +273,16 @@ class Network:
         apply_rule(settings, self.variables[name], g, own, step, rate, decays=decays, momentum_product=product)
 
     def train_step(self, x: ArrayLike, target: ArrayLike, learning_rate: float) -> tuple[float, list[Array]]:
-        """One step; returns the sum of the rows' losses and each metric's state, both from before the update."""
+        """One step; returns the sum of the rows' losses, penalties included, and each metric's state, both from before
+        the update."""
         self.forward(x, training=True)
         rows, dy, layers = self.loss(target)
         self._backward(dy, layers)
+        total = float(rows.sum()) + len(rows) * self.penalty()
         self.update(learning_rate)
-        return float(rows.sum()), self.metrics(target)
+        return total, self.metrics(target)
+
+
+def _by_variable(spec: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
+    """The regularizers or constraints of all layers by "layer/variable"."""
+    return {f"{layer['name']}/{name}": given for layer in spec["layers"] for name, given in layer.get(key, {}).items()}
