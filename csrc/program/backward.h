@@ -19,7 +19,7 @@ void Program<T>::Step::backward_columns(int number, int panel, int width, bool t
     };
     T *dshift = place(s->shift, 4), *dscale = place(s->scale, 5);
     k.activations[s->activation].backward[static_cast<int>(s->form)](dz, at(s->in, panel), at(s->out, panel), rows,
-                                                                     width, c, dshift, dscale, &s->parameter);
+                                                                     width, c, dshift, dscale, s->parameters.data());
     if (s->form != Affine::normalize) continue;
     if (batch)
       k.normalize_backward(dz, at(s->in, panel), rows, width, c, dshift, dscale);
@@ -76,6 +76,7 @@ double Program<T>::Step::learn(const Spending& how, bool fused) const {
   // A kernel may change once nobody computes the gradient below it any more: two phases after its own.
   const auto finish = [&](int number) {
     const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
+    merge_learned(stage);
     weight_gradient(number,
                     [&](std::ptrdiff_t offset, std::ptrdiff_t n) { spend(how, clip, stage.kernel, offset, n); });
     own_slices(
@@ -87,7 +88,10 @@ double Program<T>::Step::learn(const Spending& how, bool fused) const {
     if (fused && number + 2 <= last) finish(number + 2);
     barrier.wait(threads);
   }
-  if (!fused) return update(how);
+  if (!fused) {
+    for (const Stage& stage : plan.stages) merge_learned(stage);
+    return update(how);
+  }
   if (plan.lowest + 1 <= last) finish(plan.lowest + 1);
   finish(plan.lowest);
   return 0;

@@ -15,8 +15,7 @@ void Program<T>::Step::gather(const Feed& x, std::int64_t position) const {
     const char* from = x.row(position + row);
     if (row + 1 < rows) x.prefetch(position + row + 1, own.first * full, std::min(own.end * full, inputs));
     if (as_they_lie) {
-      k.spread(at(product, 0), plan.panel_stride(), reinterpret_cast<const T*>(from), row, inputs, own.first,
-               own.end);
+      k.spread(at(product, 0), plan.panel_stride(), reinterpret_cast<const T*>(from), row, inputs, own.first, own.end);
       continue;
     }
     own_panels(inputs, [&](int panel, int width) {
@@ -49,6 +48,7 @@ void Program<T>::Step::gather_targets(const Feed& y, std::int64_t position) cons
 template <class T>
 Columns<T> Program<T>::Step::columns(const Segment& s, int units, int panel, bool batch) const {
   Columns<T> c;
+  if (s.learned >= 0) learned_columns(s, units, panel, c);
   if (s.form == Affine::none) return c;
   c.shift = s.shift < 0 ? p.zeros_ : p.parameters_ + slice(s.shift, panel);
   if (s.form == Affine::normalize) {
@@ -78,15 +78,14 @@ void Program<T>::Step::forward_columns(const Stage& stage, int panel, int width,
                    s.scale < 0 ? nullptr : p.parameters_ + slice(s.scale, panel), s.epsilon, width);
     }
     k.activations[s.activation].forward[static_cast<int>(s.form)](
-        at(s.out, panel), x, rows, width, columns(s, stage.units, panel, batch), &s.parameter);
+        at(s.out, panel), x, rows, width, columns(s, stage.units, panel, batch), s.parameters.data());
     if (valid < width) k.clear_padding(at(s.out, panel), rows, width, valid);
   }
 }
 
 template <class T>
 void Program<T>::Step::forward(bool training) const {
-  own_panels(plan.spec.inputs,
-             [&](int panel, int width) { forward_columns(plan.stages[0], panel, width, training); });
+  own_panels(plan.spec.inputs, [&](int panel, int width) { forward_columns(plan.stages[0], panel, width, training); });
   barrier.wait(threads);
   for (std::size_t s = 1; s < plan.stages.size(); ++s) {
     const Stage& stage = plan.stages[s];
@@ -103,9 +102,9 @@ template <class T>
 const T* Program<T>::Step::finish_output() const {
   const Stage& last = plan.stages.back();
   if (plan.output == Output::plain) return at(last.output, 0);
-  if (plan.output == Output::softmax) {
-    k.softmax(p.probabilities_, at(last.output, 0), plan.panel_stride(), plan.units(), scratch, first_row(thread),
-              first_row(thread + 1));
+  if (of_rows(plan.output)) {
+    k.output_forward(plan.output, p.probabilities_, at(last.output, 0), plan.panel_stride(), plan.units(), scratch,
+                     first_row(thread), first_row(thread + 1));
   } else {
     own_panels(plan.units(), [&](int panel, int width) {
       sigmoid_kernel().forward[0](p.probabilities_ + panel * plan.panel_stride(), at(last.output, panel), rows, width,

@@ -32,10 +32,13 @@ struct Segment {
   bool batch_statistics = false;  // of the batch in training, else moving
   double momentum = 0, epsilon = 0;
   int activation = 0;  // row of the kernel table
-  double parameter = 0;
+  std::array<double, most_parameters> parameters{};
+  int learned = -1;                            // variable of the activation
+  bool shared = false;                         // it has one element, for all features
   std::string activation_layer;                // for printing
   std::ptrdiff_t in = nowhere, out = nowhere;  // activations; the same when nobody needs the input again
-  std::ptrdiff_t statistics = nowhere;         // mean, variance, inverse, scale, dshift, dscale: padded units each
+  std::ptrdiff_t statistics = nowhere;         // mean, variance, inverse, scale, dshift, dscale: padded units each,
+                                               // and with `learned`, its values and its gradient by features
 };
 
 // A linear map followed by column operations. Stage 0 has no map: it is the input.

@@ -1,6 +1,7 @@
 // A network as plain data, as Python describes it.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <variant>
@@ -19,8 +20,11 @@ struct LayerSpec {
   bool use_bias = false;             // dense
   double momentum = 0, epsilon = 0;  // batch normalization
   bool center = false, scale = false;
-  std::string activation_name;  // activation; "softmax" only at the very end
-  double parameter = 0;
+  std::string activation_name;  // activation; one of `outputs` only at the very end
+  std::array<double, most_parameters> parameters{};
+  std::string learned;  // the variable of an activation that has one
+  double learned_initial = 0;
+  bool shared = false;            // one element for all features
   double factor = 1, offset = 0;  // rescaling
 };
 

@@ -90,6 +90,13 @@ struct Program<T>::Step {
   void weight_gradient(int number, Spend spend) const;
   void weight_gradient(int number) const;
 
+  // ---- parameters of activations (learned.h)
+
+  // Where a panel's operation reads the parameter and writes its gradient.
+  void learned_columns(const Segment& s, int units, int panel, Columns<T>& c) const;
+  // The gradients of a stage's shared parameters, from those of the panels after a meeting: by the first panel's owner.
+  void merge_learned(const Stage& stage) const;
+
   // ---- update (update.h)
 
   // What one step does to every parameter: the rule, and the share of p that weight decay takes first.
@@ -120,4 +127,5 @@ struct Program<T>::Step {
 
 #include "program/backward.h"
 #include "program/forward.h"
+#include "program/learned.h"
 #include "program/update.h"

@@ -11,7 +11,9 @@ batch_norm_inference       the same with given statistics
 batch_norm_backward        dx, dgamma, dbeta through the batch's statistics
 activation_forward         y = f(x) by name; hyper-parameters by keyword
 activation_backward        dx = dy f'(x), from x and y
-softmax                    exp(x) / sum exp(x), by row
+learned_forward            y = f(x) of an activation with one parameter for each feature: "prelu", "learned_swish"
+learned_backward           dx and the parameter's gradient, summed over the batch
+softmax                    exp(x) / sum exp(x), by row; log_softmax, its logarithm; sparsemax, the nearest probabilities
 loss_forward_backward      each row's loss; the gradient of their mean in the prediction
 sgd_step, adam_step, nadam_step, adamax_step, adagrad_step, adadelta_step, rmsprop_step, lion_step
                            update rules, in place, with decoupled weight_decay; `optimizers` has their formulas
@@ -39,12 +41,16 @@ from ._core import (
     clip_by_value,
     dense_backward,
     dense_forward,
+    learned_backward,
+    learned_forward,
     lion_step,
+    log_softmax,
     loss_forward_backward,
     nadam_step,
     rmsprop_step,
     sgd_step,
     softmax,
+    sparsemax,
 )
 
 __all__ = [
@@ -62,10 +68,14 @@ __all__ = [
     "clip_by_value",
     "dense_backward",
     "dense_forward",
+    "learned_backward",
+    "learned_forward",
     "lion_step",
+    "log_softmax",
     "loss_forward_backward",
     "nadam_step",
     "rmsprop_step",
     "sgd_step",
     "softmax",
+    "sparsemax",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from . import errors, naming, saving
+from .activations import OUTPUTS
 from .layer import Layer, Shape, assign_all
 from .layers import REGISTRY, InputLayer
 from .registry import describe
@@ -288,8 +289,9 @@ def _entries(name: str, layers: Sequence[Layer]) -> list[dict[str, Any]]:
     """The core's entries of all layers, in an order that it can run."""
     entries = [entry for layer in layers for entry in layer.spec()]
     for entry in entries[:-1]:
-        if entry.get("activation") == "softmax":
-            raise ValueError(f"{name}: softmax ({entry['name']!r}) must be the last thing a model computes")
+        if entry.get("activation") in OUTPUTS:
+            kind = entry["activation"]
+            raise ValueError(f"{name}: {kind} ({entry['name']!r}) must be the last thing a model computes")
     for entry in entries[1:]:
         if entry["kind"] == "rescaling":
             raise ValueError(f"{name}: Rescaling {entry['name']!r} must be the first thing a model computes")

@@ -10,6 +10,8 @@ Arrays are [rows, features]. Kernels (weights) are [inputs, units].
 
 from .activations import *  # noqa: F403
 from .layers import *  # noqa: F403
+from .learned import *  # noqa: F403
 from .losses import *  # noqa: F403
 from .network import Network as Network
+from .outputs import *  # noqa: F403
 from .updates import *  # noqa: F403

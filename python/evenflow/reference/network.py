@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .activations import activation_backward, activation_forward, softmax
+from .activations import activation_backward, activation_forward
 from .arrays import Array, wide
 from .layers import (
     batch_norm_backward,
@@ -19,7 +19,9 @@ from .layers import (
     dense_forward,
     moving_average,
 )
+from .learned import LEARNED, learned_backward, learned_forward
 from .losses import METRICS, loss_forward_backward
+from .outputs import OUTPUTS, output_backward
 from .rules import apply_rule, slots_of
 from .updates import clip_by_global_norm, clip_by_norm, clip_by_value
 
@@ -55,6 +57,9 @@ class Network:
             elif layer["kind"] == "batch_normalization":
                 made |= {"gamma": np.ones(features)} if layer["scale"] else {}
                 made |= {"beta": np.zeros(features)} if layer["center"] else {}
+            elif layer.get("activation") in LEARNED:
+                parameter, initial = LEARNED[layer["activation"]]
+                made = {parameter: np.full(1 if layer["shared"] else features, initial)}
             named = {f"{layer['name']}/{name}": value for name, value in made.items()}
             self.variables |= named
             self.trainable += named if layer.get("trainable") else []
@@ -90,8 +95,10 @@ class Network:
                         old[...] = moving_average(old, new, momentum=layer["momentum"])
                 else:
                     h = batch_norm_inference(h, gamma, beta, *moving, epsilon=layer["epsilon"])
-            elif layer["activation"] == "softmax":
-                h = softmax(h)
+            elif layer["activation"] in OUTPUTS:
+                h = OUTPUTS[layer["activation"]](h)
+            elif layer["activation"] in LEARNED:
+                h = learned_forward(layer["activation"], h, *own.values())
             else:
                 h = activation_forward(layer["activation"], h, **layer["parameters"])
         self.output = h
@@ -120,8 +127,11 @@ class Network:
                     found[f"{name}/gamma"] = (dy * (x - own["moving_mean"]) * scale).sum(axis=0)
                     found[f"{name}/beta"] = dy.sum(axis=0)
                     dy = dy * gamma * scale
-            elif layer["activation"] == "softmax":
-                dy = y * (dy - (dy * y).sum(axis=1, keepdims=True))
+            elif layer["activation"] in OUTPUTS:
+                dy = output_backward(layer["activation"], dy, y)
+            elif layer["activation"] in LEARNED:
+                ((parameter, value),) = own.items()
+                dy, found[f"{name}/{parameter}"] = learned_backward(layer["activation"], dy, x, value)
             else:
                 dy = activation_backward(layer["activation"], dy, x, y, **layer["parameters"])
         self.gradients = {name: found[name] for name in self.trainable}
