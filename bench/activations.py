@@ -23,8 +23,8 @@ SHARED = ", shared"
 
 
 def catalogue() -> list[str]:
-    """Every activation that may stand between two layers, ReLU first; a trained parameter once for each unit and once for
-    the layer."""
+    """Every activation that may stand between two layers, ReLU first. Those with a trained parameter come twice, with
+    one for each unit and with one for the layer."""
     core = import_module("evenflow._core")
     learned = [name + of for name in core.learned_activations() for of in ("", SHARED)]
     return [BASE, *(name for name in core.activations() if name != BASE), *learned]

@@ -211,4 +211,6 @@ def test_scan_for_nonfinite(fence, dtype):
         assert _core.find_nonfinite(x) is None
         x[2, n - 1] = np.nan
         assert _core.find_nonfinite(x) == (2, n - 1)
+        x[2, n - 1] = 1e39 if x.itemsize == 8 else np.inf
+        assert _core.find_nonfinite(x, "float32") == (2, n - 1)
         fence.clear()

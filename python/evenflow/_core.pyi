@@ -28,7 +28,7 @@ def set_num_threads(threads: int) -> None:
 def build_info() -> dict[str, Any]:
     """Compiler, flags, OpenMP, cache sizes of this machine: what `evenflow info` prints."""
 
-def find_nonfinite(x: _Array) -> tuple[int, int] | None:
+def find_nonfinite(x: _Array, dtype: str = "float64") -> tuple[int, int] | None:
     """(row, column) of the first NaN or infinity of a 2-D float array, or None. Any strides."""
 
 def activations() -> dict[str, dict[str, float]]:
