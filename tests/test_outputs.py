@@ -34,6 +34,15 @@ def test_sparsemax_of_special_rows(isa, dtype):
         assert np.isnan(_core.sparsemax(np.array([[0, value, 1]], dtype))).all()
 
 
+def test_sparsemax_ends_where_rounding_decides(isa, dtype, rng):
+    # Entries a few units in the last place around the limit t leave or stay by the rounding of t.
+    units = 7
+    x = np.zeros((5000, units), dtype)
+    x[:, 1:4] = -1 / 4 - rng.integers(-3, 4, (5000, 3)) * np.finfo(dtype).eps / 8
+    x[:, 4:] = -5 / 8 - rng.integers(-3, 4, (5000, 3)) * np.finfo(dtype).eps / 4
+    np.testing.assert_allclose(_core.sparsemax(x), reference.sparsemax(x), atol=2 * np.finfo(dtype).eps)
+
+
 @pytest.mark.parametrize("loss", [SPARSE, CATEGORICAL])
 def test_log_probabilities_are_logits(loss, isa, dtype, rng):
     spec = network(7, [dense(33), activation("tanh"), dense(10)], loss, from_logits=True)

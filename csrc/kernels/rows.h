@@ -73,15 +73,15 @@ struct RowKernels {
   }
 
   // z <- max(z - t, 0), the nearest point whose entries are at least 0 and add up to 1: t is the mean of the entries
-  // above it, less 1 / their number. From all entries on, those not above t leave; t grows until none does. Michelot
-  // 1986; Martins and Astudillo 2016.
+  // above it, less 1 / their number. From all entries on, those not above t leave, until none does or rounding brings
+  // one back. Michelot 1986; Martins and Astudillo 2016.
   EVENFLOW_INLINE static void sparsemax(T* z, int units) {
     V top(-Format<T>::infinity);
     each(units,
          [&](int j, int valid) { top = max(top, select(V::first(valid), V::load(z + j), V(-Format<T>::infinity))); });
     const T highest = maximum(top);  // taken off first: entries that matter are then within [-1, 0]
     each(units, [&](int j, int) { (V::load(z + j) - V(highest)).store(z + j); });
-    T t = -1, count = 0, before;
+    T t = -1, count = static_cast<T>(units + 1), before;
     do {
       before = count;
       count = total(units, [&](int j) { return select(V::load(z + j) > V(t), V(1), V(0)); });
@@ -90,7 +90,7 @@ struct RowKernels {
         return select(entry > V(t), entry, V(0));
       });
       t = (sum - 1) / count;
-    } while (count != before);
+    } while (count < before);
     each(units,
          [&](int j, int valid) { select(V::first(valid), at_least(V::load(z + j) - V(t), V(0)), V(0)).store(z + j); });
   }
