@@ -15,6 +15,7 @@ void bind_layers(py::module_& m);
 void bind_activations(py::module_& m);
 void bind_updates(py::module_& m);
 void bind_measure(py::module_& m);
+void bind_metrics(py::module_& m);
 
 namespace {
 
@@ -135,6 +136,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   bind_activations(m);
   bind_updates(m);
   bind_measure(m);
+  bind_metrics(m);
 }
 
 }  // namespace evenflow

@@ -15,6 +15,7 @@ learned_forward            y = f(x) of an activation with one parameter for each
 learned_backward           dx and the parameter's gradient, summed over the batch
 softmax                    exp(x) / sum exp(x), by row; log_softmax, its logarithm; sparsemax, the nearest probabilities
 loss_forward_backward      each row's loss; the gradient of their mean in the prediction
+metric_sums                a metric's state over these rows, counted as in training; `metrics` makes results of states
 sgd_step, adam_step, nadam_step, adamax_step, adagrad_step, adadelta_step, rmsprop_step, lion_step
                            update rules, in place, with decoupled weight_decay; `optimizers` has their formulas
 clip_by_value              g limited to [-limit, limit], in place
@@ -46,6 +47,7 @@ from ._core import (
     lion_step,
     log_softmax,
     loss_forward_backward,
+    metric_sums,
     nadam_step,
     rmsprop_step,
     sgd_step,
@@ -73,6 +75,7 @@ __all__ = [
     "lion_step",
     "log_softmax",
     "loss_forward_backward",
+    "metric_sums",
     "nadam_step",
     "rmsprop_step",
     "sgd_step",

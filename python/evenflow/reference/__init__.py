@@ -12,6 +12,7 @@ from .activations import *  # noqa: F403
 from .layers import *  # noqa: F403
 from .learned import *  # noqa: F403
 from .losses import *  # noqa: F403
+from .metrics import *  # noqa: F403
 from .network import Network as Network
 from .outputs import *  # noqa: F403
 from .updates import *  # noqa: F403
