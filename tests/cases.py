@@ -10,7 +10,9 @@ from typing import Any
 
 import metric_cases
 import numpy as np
+import row_cases
 import update_cases
+from roundings import normal, summed
 
 from evenflow import reference
 
@@ -76,15 +78,6 @@ def widened(a: Any, dtype: Any) -> Any:
 def flat(results: list[Any]) -> list[Any]:
     """Tuples and lists of results as one list."""
     return [r for item in results for r in (flat(list(item)) if isinstance(item, (tuple, list)) else [item])]
-
-
-def normal(rng: np.random.Generator, dtype: Any, *shape: int) -> Array:
-    return rng.standard_normal(shape).astype(dtype)
-
-
-def summed(terms: int) -> float:
-    """Roundings of a sum of so many terms, in eps: they add up like a random walk, whichever way the sum is split."""
-    return 2 + np.sqrt(terms) / 2
 
 
 # Arguments and scales of each kernel ----------------------------------------------------------------------------------
@@ -275,6 +268,7 @@ KERNELS = {
     "batch_norm_forward": Kernel(batch_norm_arguments, batch_norm_forward_scales),
     "batch_norm_inference": Kernel(batch_norm_arguments, batch_norm_inference_scales),
     "batch_norm_backward": Kernel(batch_norm_arguments, batch_norm_backward_scales),
+    **{name: Kernel(row_cases.arguments, scales) for name, scales in row_cases.SCALES.items()},
     "softmax": Kernel(softmax_arguments, softmax_scales),
     "log_softmax": Kernel(softmax_arguments, log_softmax_scales),
     "sparsemax": Kernel(softmax_arguments, sparsemax_scales),
@@ -333,7 +327,13 @@ CASES = [
     *(Case("dense_backward", shape) for shape in DENSE_SHAPES),
     *(
         Case(kernel, shape)
-        for kernel in ("batch_norm_forward", "batch_norm_inference", "batch_norm_backward", *OUTPUTS)
+        for kernel in (
+            "batch_norm_forward",
+            "batch_norm_inference",
+            "batch_norm_backward",
+            *OUTPUTS,
+            *row_cases.SCALES,
+        )
         for shape in ROW_SHAPES
     ),
     *(
@@ -366,6 +366,7 @@ TIMED = [
     Case("dense_forward", (256, 300, 300), {"bias": "bias"}),
     Case("dense_backward", (256, 300, 300)),
     *(Case(k, (256, 300)) for k in ("batch_norm_forward", "batch_norm_inference", "batch_norm_backward", "softmax")),
+    *(Case(kernel, (256, 300)) for kernel in row_cases.SCALES),
     Case("loss_forward_backward", (256, 100), {"loss": "sparse_categorical_crossentropy", "from_logits": True}),
     Case("sgd_step", (50_000,), {"momentum": 0.9, "nesterov": False}),
     Case("adam_step", (50_000,), {"step": 10}),

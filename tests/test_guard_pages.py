@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import update_cases
 from cases import Case
-from networks import activation, batch_norm, dense
+from networks import activation, batch_norm, dense, layer_norm
 
 from evenflow import _core
 
@@ -134,6 +134,20 @@ def test_batch_norm(fence, dtype):
         fence.clear()
 
 
+def test_row_normalization(fence, dtype):
+    for n in TAILS:
+        x, dy, gamma, beta = draw((5, n), dtype), draw((5, n), dtype), draw(n, dtype), draw(n, dtype)
+        fx, fdy, fgamma, fbeta = map(fence, (x, dy, gamma, beta))
+        for kernel, own, plain in (
+            (_core.layer_norm_forward, (fx, fgamma, fbeta), (x, gamma, beta)),
+            (_core.layer_norm_backward, (fdy, fx, fgamma), (dy, x, gamma)),
+            (_core.rms_norm_forward, (fx, fgamma), (x, gamma)),
+            (_core.rms_norm_backward, (fdy, fx, fgamma), (dy, x, gamma)),
+        ):
+            same(kernel(*own, epsilon=1e-3), kernel(*plain, epsilon=1e-3))
+        fence.clear()
+
+
 def test_rows(fence, dtype):
     rng = np.random.default_rng(0)
     for n in TAILS:
@@ -190,7 +204,7 @@ def test_update_rules(fence, dtype, kernel, settings):
 
 def chain(inputs: int, units: int) -> dict:
     """A network whose every layer ends in the same tail."""
-    layers = [batch_norm(), dense(units), batch_norm(), activation("elu", alpha=1.0), dense(units)]
+    layers = [batch_norm(), dense(units), batch_norm(), activation("elu", alpha=1.0), layer_norm(), dense(units)]
     made = networks.network(inputs, layers, networks.SQUARED, metrics=("mean_absolute_error",))
     return networks.with_optimizer(made, networks.NESTEROV)
 

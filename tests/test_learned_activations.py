@@ -3,11 +3,21 @@
 import numpy as np
 import pytest
 from cases import LEARNED
+from networks import OPTIMIZERS
 from test_gradients import check
 
 import evenflow
 from evenflow import _core, activations, reference
-from evenflow.layers import Activation, BatchNormalization, Dense, Input, PReLU, Swish
+from evenflow.layers import (
+    Activation,
+    BatchNormalization,
+    Dense,
+    Flatten,
+    Input,
+    LayerNormalization,
+    PReLU,
+    Swish,
+)
 
 LAYERS = {"prelu": PReLU, "learned_swish": lambda **options: Swish(trainable_beta="unit", **options)}
 by_name = pytest.mark.parametrize("name", LEARNED)
@@ -165,6 +175,38 @@ def test_frozen_parameters_stay():
     model.compile("adam", "mse")
     model.fit(np.ones((4, 6), np.float32), np.zeros((4, 2), np.float32), verbose=0)
     assert (model.layers[1].weights[0].numpy() != 1).any()
+
+
+def test_folding_a_batch_normalization_keeps_them():
+    model, x = fitted(Dense(5, PReLU("ones")), BatchNormalization(), Dense(4, "learned_swish", use_bias=False))
+    folded = model.fold_batch_norm()
+    assert len(folded.layers) == len(model.layers) - 1
+    np.testing.assert_allclose(folded.predict(x), model.predict(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "global_clipnorm"])
+def test_beside_statistics_of_groups_and_of_rows(optimizer, isa, rng):
+    # What else takes room beside a stage's statistics, or meets between its phases.
+    layers = [BatchNormalization(axis=1), Flatten(), PReLU("ones", shared_axes=[1]), Dense(33), LayerNormalization()]
+    model = evenflow.Sequential([Input((3, 4)), *layers, Swish(trainable_beta="layer"), Dense(2)], dtype="float64")
+    spec = {**model.spec(), "loss": {"kind": "mean_squared_error", "from_logits": False}, "metrics": []}
+    network = reference.Network({**spec, "optimizer": OPTIMIZERS[optimizer]})
+    start = {name: rng.uniform(0.5, 1.5, value.shape) for name, value in network.variables.items()}
+    for name, value in start.items():
+        network.variables[name][...] = value
+    x, y = rng.standard_normal((16, 12)), rng.standard_normal((16, 2))
+    found = []
+    for threads, fusion in ((1, True), (2, True), (3, False)):
+        program = _core.Program(network.spec, dtype="float64", batch_size=16, threads=threads, fusion=fusion)
+        for name, value in start.items():
+            program.set(name, value)
+        program.train(x, y, learning_rate=0.1)
+        found.append(program.parameters.copy())
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])
+    network.train_step(x, y, 0.1)
+    for name, value in network.variables.items():
+        np.testing.assert_allclose(program.get(name), value, rtol=1e-9, atol=1e-11, err_msg=name)
 
 
 def test_saving(tmp_path):

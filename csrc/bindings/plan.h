@@ -31,12 +31,28 @@ inline py::list plan_steps(const Plan& p, const std::vector<std::string>& activa
       row["offset"] = offset;
       all.append(row);
     };
-    add(stage.kernel < 0 ? "gather" : "product " + name(stage.kernel), stage.product);
+    if (stage.row != RowOperation::none)
+      add((stage.row == RowOperation::layer_normalization ? "layer_normalization " : "rms_normalization ") +
+              stage.row_layer,
+          stage.product);
+    else
+      add(stage.kernel < 0 ? "gather" : "product " + name(stage.kernel), stage.product);
     if (s == 0 && !p.rescaling_layer.empty()) add("rescale " + p.rescaling_layer, stage.product);
     for (const Segment& segment : stage.segments) {
       if (segment.form == Affine::bias) add("bias " + name(segment.shift), segment.out);
-      if (segment.form == Affine::normalize)
-        add((segment.batch_statistics ? "normalize " : "normalize (frozen) ") + name(segment.mean), segment.out);
+      if (segment.source == Statistics::applied) {
+        if (segment.scale >= 0) add("scale " + name(segment.scale), segment.out);
+        if (segment.shift >= 0) add("bias " + name(segment.shift), segment.out);
+      } else if (segment.form == Affine::normalize) {
+        const bool moving = segment.source == Statistics::tracked && !segment.batch_statistics;
+        const std::string shared =
+            segment.groups.count > 0 ? " (" + std::to_string(segment.groups.count) + " shared)" : "";
+        add((segment.invert ? "denormalize "
+             : moving       ? "normalize (frozen) "
+                            : "normalize ") +
+                name(segment.invert ? segment.shift : segment.mean) + shared,
+            segment.out);
+      }
       if (!segment.activation_layer.empty())
         add(activations[static_cast<std::size_t>(segment.activation)] + " " + segment.activation_layer, segment.out);
     }

@@ -209,10 +209,7 @@ class PyProgram {
     return std::make_shared<Program<T>>(Plan(spec, k.layout, batch_size, activation_names(k), needs_input), k, fused);
   }
 
-  static py::tuple shape(const Variable& v) {
-    if (v.inputs == 0) return py::make_tuple(v.units);
-    return py::make_tuple(v.inputs, v.units);
-  }
+  static py::tuple shape(const Variable& v) { return py::tuple(py::cast(v.dims)); }
 
   std::size_t slot_index(const std::string& function, const std::string& slot) const {
     return index_of(function, "slot", slot, slot_names());
@@ -231,9 +228,7 @@ class PyProgram {
   }
   py::array read(const std::string& function, const std::string& name, std::size_t part) const {
     const Variable& v = variable(function, name, part > 0);
-    std::vector<py::ssize_t> dims;
-    if (v.inputs > 0) dims.push_back(v.inputs);
-    dims.push_back(v.units);
+    const std::vector<py::ssize_t> dims(v.dims.begin(), v.dims.end());
     py::array out(py::dtype(dtype_), dims);
     const Busy busy(busy_);
     visit([&](auto& p) {
@@ -244,9 +239,7 @@ class PyProgram {
   void write(const std::string& function, const std::string& name, const py::object& value, std::size_t part) {
     const Variable& v = variable(function, name, part > 0);
     const py::array from = array_of(function, "value", value);
-    std::vector<py::ssize_t> dims;
-    if (v.inputs > 0) dims.push_back(v.inputs);
-    dims.push_back(v.units);
+    const std::vector<py::ssize_t> dims(v.dims.begin(), v.dims.end());
     visit([&](auto& p) {
       using T = element<decltype(p)>;
       const T* data = dense<T>(function + " '" + name + "'", "value", from, dims);

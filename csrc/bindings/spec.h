@@ -78,8 +78,9 @@ class SpecReader {
   static LayerSpec layer(const py::dict& data, std::size_t position) {
     SpecReader in("Program: layer " + std::to_string(position), data);
     LayerSpec layer{};
-    layer.kind = static_cast<LayerSpec::Kind>(
-        index_of(in.where_, "kind", in.string("kind"), {"rescaling", "dense", "batch_normalization", "activation"}));
+    layer.kind = static_cast<LayerSpec::Kind>(index_of(in.where_, "kind", in.string("kind"),
+                                                       {"rescaling", "dense", "batch_normalization", "activation",
+                                                        "normalization", "layer_normalization", "rms_normalization"}));
     layer.name = in.string("name");
     layer.trainable = in.flag("trainable", false);
     constexpr double huge = 1e300;
@@ -94,6 +95,20 @@ class SpecReader {
         layer.epsilon = in.number("epsilon", 0, huge);
         layer.center = in.flag("center", true);
         layer.scale = in.flag("scale", true);
+        layer.unbiased_variance = in.flag("unbiased_variance", false);
+        layer.trainable = in.flag("trainable", true);
+        axes(in, layer);
+        break;
+      case LayerSpec::normalization:
+        layer.invert = in.flag("invert", false);
+        layer.trainable = false;
+        axes(in, layer);
+        break;
+      case LayerSpec::layer_normalization:
+      case LayerSpec::rms_normalization:
+        layer.epsilon = in.number("epsilon", 0, huge);
+        layer.center = layer.kind == LayerSpec::layer_normalization && in.flag("center", true);
+        layer.scale = in.flag("scale", true);
         layer.trainable = in.flag("trainable", true);
         break;
       case LayerSpec::rescaling:
@@ -105,6 +120,27 @@ class SpecReader {
         break;
     }
     return layer;
+  }
+
+  // The shape of rows, and in ascending order which of its axes, from 1, have statistics of their own.
+  static void axes(const SpecReader& in, LayerSpec& layer) {
+    if (in.missing("shape") && in.missing("axis")) return;
+    const auto numbers = [&](const char* key) {
+      std::vector<int> found;
+      for (const auto& entry : in.need<py::sequence>(key, "a list")) {
+        py::dict one;
+        one[key] = entry;
+        found.push_back(SpecReader(in.where_, one).whole(key, 1));
+      }
+      return found;
+    };
+    layer.shape = numbers("shape");
+    layer.axis = numbers("axis");
+    if (layer.shape.empty()) refuse(in.where_, "shape", "at least one size", "none");
+    for (std::size_t i = 0; i < layer.axis.size(); ++i)
+      if (layer.axis[i] > static_cast<int>(layer.shape.size()) || (i > 0 && layer.axis[i] <= layer.axis[i - 1]))
+        refuse(in.where_, "axis", "ascending numbers from 1 to " + std::to_string(layer.shape.size()),
+               std::to_string(layer.axis[i]));
   }
 
   static void activation(const SpecReader& in, LayerSpec& layer) {

@@ -110,10 +110,17 @@ struct ColumnKernels {
     });
   }
 
-  static void moving_average(T* moving, const T* batch, double momentum, int width) {
+  static void standardizer(T* inverse, T* scale, const T* variance, double smallest, bool inverted, int width) {
     each_vector<V>(width, [&](int j) {
-      fma(V::load(moving + j), V(momentum), V::load(batch + j) * V(1 - momentum)).store(moving + j);
+      const V deviation = max(sqrt(V::load(variance + j)), V(smallest)), r = V(1) / deviation;
+      r.store(inverse + j);
+      (inverted ? deviation : r).store(scale + j);
     });
+  }
+
+  static void moving_average(T* moving, const T* batch, double momentum, double share, int width) {
+    each_vector<V>(
+        width, [&](int j) { fma(V::load(moving + j), V(momentum), V::load(batch + j) * V(share)).store(moving + j); });
   }
 
   static void normalize_backward(T* dz, const T* x, int rows, int width, const Columns<T>& columns, const T* dshift,

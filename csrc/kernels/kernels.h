@@ -111,8 +111,10 @@ struct Kernels {
   void (*moments)(T* mean, T* variance, const T* x, int rows, int width);
   // inverse = 1 / sqrt(variance + epsilon), scale = gamma * inverse
   void (*normalizer)(T* inverse, T* scale, const T* variance, const T* gamma, double epsilon, int width);
-  // moving <- moving * momentum + batch * (1 - momentum)
-  void (*moving_average)(T* moving, const T* batch, double momentum, int width);
+  // inverse = 1 / max(sqrt(variance), smallest); scale is that, or inverted the deviation itself.
+  void (*standardizer)(T* inverse, T* scale, const T* variance, double smallest, bool inverted, int width);
+  // moving <- moving * momentum + batch * share
+  void (*moving_average)(T* moving, const T* batch, double momentum, double share, int width);
   // dz <- scale * (dz - dshift / rows - (x - mean) * inverse * dscale / rows)
   void (*normalize_backward)(T* dz, const T* x, int rows, int width, const Columns<T>&, const T* dshift,
                              const T* dscale);
@@ -126,6 +128,14 @@ struct Kernels {
   // An output of rows, and from the gradient of y to that of its input; scratch: 2 * padded units.
   void (*output_forward)(Output, T* y, const T* x, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
   void (*output_backward)(Output, T* dz, const T* y, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
+  // Of each row: y = (x - mean) * inverse with inverse = 1 / sqrt(variance + epsilon), which is kept; not centered: the
+  // mean is taken as 0. scratch: padded units; backward 2 * padded units.
+  void (*normalize_rows)(T* y, T* inverse, const T* x, std::ptrdiff_t stride, int units, double epsilon, bool centered,
+                         T* scratch, int first, int last);
+  // dx = inverse * (dy - mean(dy) - y * mean(dy * y)); not centered: without mean(dy)
+  void (*normalize_rows_backward)(T* dx, const T* dy, const T* y, const T* inverse, std::ptrdiff_t stride, int units,
+                                  bool centered, T* scratch, int first, int last);
+
   void (*loss)(const LossRows<T>&, T* scratch, int first, int last);  // scratch: 3 * padded units
   MetricKernel<T> metrics[MetricKinds::size];
 

@@ -6,6 +6,7 @@
 #include "kernels/gemm.h"
 #include "kernels/learned.h"
 #include "kernels/metrics.h"
+#include "kernels/row_normalization.h"
 #include "kernels/rows.h"
 #include "kernels/update.h"
 
@@ -36,6 +37,7 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.weight_gradient = Gemm<V>::weight_gradient;
   k.moments = ColumnKernels<V>::moments;
   k.normalizer = ColumnKernels<V>::normalizer;
+  k.standardizer = ColumnKernels<V>::standardizer;
   k.moving_average = ColumnKernels<V>::moving_average;
   k.normalize_backward = ColumnKernels<V>::normalize_backward;
   k.scale_columns = ColumnKernels<V>::scale_columns;
@@ -43,6 +45,8 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.clear_padding = ColumnKernels<V>::clear_padding;
   k.output_forward = RowKernels<V>::output_forward;
   k.output_backward = RowKernels<V>::output_backward;
+  k.normalize_rows = RowNormalization<V>::forward;
+  k.normalize_rows_backward = RowNormalization<V>::backward;
   k.loss = RowKernels<V>::loss;
   fill_metrics<V>(k, MetricKinds());
   k.square_sum = FlatKernels<V>::square_sum;

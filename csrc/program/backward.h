@@ -6,42 +6,69 @@
 namespace evenflow {
 
 template <class T>
-void Program<T>::Step::backward_columns(int number, int panel, int width, bool training) const {
+void Program<T>::Step::backward_segment(int number, const Segment& s, int panel, int width, bool training) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   T* dz = gradient(number, panel);
-  for (auto s = stage.segments.rbegin(); s != stage.segments.rend(); ++s) {
-    const bool batch = training && s->batch_statistics;
-    const Columns<T> c = columns(*s, stage.units, panel, batch);
-    const auto place = [&](int variable, int which) {
-      return variable >= 0 && plan.variables[static_cast<std::size_t>(variable)].trainable
-                 ? p.gradients_ + slice(variable, panel)
-                 : statistic(*s, which, stage.units, panel);
-    };
-    T *dshift = place(s->shift, 4), *dscale = place(s->scale, 5);
-    k.activations[s->activation].backward[static_cast<int>(s->form)](dz, at(s->in, panel), at(s->out, panel), rows,
-                                                                     width, c, dshift, dscale, s->parameters.data());
-    if (s->form != Affine::normalize) continue;
-    if (batch)
-      k.normalize_backward(dz, at(s->in, panel), rows, width, c, dshift, dscale);
-    else
-      k.scale_columns(dz, rows, width, c.scale);
-  }
+  const bool batch = training && s.batch_statistics, shared = s.groups.count > 0;
+  const Columns<T> c = columns(s, stage.units, panel, batch);
+  const auto place = [&](int variable, int which) {
+    return !shared && variable >= 0 && plan.variables[static_cast<std::size_t>(variable)].trainable
+               ? p.gradients_ + slice(variable, panel)
+               : statistic(s, which, stage.units, panel);
+  };
+  T *dshift = place(s.shift, 4), *dscale = place(s.scale, 5);
+  k.activations[s.activation].backward[static_cast<int>(s.form)](dz, at(s.in, panel), at(s.out, panel), rows, width, c,
+                                                                 dshift, dscale, s.parameters.data());
+  if (s.form != Affine::normalize) return;
+  if (!batch)
+    k.scale_columns(dz, rows, width, c.scale);
+  else if (!shared)
+    k.normalize_backward(dz, at(s.in, panel), rows, width, c, dshift, dscale);
+}
+
+template <class T>
+void Program<T>::Step::backward_columns(int number, int panel, int width, bool training) const {
+  const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
+  for (auto s = stage.segments.rbegin(); s != stage.segments.rend(); ++s)
+    backward_segment(number, *s, panel, width, training);
 }
 
 template <class T>
 void Program<T>::Step::backward_stage(int number, bool training) const {
   const int last = static_cast<int>(plan.stages.size()) - 1;
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
-  own_panels(stage.units, [&](int panel, int width) {
-    if (number < last) {
-      const Stage& above = plan.stages[static_cast<std::size_t>(number) + 1];
-      k.transpose(scratch, p.parameters_ + plan.variables[static_cast<std::size_t>(above.kernel)].offset, stage.units,
-                  above.units, panel * plan.layout.full(), width);
-      k.product(gradient(number, panel), gradient(number + 1, 0), plan.panel_stride(), scratch, rows, above.units,
-                width);
-    }
-    backward_columns(number, panel, width, training);
-  });
+  const auto enter = [&](int panel, int width) {
+    if (number == last) return;
+    const Stage& above = plan.stages[static_cast<std::size_t>(number) + 1];
+    if (above.kernel < 0) return;  // its row operation has been here
+    k.transpose(scratch, p.parameters_ + plan.variables[static_cast<std::size_t>(above.kernel)].offset, stage.units,
+                above.units, panel * plan.layout.full(), width);
+    k.product(gradient(number, panel), gradient(number + 1, 0), plan.panel_stride(), scratch, rows, above.units, width);
+  };
+  if (!stage.shared) {
+    own_panels(stage.units, [&](int panel, int width) {
+      enter(panel, width);
+      backward_columns(number, panel, width, training);
+    });
+    return;
+  }
+  own_panels(stage.units, enter);
+  for (auto s = stage.segments.rbegin(); s != stage.segments.rend(); ++s) {
+    own_panels(stage.units, [&](int panel, int width) { backward_segment(number, *s, panel, width, training); });
+    if (s->groups.count > 0 && s->source == Statistics::tracked)
+      share_sums(number, *s, training && s->batch_statistics);
+  }
+}
+
+template <class T>
+void Program<T>::Step::backward_rows(int number) const {
+  const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
+  if (stage.row == RowOperation::none) return;
+  k.normalize_rows_backward(gradient(number - 1, 0), gradient(number, 0), at(stage.product, 0),
+                            p.activations_ + stage.inverses, plan.panel_stride(), stage.units,
+                            stage.row == RowOperation::layer_normalization, scratch, first_row(thread),
+                            first_row(thread + 1));
+  barrier.wait(threads);
 }
 
 template <class T>
@@ -87,6 +114,7 @@ double Program<T>::Step::learn(const Spending& how, bool fused) const {
     if (!fused) weight_gradient(number);
     if (fused && number + 2 <= last) finish(number + 2);
     barrier.wait(threads);
+    if (number > plan.lowest) backward_rows(number);
   }
   if (!fused) {
     for (const Stage& stage : plan.stages) merge_learned(stage);

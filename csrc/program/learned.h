@@ -8,7 +8,8 @@ namespace evenflow {
 template <class T>
 void Program<T>::Step::learned_columns(const Segment& s, int units, int panel, Columns<T>& c) const {
   const Variable& v = plan.variables[static_cast<std::size_t>(s.learned)];
-  T *values = statistic(s, 6, units, panel), *gradient = statistic(s, 7, units, panel);
+  T* values = p.activations_ + s.learned_columns + panel * plan.layout.full();
+  T* gradient = values + plan.layout.padded(units);
   if (s.shared) {
     std::fill_n(values, plan.layout.width(units, panel), p.parameters_[v.offset]);
     c.learned = values;
@@ -26,7 +27,7 @@ void Program<T>::Step::merge_learned(const Stage& stage) const {
   if (own.first != 0 || own.end == 0) return;
   for (const Segment& s : stage.segments) {
     if (!s.shared || !plan.variables[static_cast<std::size_t>(s.learned)].trainable) continue;
-    const T* of_features = statistic(s, 7, stage.units, 0);
+    const T* of_features = p.activations_ + s.learned_columns + plan.layout.padded(stage.units);
     double total = 0;
     for (int feature = 0; feature < stage.units; ++feature) total += static_cast<double>(of_features[feature]);
     p.gradients_[slice(s.learned, 0)] = static_cast<T>(total);

@@ -60,6 +60,10 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
   square_sums_ = reinterpret_cast<double*>(labels_ + plan_.capacity);
   for (const Variable& v : plan_.variables)
     if (v.initial != 0) std::fill_n(parameters_ + v.offset, v.units, static_cast<T>(v.initial));
+  for (const Stage& stage : plan_.stages)  // inverse and scale of what a row operation has applied
+    for (const Segment& s : stage.segments)
+      if (s.source == Statistics::applied)
+        std::fill_n(activations_ + s.statistics + 2 * layout.padded(stage.units), 2 * layout.padded(stage.units), T(1));
   if (initial_slot() != 0) reset_slots();  // else memory that nobody needs yet stays untouched
 }
 
@@ -268,6 +272,7 @@ void Program<T>::backward(const T* dy, T* dx) {
       self.backward_stage(number, forward_training_);
       self.weight_gradient(number);
       barrier.wait(count);
+      self.backward_rows(number);
     }
     for (const Stage& stage : plan_.stages) self.merge_learned(stage);
     self.own_panels(inputs, [&](int panel, int width) {

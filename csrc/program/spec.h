@@ -14,14 +14,24 @@
 namespace evenflow {
 
 struct LayerSpec {
-  enum Kind { rescaling, dense, batch_normalization, activation } kind;
+  enum Kind {
+    rescaling,
+    dense,
+    batch_normalization,
+    activation,
+    normalization,
+    layer_normalization,
+    rms_normalization
+  } kind;
   std::string name;
   bool trainable = false;
   int units = 0;                     // dense
   bool use_bias = false;             // dense
-  double momentum = 0, epsilon = 0;  // batch normalization
-  bool center = false, scale = false;
-  std::string activation_name;  // activation; one of `outputs` only at the very end
+  double momentum = 0, epsilon = 0;  // batch normalization; epsilon of all that divide by a deviation
+  bool center = false, scale = false, unbiased_variance = false;
+  std::vector<int> shape, axis;  // of rows, and which axes have statistics of their own; 1 is the first of the shape
+  bool invert = false;           // normalization
+  std::string activation_name;   // activation; an output of rows only at the very end
   std::array<double, most_parameters> parameters{};
   std::string learned;  // the variable of an activation that has one
   double learned_initial = 0;

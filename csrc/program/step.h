@@ -68,12 +68,32 @@ struct Program<T>::Step {
   // ---- forward (forward.h)
 
   Columns<T> columns(const Segment& s, int units, int panel, bool batch) const;
+  void forward_segment(const Stage& stage, const Segment& s, int panel, int width, bool training) const;
   void forward_columns(const Stage& stage, int panel, int width, bool training) const;
+  // `enter` writes a panel of what the stage's segments start from.
+  template <class Enter>
+  void forward_stage(const Stage& stage, bool training, Enter enter) const;
+  void forward_rows(const Stage& stage, const Stage& below) const;
   // From the gathered input to the last stage's output; meets after every stage.
   void forward(bool training) const;
   // What the loss would have applied: the prediction, in probabilities_ when there is something to apply.
   const T* finish_output() const;
   const ActivationKernel<T>& sigmoid_kernel() const;
+
+  // ---- normalization (normalization.h)
+
+  // The slice of a vector that belongs to a panel of features: the variable itself, or what was spread from its groups.
+  const T* vector(const Segment& s, int variable, int which, int units, int panel) const;
+  T* group_statistic(const Segment& s, int which, int units, int panel) const;
+  // The share of the batch's variance in the moving one.
+  double variance_share(const Segment& s) const;
+  // What a panel's (x - mean) is multiplied by, after the batch's statistics where those are wanted.
+  void normalizer(const Stage& stage, const Segment& s, int panel, int width, bool batch) const;
+  // Statistics, gamma and beta of the groups, of the batch or moving, spread over the features; meets.
+  void share_statistics(const Stage& stage, const Segment& s, bool batch) const;
+  // dgamma and dbeta of the groups, and the gradient of what was normalized; meets.
+  void share_sums(int number, const Segment& s, bool batch) const;
+  void spread_groups(const Segment& s, T* to, const T* from, int panel, T divisor) const;
 
   // ---- loss (forward.h)
 
@@ -83,6 +103,9 @@ struct Program<T>::Step {
 
   // The gradient of what enters a stage's column operations, and those of their vectors, for one panel.
   void backward_columns(int number, int panel, int width, bool training) const;
+  void backward_segment(int number, const Segment& s, int panel, int width, bool training) const;
+  // Through a stage's row operation, to the gradient of the stage below; meets.
+  void backward_rows(int number) const;
   // dz of a stage, from the stage above it unless it is the last.
   void backward_stage(int number, bool training) const;
   // The kernel's gradient of one stage. With a rule, every block of it is spent while it is in cache.
@@ -128,4 +151,5 @@ struct Program<T>::Step {
 #include "program/backward.h"
 #include "program/forward.h"
 #include "program/learned.h"
+#include "program/normalization.h"
 #include "program/update.h"

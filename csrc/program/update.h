@@ -28,24 +28,25 @@ void Program<T>::Step::spend(const Spending& how, Clip clip, int number, std::pt
 template <class T>
 template <class Visit>
 void Program<T>::Step::own_slices(const Stage& stage, Visit visit, bool with_kernel) const {
+  const auto one = [&](int number, int panel, int width) {
+    if (number < 0) return;
+    const Variable& v = plan.variables[static_cast<std::size_t>(number)];
+    if (v.trainable)
+      visit(number, panel, slice(number, panel), static_cast<std::ptrdiff_t>(width) * (v.inputs == 0 ? 1 : v.inputs));
+  };
+  const auto both = [&](const Segment& s, int panel, int width) {
+    one(s.shift, panel, width);
+    one(s.scale, panel, width);
+  };
   own_panels(stage.units, [&](int panel, int width) {
-    const auto one = [&](int number) {
-      if (number < 0) return;
-      const Variable& v = plan.variables[static_cast<std::size_t>(number)];
-      if (!v.trainable) return;
-      if (v.units != stage.units) {  // one element for the layer, which goes with the first panel
-        if (panel == 0) visit(number, panel, v.offset, v.size);
-      } else {
-        visit(number, panel, slice(number, panel), static_cast<std::ptrdiff_t>(width) * (v.inputs == 0 ? 1 : v.inputs));
-      }
-    };
-    if (with_kernel) one(stage.kernel);
-    for (const Segment& s : stage.segments) {
-      one(s.shift);
-      one(s.scale);
-      one(s.learned);
-    }
+    if (with_kernel) one(stage.kernel, panel, width);
+    for (const Segment& s : stage.segments)
+      if (s.groups.count == 0) both(s, panel, width);
+    for (const Segment& s : stage.segments)
+      if (!s.shared || panel == 0) one(s.learned, panel, s.shared ? plan.layout.lanes : width);
   });
+  for (const Segment& s : stage.segments)
+    own_panels(s.groups.count, [&](int panel, int width) { both(s, panel, width); });
 }
 
 template <class T>

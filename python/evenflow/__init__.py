@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .layers import Input
     from .models import Sequential
     from .naming import clear_session
+    from .recalibration import recalibrate_batch_norm
     from .seeds import set_seed
 
 _MODULES = (
@@ -54,6 +55,7 @@ _NAMES = {
     "clear_session": "naming",
     "find_learning_rate": "finder",
     "num_threads": "_core",
+    "recalibrate_batch_norm": "recalibration",
     "set_num_threads": "_core",
     "set_seed": "seeds",
 }
@@ -77,6 +79,7 @@ __all__ = [
     "num_threads",
     "optimizers",
     "plotting",
+    "recalibrate_batch_norm",
     "reference",
     "schedules",
     "set_num_threads",

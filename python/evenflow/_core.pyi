@@ -143,6 +143,14 @@ class Program:
 # Eager kernels on C-ordered float32 or float64 arrays; evenflow.kernels documents them.
 def dense_forward(x: _Array, w: _Array, b: _Array | None = None) -> _Array: ...
 def dense_backward(dy: _Array, x: _Array, w: _Array) -> tuple[_Array, _Array, _Array]: ...  # dx, dw, db
+def layer_norm_forward(x: _Array, gamma: _Array, beta: _Array, *, epsilon: float) -> _Array: ...
+def layer_norm_backward(
+    dy: _Array, x: _Array, gamma: _Array, *, epsilon: float
+) -> tuple[_Array, _Array, _Array]: ...  # dx, dgamma, dbeta
+def rms_norm_forward(x: _Array, scale: _Array, *, epsilon: float) -> _Array: ...
+def rms_norm_backward(
+    dy: _Array, x: _Array, scale: _Array, *, epsilon: float
+) -> tuple[_Array, _Array]: ...  # dx, dscale
 def batch_norm_forward(
     x: _Array, gamma: _Array, beta: _Array, *, epsilon: float
 ) -> tuple[_Array, _Array, _Array]: ...  # y, mean, var

@@ -9,6 +9,10 @@ dense_backward             dx = dy w^T, dw = x^T dy, db = sum of dy over the bat
 batch_norm_forward         y = gamma (x - mean) / sqrt(variance + epsilon) + beta, statistics of the batch
 batch_norm_inference       the same with given statistics
 batch_norm_backward        dx, dgamma, dbeta through the batch's statistics
+layer_norm_forward         the same with statistics of each row
+layer_norm_backward        dx, dgamma, dbeta, from x
+rms_norm_forward           y = scale x / sqrt(mean of the row's x^2 + epsilon)
+rms_norm_backward          dx, dscale, from x
 activation_forward         y = f(x) by name; hyper-parameters by keyword
 activation_backward        dx = dy f'(x), from x and y
 learned_forward            y = f(x) of an activation with one parameter for each feature: "prelu", "learned_swish"
@@ -42,6 +46,8 @@ from ._core import (
     clip_by_value,
     dense_backward,
     dense_forward,
+    layer_norm_backward,
+    layer_norm_forward,
     learned_backward,
     learned_forward,
     lion_step,
@@ -49,6 +55,8 @@ from ._core import (
     loss_forward_backward,
     metric_sums,
     nadam_step,
+    rms_norm_backward,
+    rms_norm_forward,
     rmsprop_step,
     sgd_step,
     softmax,
@@ -70,6 +78,8 @@ __all__ = [
     "clip_by_value",
     "dense_backward",
     "dense_forward",
+    "layer_norm_backward",
+    "layer_norm_forward",
     "learned_backward",
     "learned_forward",
     "lion_step",
@@ -77,6 +87,8 @@ __all__ = [
     "loss_forward_backward",
     "metric_sums",
     "nadam_step",
+    "rms_norm_backward",
+    "rms_norm_forward",
     "rmsprop_step",
     "sgd_step",
     "softmax",

@@ -12,8 +12,9 @@ from .activation_layers import ELU, Activation, LeakyReLU, ReLU, Softmax
 from .initializers import Auto
 from .layer import Layer, Shape, flat_features
 from .learned_activations import PReLU, Swish, activation_config, read_activation
-from .normalization import BatchNormalization
+from .normalization import BatchNormalization, Normalization
 from .registry import Registry, describe
+from .row_normalization import LayerNormalization, RMSNormalization
 from .variables import Variable
 
 __all__ = [
@@ -26,8 +27,11 @@ __all__ = [
     "Input",
     "InputLayer",
     "Layer",
+    "LayerNormalization",
     "LeakyReLU",
+    "Normalization",
     "PReLU",
+    "RMSNormalization",
     "ReLU",
     "Rescaling",
     "Softmax",
@@ -155,6 +159,9 @@ REGISTRY = Registry(
         Flatten,
         Dense,
         BatchNormalization,
+        Normalization,
+        LayerNormalization,
+        RMSNormalization,
         Activation,
         ReLU,
         LeakyReLU,

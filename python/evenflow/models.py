@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from . import errors, naming, saving
+from . import errors, folding, naming, recalibration, saving
 from .activations import OUTPUTS
 from .layer import Layer, Shape, assign_all
 from .layers import REGISTRY, InputLayer
@@ -229,6 +229,25 @@ class Sequential(Trainer):
                 f"{self.name}.{wanted}: the model has no weights yet: add Input(shape=...) or call build or fit"
             )
         return self.variables
+
+    # batch normalization, after training
+
+    def recalibrate_batch_norm(self, x: object, batch_size: int | None = None) -> None:
+        """Set the statistics of batch normalizations to those of all rows of `x`: see
+        `evenflow.recalibrate_batch_norm`."""
+        recalibration.recalibrate_batch_norm(self, x, batch_size)
+
+    def fold_batch_norm(self) -> Sequential:
+        """A smaller model with equal outputs: each BatchNormalization, with its moving statistics, becomes part of the
+        Dense layer it directly follows, where that has no activation, or else of the Dense layer after it.
+
+        One that has neither stays, and a UserWarning names it and says what is in the way: an activation, dropout or
+        another normalization between it and the next Dense layer, or the end of the model. Computed in float64: outputs
+        differ from this model's by the rounding of its dtype alone. Layers that stay keep their names; a Dense layer
+        without a bias may get one. The new model has weights of its own and is not compiled; train this one, fold at
+        the end. Raises ValueError before there are weights.
+        """
+        return folding.fold_batch_norm(self)
 
     # description
 

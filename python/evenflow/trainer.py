@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import data, errors, losses, optimizers
+from . import axes, data, errors, losses, optimizers
 from .callback import Callback, CallbackList, Logs, read_callbacks
 from .callbacks import History, ProgbarLogger
 from .losses import Loss
@@ -151,7 +151,8 @@ class Trainer(Predictor):
         single = batch_size == 1 or rows % batch_size == 1
         if not single or self._warned_about_single_rows:
             return
-        if any(e["kind"] == "batch_normalization" and e["trainable"] for e in self.layer_spec()):
+        norms = [e for e in self.layer_spec() if e["kind"] == "batch_normalization" and e["trainable"]]
+        if not all(axes.shares(entry) for entry in norms):
             self._warned_about_single_rows = True
             warnings.warn(
                 f"{where}: a batch has a single row: its variance is 0, so BatchNormalization outputs beta for it "

@@ -15,4 +15,5 @@ from .losses import *  # noqa: F403
 from .metrics import *  # noqa: F403
 from .network import Network as Network
 from .outputs import *  # noqa: F403
+from .row_normalization import *  # noqa: F403
 from .updates import *  # noqa: F403

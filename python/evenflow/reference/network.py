@@ -17,12 +17,16 @@ from .layers import (
     batch_norm_inference,
     dense_backward,
     dense_forward,
+    deviation_of,
     moving_average,
+    standardize,
 )
 from .learned import LEARNED, learned_backward, learned_forward
 from .losses import loss_forward_backward
 from .metrics import metric_sums
 from .outputs import OUTPUTS, output_backward
+from .regrouping import columns_of, rows_of, statistic_shape
+from .row_normalization import layer_norm_backward, layer_norm_forward, rms_norm_backward, rms_norm_forward
 from .rules import apply_rule, slots_of
 from .updates import clip_by_global_norm, clip_by_norm, clip_by_value
 
@@ -56,8 +60,14 @@ class Network:
                 if not layer["use_bias"]:
                     del made["bias"]
             elif layer["kind"] == "batch_normalization":
+                shape = statistic_shape(layer, features)
+                made |= {"gamma": np.ones(shape)} if layer["scale"] else {}
+                made |= {"beta": np.zeros(shape)} if layer["center"] else {}
+            elif layer["kind"] == "layer_normalization":
                 made |= {"gamma": np.ones(features)} if layer["scale"] else {}
                 made |= {"beta": np.zeros(features)} if layer["center"] else {}
+            elif layer["kind"] == "rms_normalization":
+                made["scale"] = np.ones(features)
             elif layer.get("activation") in LEARNED:
                 parameter, initial = LEARNED[layer["activation"]]
                 made = {parameter: np.full(1 if layer["shared"] else features, initial)}
@@ -65,8 +75,11 @@ class Network:
             self.variables |= named
             self.trainable += named if layer.get("trainable") else []
             if layer["kind"] == "batch_normalization":
-                self.variables[f"{layer['name']}/moving_mean"] = np.zeros(features)
-                self.variables[f"{layer['name']}/moving_variance"] = np.ones(features)
+                self.variables[f"{layer['name']}/moving_mean"] = np.zeros(shape)
+                self.variables[f"{layer['name']}/moving_variance"] = np.ones(shape)
+            elif layer["kind"] == "normalization":
+                self.variables[f"{layer['name']}/mean"] = np.zeros(statistic_shape(layer, features))
+                self.variables[f"{layer['name']}/variance"] = np.ones(statistic_shape(layer, features))
         self.slots: dict[str, dict[str, Array]] = {}
         if spec["optimizer"] is not None:
             names, start = slots_of(spec["optimizer"])
@@ -87,15 +100,16 @@ class Network:
             elif layer["kind"] == "dense":
                 h = dense_forward(h, own["kernel"], own.get("bias"))
             elif layer["kind"] == "batch_normalization":
+                h = rows_of(self._batch_norm(columns_of(h, layer), layer, training), layer, len(h))
+            elif layer["kind"] == "normalization":
+                mean, variance = own["mean"].ravel(), own["variance"].ravel()
+                normalized = standardize(columns_of(h, layer), mean, variance, invert=layer["invert"])
+                h = rows_of(normalized, layer, len(h))
+            elif layer["kind"] == "layer_normalization":
                 gamma, beta = own.get("gamma", np.ones(h.shape[1])), own.get("beta", np.zeros(h.shape[1]))
-                moving = own["moving_mean"], own["moving_variance"]
-                if training and layer["trainable"]:
-                    h, *batch = batch_norm_forward(h, gamma, beta, epsilon=layer["epsilon"])
-                    self.statistics[layer["name"]] = (batch[0], batch[1])
-                    for old, new in zip(moving, batch, strict=True):
-                        old[...] = moving_average(old, new, momentum=layer["momentum"])
-                else:
-                    h = batch_norm_inference(h, gamma, beta, *moving, epsilon=layer["epsilon"])
+                h = layer_norm_forward(h, gamma, beta, epsilon=layer["epsilon"])
+            elif layer["kind"] == "rms_normalization":
+                h = rms_norm_forward(h, own["scale"], epsilon=layer["epsilon"])
             elif layer["activation"] in OUTPUTS:
                 h = OUTPUTS[layer["activation"]](h)
             elif layer["activation"] in LEARNED:
@@ -104,6 +118,35 @@ class Network:
                 h = activation_forward(layer["activation"], h, **layer["parameters"])
         self.output = h
         return h
+
+    def _batch_norm(self, x: Array, layer: Mapping[str, Any], training: bool) -> Array:
+        """Of columns; moves the averages."""
+        own = {name: value.reshape(-1) for name, value in self._own(layer["name"]).items()}
+        gamma, beta = own.get("gamma", np.ones(x.shape[1])), own.get("beta", np.zeros(x.shape[1]))
+        moving = own["moving_mean"], own["moving_variance"]
+        if not (training and layer["trainable"]):
+            return batch_norm_inference(x, gamma, beta, *moving, epsilon=layer["epsilon"])
+        y, mean, variance = batch_norm_forward(x, gamma, beta, epsilon=layer["epsilon"])
+        self.statistics[layer["name"]] = (mean, variance)
+        unbiased = layer.get("unbiased_variance", False) and len(x) > 1
+        seen = mean, variance * (len(x) / (len(x) - 1) if unbiased else 1)
+        for old, new in zip(moving, seen, strict=True):
+            old[...] = moving_average(old, new, momentum=layer["momentum"])
+        return y
+
+    def _batch_norm_backward(self, dy: Array, x: Array, layer: Mapping[str, Any], found: dict[str, Array]) -> Array:
+        """Of columns; puts dgamma and dbeta into `found`."""
+        name, own = layer["name"], self._own(layer["name"])
+        shape, own = own["moving_mean"].shape, {key: value.reshape(-1) for key, value in own.items()}
+        gamma = own.get("gamma", np.ones(x.shape[1]))
+        if name in self.statistics:
+            dx, dgamma, dbeta = batch_norm_backward(dy, x, gamma, *self.statistics[name], epsilon=layer["epsilon"])
+        else:
+            scale = 1 / np.sqrt(own["moving_variance"] + layer["epsilon"])
+            dgamma, dbeta = (dy * (x - own["moving_mean"]) * scale).sum(axis=0), dy.sum(axis=0)
+            dx = dy * gamma * scale
+        found[f"{name}/gamma"], found[f"{name}/beta"] = dgamma.reshape(shape), dbeta.reshape(shape)
+        return dx
 
     def backward(self, dy: ArrayLike) -> Array:
         """From the gradient of the last forward's output to that of its input; fills `gradients`."""
@@ -119,15 +162,18 @@ class Network:
             elif layer["kind"] == "dense":
                 dy, found[f"{name}/kernel"], found[f"{name}/bias"] = dense_backward(dy, x, own["kernel"])
             elif layer["kind"] == "batch_normalization":
+                dx = self._batch_norm_backward(columns_of(dy, layer), columns_of(x, layer), layer, found)
+                dy = rows_of(dx, layer, len(x))
+            elif layer["kind"] == "normalization":
+                deviation = deviation_of(own["variance"].ravel())
+                slope = deviation if layer["invert"] else 1 / deviation
+                dy = rows_of(columns_of(dy, layer) * slope, layer, len(x))
+            elif layer["kind"] == "layer_normalization":
                 gamma = own.get("gamma", np.ones(x.shape[1]))
-                if name in self.statistics:
-                    results = batch_norm_backward(dy, x, gamma, *self.statistics[name], epsilon=layer["epsilon"])
-                    dy, found[f"{name}/gamma"], found[f"{name}/beta"] = results
-                else:
-                    scale = 1 / np.sqrt(own["moving_variance"] + layer["epsilon"])
-                    found[f"{name}/gamma"] = (dy * (x - own["moving_mean"]) * scale).sum(axis=0)
-                    found[f"{name}/beta"] = dy.sum(axis=0)
-                    dy = dy * gamma * scale
+                dy, *sums = layer_norm_backward(dy, x, gamma, epsilon=layer["epsilon"])
+                found[f"{name}/gamma"], found[f"{name}/beta"] = sums
+            elif layer["kind"] == "rms_normalization":
+                dy, found[f"{name}/scale"] = rms_norm_backward(dy, x, own["scale"], epsilon=layer["epsilon"])
             elif layer["activation"] in OUTPUTS:
                 dy = output_backward(layer["activation"], dy, y)
             elif layer["activation"] in LEARNED:
