@@ -79,6 +79,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--isa", help="instruction set of evenflow, as EVENFLOW_ISA: avx512, avx2 or baseline")
     result.add_argument("--quick", action="store_true", help="fewer workloads and settings, e.g. without torch.compile")
     result.add_argument("--optimizer", action="store_true", help="time the optimizer alone")
+    result.add_argument(
+        "--rules", action="store_true", help="time every update rule, as a share of what the bandwidth allows"
+    )
     result.add_argument("--predict", action="store_true", help="time the prediction of one row")
     result.add_argument("--import", action="store_true", dest="imports", help="time the import")
     result.add_argument(
@@ -128,7 +131,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     groups = [
         g
-        for g, on in (("optimizer", options.optimizer), ("predict", options.predict), ("import", options.imports))
+        for g, on in (
+            ("optimizer", options.optimizer),
+            ("rules", options.rules),
+            ("predict", options.predict),
+            ("import", options.imports),
+        )
         if on
     ]
     comparisons: list[Comparison] = []

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from evenflow.bench import activations, cli, harness, pieces, worker, workloads
+from evenflow.bench import activations, cli, harness, pieces, report, rules, worker, workloads
 from evenflow.bench.harness import Comparison, MissingError, Series, Worker, WorkerError
 from evenflow.bench.numpy_peer import Numpy
 from evenflow.bench.peers import PEERS, Evenflow, EvenflowFit
@@ -232,7 +232,7 @@ def test_pieces_on_their_own(tmp_path, monkeypatch, capfd):
     options = ["--predict", "--optimizer", "--import", "--rounds", "1", "--seconds", "0.01", "--threads", "1"]
     assert cli.main(options) == 0
     lines = capfd.readouterr().out.splitlines()
-    for piece in pieces.PIECES:
+    for piece in (piece for piece in pieces.PIECES if piece.group != "rules"):
         if piece.peer == "evenflow":
             assert any(line.strip().startswith(piece.what) and line.endswith("evenflow") for line in lines), piece.what
         else:
@@ -265,6 +265,18 @@ def test_catalogue_of_activations_and_their_answers(monkeypatch):
     monkeypatch.setattr(activations, "LOSS_TOLERANCE", 0.0)
     with pytest.raises(WrongAnswerError, match="gelu, tiny: loss of a first step expected"):
         activations.Training("gelu", 1)
+
+
+@pytest.mark.parametrize("rule", rules.RULES)
+def test_rules_on_their_own(rule):
+    found = pieces.evenflow_rule("50,000", rule, threads=1, seconds=0.01)
+    assert all(0 < seconds < 1 for seconds in [*found["times"], found["ceiling"]])
+
+
+def test_a_share_is_shown():
+    answer = {"times": [2e-6, 3e-6], "ceiling": 1e-6}
+    piece = {"group": "rules", "what": "Lion", "peer": "evenflow", "target": None, "rounds": [answer]}
+    assert "50%" in report.piece_table([piece])
 
 
 @pytest.mark.peers

@@ -6,16 +6,7 @@ import pytest
 import evenflow
 from evenflow import errors, losses, metrics, optimizers
 from evenflow.callbacks import Callback, History
-from evenflow.layers import (
-    Activation,
-    BatchNormalization,
-    Dense,
-    Flatten,
-    Input,
-    LayerNormalization,
-    Rescaling,
-    Softmax,
-)
+from evenflow.layers import Activation, BatchNormalization, Dense, Flatten, Input, Rescaling, Softmax
 from evenflow.models import Sequential
 from evenflow.optimizers import SGD, Adam
 
@@ -268,7 +259,6 @@ def test_a_refused_call_does_not_build_a_model():
     ("stack", "words"),
     [
         (lambda: [Input((28, 28)), Dense(3)], ["Dense", "(rows, 28, 28)", "(rows, features)", "Flatten()"]),
-        (lambda: [LayerNormalization(input_shape=(28, 28))], ["LayerNormalization", "(rows, 28, 28)", "Flatten()"]),
         (lambda: [Dense(3), Input((3,))], ["Input", "first"]),
         (lambda: [Input((3,)), Input((3,))], ["Input", "first"]),
         (lambda: [Dense(2, name="a"), Dense(2, name="a")], ["'a'", "no other layer"]),

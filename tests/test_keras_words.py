@@ -181,6 +181,11 @@ def test_default_learning_rates_and_names():
         "clipvalue": None,
         "clipnorm": 2.0,
         "global_clipnorm": None,
+        "use_ema": False,
+        "ema_momentum": 0.99,
+        "ema_overwrite_frequency": None,
+        "gradient_accumulation_steps": None,
+        "learning_rate_factors": None,
     }
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cases import LEARNED
-from networks import OPTIMIZERS
+from networks import OPTIMIZERS, SGD
 from test_gradients import check
 
 import evenflow
@@ -184,13 +184,17 @@ def test_folding_a_batch_normalization_keeps_them():
     np.testing.assert_allclose(folded.predict(x), model.predict(x), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "global_clipnorm"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [SGD, OPTIMIZERS["clipnorm"], OPTIMIZERS["global_clipnorm"], {**SGD, "gradient_accumulation_steps": 2}],
+    ids=["sgd", "clipnorm", "global_clipnorm", "accumulating"],
+)
 def test_beside_statistics_of_groups_and_of_rows(optimizer, isa, rng):
     # What else takes room beside a stage's statistics, or meets between its phases.
     layers = [BatchNormalization(axis=1), Flatten(), PReLU("ones", shared_axes=[1]), Dense(33), LayerNormalization()]
     model = evenflow.Sequential([Input((3, 4)), *layers, Swish(trainable_beta="layer"), Dense(2)], dtype="float64")
     spec = {**model.spec(), "loss": {"kind": "mean_squared_error", "from_logits": False}, "metrics": []}
-    network = reference.Network({**spec, "optimizer": OPTIMIZERS[optimizer]})
+    network = reference.Network({**spec, "optimizer": optimizer})
     start = {name: rng.uniform(0.5, 1.5, value.shape) for name, value in network.variables.items()}
     for name, value in start.items():
         network.variables[name][...] = value
@@ -200,11 +204,12 @@ def test_beside_statistics_of_groups_and_of_rows(optimizer, isa, rng):
         program = _core.Program(network.spec, dtype="float64", batch_size=16, threads=threads, fusion=fusion)
         for name, value in start.items():
             program.set(name, value)
-        program.train(x, y, learning_rate=0.1)
+        program.train(x, y, learning_rate=0.1, batch_size=8)
         found.append(program.parameters.copy())
     np.testing.assert_array_equal(found[1], found[0])
     np.testing.assert_array_equal(found[2], found[0])
-    network.train_step(x, y, 0.1)
+    for rows in (slice(8), slice(8, 16)):
+        network.train_step(x[rows], y[rows], 0.1)
     for name, value in network.variables.items():
         np.testing.assert_allclose(program.get(name), value, rtol=1e-9, atol=1e-11, err_msg=name)
 

@@ -191,6 +191,19 @@ class SpecReader {
     OptimizerSpec o;
     o.optimizer = in.any_optimizer(Optimizers());
     Fill{in}("weight_decay", o.weight_decay, nonnegative);
+    o.coupled = in.flag("coupled", false);
+    if (!in.missing("gradient_accumulation_steps")) o.accumulation = in.whole("gradient_accumulation_steps", 2);
+    if (in.flag("use_ema", false)) {
+      o.ema_momentum = in.missing("ema_momentum") ? 0.99 : in.number("ema_momentum", 0, 1);
+      if (!in.missing("ema_overwrite_frequency")) o.ema_overwrite_frequency = in.whole("ema_overwrite_frequency", 1);
+    }
+    if (!in.missing("learning_rate_factors")) {
+      const auto factors = in.need<py::dict>("learning_rate_factors", "a dict");
+      for (const auto& [name, value] : factors)
+        o.rate_factors.emplace_back(
+            text(name),
+            SpecReader("Program: optimizer: learning_rate_factors", factors).number(text(name).c_str(), 0, 1e300));
+    }
     if (!in.missing("undecayed"))
       for (const auto& name : in.need<py::sequence>("undecayed", "a list")) o.undecayed.push_back(text(name));
     int given = 0;

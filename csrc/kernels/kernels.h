@@ -71,6 +71,12 @@ struct LossRows {
   bool one_hot_labels;           // some metric wants them so
 };
 
+// Weight decay, before the update rule.
+struct Decay {
+  double rate = 0;     // decoupled: p <- p - p * rate
+  double coupled = 0;  // PyTorch's: g <- g + coupled * p, after clipping
+};
+
 // What becomes of a gradient before the update rule sees it: scaled, then limited to [-limit, limit].
 struct Clip {
   double scale = 1;
@@ -78,10 +84,18 @@ struct Clip {
   bool active() const { return scale != 1 || limit != std::numeric_limits<double>::infinity(); }
 };
 
+// A moving average of p: average <- keep * average + (1 - keep) * p, in the pass that changes p.
+template <class T>
+struct Average {
+  T* values = nullptr;
+  double keep = 0;          // 0: the average becomes p
+  bool overwrites = false;  // and p the average
+};
+
 // The kernel of each rule, found by the rule's type.
 template <class T, class Rule>
 struct UpdateKernel {
-  void (*run)(const Rule&, Clip, double decay, T* p, const T* g, T* const* slots, std::ptrdiff_t n);
+  void (*run)(const Rule&, Clip, const Decay&, T* p, const T* g, T* const* slots, std::ptrdiff_t n, const Average<T>&);
 };
 template <class T, class RuleList>
 struct UpdateKernels;
@@ -142,12 +156,16 @@ struct Kernels {
   double (*square_sum)(const T* g, std::ptrdiff_t n);
   void (*clip)(T* g, std::ptrdiff_t n, Clip);
   UpdateKernels<T, Rules> updates;
-  // One step of a rule; decay of p itself comes first: p <- p - p * decay. n need not be a multiple of lanes.
+  // One step of a rule, after clipping and decay. n need not be a multiple of lanes.
   template <class Rule>
-  void update(const Rule& rule, Clip clip_first, double decay, T* p, const T* g, T* const* slots,
-              std::ptrdiff_t n) const {
-    static_cast<const UpdateKernel<T, Rule>&>(updates).run(rule, clip_first, decay, p, g, slots, n);
+  void update(const Rule& rule, Clip clip_first, const Decay& decay, T* p, const T* g, T* const* slots,
+              std::ptrdiff_t n, const Average<T>& average = {}) const {
+    static_cast<const UpdateKernel<T, Rule>&>(updates).run(rule, clip_first, decay, p, g, slots, n, average);
   }
+  // The average of a p that did not change.
+  void (*follow)(T* p, std::ptrdiff_t n, const Average<T>&);
+  // sum <- sum + g; with a share, g <- share * (sum + g) and sum <- 0.
+  void (*accumulate)(T* g, T* sum, std::ptrdiff_t n, double share);
 
   // Multiply-adds in registers for measuring the ceiling; returns flops done.
   double (*multiply_add)(std::ptrdiff_t repetitions, T* sink);

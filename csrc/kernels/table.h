@@ -52,6 +52,8 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.square_sum = FlatKernels<V>::square_sum;
   k.clip = FlatKernels<V>::clip;
   k.updates = update_kernels<V>(Rules());
+  k.follow = FlatKernels<V>::follow;
+  k.accumulate = FlatKernels<V>::accumulate;
   k.multiply_add = FlatKernels<V>::multiply_add;
   return k;
 }

@@ -72,32 +72,47 @@ void Program<T>::Step::backward_rows(int number) const {
 }
 
 template <class T>
-template <class Spend>
-void Program<T>::Step::weight_gradient(int number, Spend spend) const {
+template <class Visit>
+void Program<T>::Step::own_blocks(int number, Visit visit) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   if (stage.kernel < 0 || !plan.variables[static_cast<std::size_t>(stage.kernel)].trainable) return;
-  const Stage& below = plan.stages[static_cast<std::size_t>(number) - 1];
   own_panels(stage.units, [&](int panel, int width) {
     for (int part = 0; part < plan.layout.panels(stage.inputs); ++part) {
       const int first = part * plan.layout.full();
       const int count = std::min(plan.layout.full(), stage.inputs - first);
-      const std::ptrdiff_t offset = slice(stage.kernel, panel) + static_cast<std::ptrdiff_t>(first) * width;
-      k.weight_gradient(p.gradients_ + offset, at(below.output, part), gradient(number, panel), rows,
-                        plan.layout.width(stage.inputs, part), count, width);
-      spend(offset, static_cast<std::ptrdiff_t>(count) * width);
+      visit(panel, part, slice(stage.kernel, panel) + static_cast<std::ptrdiff_t>(first) * width, count, width);
     }
   });
 }
 
 template <class T>
-void Program<T>::Step::weight_gradient(int number) const {
-  weight_gradient(number, [](std::ptrdiff_t, std::ptrdiff_t) {});
+template <class Visit>
+void Program<T>::Step::weight_gradient(int number, Visit visit) const {
+  const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
+  own_blocks(number, [&](int panel, int part, std::ptrdiff_t offset, int count, int width) {
+    const Stage& below = plan.stages[static_cast<std::size_t>(number) - 1];
+    const std::ptrdiff_t n = static_cast<std::ptrdiff_t>(count) * width;
+    k.weight_gradient(p.gradients_ + offset, at(below.output, part), gradient(number, panel), rows,
+                      plan.layout.width(stage.inputs, part), count, width);
+    if (measures || accumulates) written(stage.kernel, panel, part, offset, n);
+    visit(offset, n);
+  });
 }
 
 template <class T>
-double Program<T>::Step::learn(const Spending& how, bool fused) const {
+void Program<T>::Step::gradients(int number) const {
+  weight_gradient(number, [](std::ptrdiff_t, std::ptrdiff_t) {});
+  if (!measures && !accumulates) return;
+  own_slices(
+      plan.stages[static_cast<std::size_t>(number)],
+      [&](int v, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) { written(v, panel, 0, offset, n); }, false,
+      false);
+}
+
+template <class T>
+void Program<T>::Step::learn(const Spendings& how, bool fused) const {
   const int last = static_cast<int>(plan.stages.size()) - 1;
-  if (plan.lowest > last) return 0;
+  if (plan.lowest > last) return;
   Clip clip;
   if (plan.spec.optimizer.clipvalue) clip.limit = *plan.spec.optimizer.clipvalue;
   // A kernel may change once nobody computes the gradient below it any more: two phases after its own.
@@ -107,22 +122,26 @@ double Program<T>::Step::learn(const Spending& how, bool fused) const {
     weight_gradient(number,
                     [&](std::ptrdiff_t offset, std::ptrdiff_t n) { spend(how, clip, stage.kernel, offset, n); });
     own_slices(
-        stage, [&](int v, int, std::ptrdiff_t offset, std::ptrdiff_t n) { spend(how, clip, v, offset, n); }, false);
+        stage,
+        [&](int v, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) {
+          if (measures || accumulates) written(v, panel, 0, offset, n);
+          spend(how, clip, v, offset, n);
+        },
+        false);
   };
   for (int number = last; number >= plan.lowest; --number) {
     backward_stage(number, true);
-    if (!fused) weight_gradient(number);
+    if (!fused) gradients(number);
     if (fused && number + 2 <= last) finish(number + 2);
     barrier.wait(threads);
     if (number > plan.lowest) backward_rows(number);
   }
   if (!fused) {
-    for (const Stage& stage : plan.stages) merge_learned(stage);
+    merge_learned();
     return update(how);
   }
   if (plan.lowest + 1 <= last) finish(plan.lowest + 1);
   finish(plan.lowest);
-  return 0;
 }
 
 }  // namespace evenflow

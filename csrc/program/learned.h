@@ -34,4 +34,18 @@ void Program<T>::Step::merge_learned(const Stage& stage) const {
   }
 }
 
+template <class T>
+void Program<T>::Step::merge_learned() const {
+  if (!plan.merges_learned) return;
+  for (const Stage& stage : plan.stages) {
+    merge_learned(stage);
+    const Range own = own_range(stage.units);
+    if ((!measures && !accumulates) || own.first != 0 || own.end == 0) continue;
+    for (const Segment& s : stage.segments)
+      if (s.shared && plan.variables[static_cast<std::size_t>(s.learned)].trainable)
+        written(s.learned, 0, 0, slice(s.learned, 0), plan.layout.lanes);
+  }
+  barrier.wait(threads);
+}
+
 }  // namespace evenflow

@@ -189,6 +189,7 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
               variable(layer.name + "/" + layer.learned, 0, layer.shared ? 1 : stages.back().units, layer.trainable,
                        layer.learned_initial);
           if (layer.trainable) stages.back().trainable = true;
+          merges_learned = merges_learned || (layer.trainable && layer.shared);
         }
         open = false;
         break;
@@ -227,6 +228,21 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
           });
         },
         *spec.optimizer.optimizer);
+    rule_slots = static_cast<int>(slots.size());
+    const auto extra_slot = [&](const char* name) {
+      slots.emplace_back(name);
+      return static_cast<int>(slots.size()) - 1;
+    };
+    if (spec.optimizer.ema_momentum) average = extra_slot("average");
+    if (spec.optimizer.accumulation > 1) accumulator = extra_slot("gradient_accumulator");
+    for (const auto& [name, of_rate] : spec.optimizer.rate_factors) {
+      const int number = find(name);
+      if (number < 0)
+        throw std::invalid_argument("Program: optimizer: learning_rate_factors: there is no variable '" + name + "'");
+      const auto known = std::find(rates.begin(), rates.end(), of_rate);
+      variables[static_cast<std::size_t>(number)].rate = static_cast<int>(known - rates.begin());
+      if (known == rates.end()) rates.push_back(of_rate);
+    }
   }
 
   // activations: an operation works in place unless the backward pass needs its input

@@ -22,6 +22,7 @@ struct Variable {
   std::ptrdiff_t size = 0;
   double initial = 0;
   bool decays = false;      // by the optimizer's weight decay
+  int rate = 0;             // index in Plan::rates
   std::vector<int> dims{};  // its shape for the world
 };
 
@@ -85,10 +86,14 @@ struct Plan {
   int capacity;                     // rows
   std::vector<Variable> variables;  // in layer order
   std::vector<Stage> stages;
-  Output output = Output::plain;              // what remains after the last stage
-  bool fused_loss = false;                    // the loss is computed from the last stage itself
-  int lowest = 0;                             // lowest stage with something trainable; stages.size() if none
-  std::vector<std::string> slots;             // of the optimizer's rule
+  Output output = Output::plain;       // what remains after the last stage
+  bool merges_learned = false;         // there is a parameter of an activation that all units share, trainable
+  bool fused_loss = false;             // the loss is computed from the last stage itself
+  int lowest = 0;                      // lowest stage with something trainable; stages.size() if none
+  std::vector<std::string> slots;      // of the optimizer's rule; then these two where they are asked for:
+  int average = -1, accumulator = -1;  // moving average of the variable, sum of the gradients since the last step
+  int rule_slots = 0;
+  std::vector<double> rates{1};               // the variables' different factors of the learning rate
   double factor = 1, offset = 0;              // rescaling of the input
   std::string rescaling_layer, output_layer;  // for printing
 

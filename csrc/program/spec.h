@@ -52,7 +52,12 @@ struct OptimizerSpec {
   std::optional<AnyOptimizer> optimizer;
   double weight_decay = 0;
   std::vector<std::string> undecayed;  // variables that the decay leaves alone
+  bool coupled = false;                // the decay is a part of the gradient, as PyTorch has it
   std::optional<double> clipvalue, clipnorm, global_clipnorm;
+  int accumulation = 1;                                      // batches whose mean gradient makes a step
+  std::optional<double> ema_momentum;                        // of an average of every variable
+  int ema_overwrite_frequency = 0;                           // steps between two overwritings by that average; 0: never
+  std::vector<std::pair<std::string, double>> rate_factors;  // by variable; others have 1
 };
 
 struct Spec {

@@ -16,9 +16,12 @@ struct Program<T>::Step {
   const Kernels<T>& k;
   Barrier& barrier;
   const int thread, threads, rows;
-  const std::int64_t iteration;  // of the optimizer, from 1
+  const std::int64_t step;  // of the optimizer, from 1: the one that this batch belongs to
+  const bool steps;         // whether this batch is its last
   T* const scratch;
   std::optional<double> momentum;  // of this step, in place of the spec's momentum or beta_1
+  bool measures = false;           // the norms of gradients, as they are written
+  bool accumulates = false;        // gradients, as they are written
 
   Step(Program& program, Barrier& meeting, int t, int count, int batch, std::int64_t number)
       : p(program),
@@ -28,7 +31,8 @@ struct Program<T>::Step {
         thread(t),
         threads(count),
         rows(batch),
-        iteration(number),
+        step((number + program.plan_.spec.optimizer.accumulation - 1) / program.plan_.spec.optimizer.accumulation),
+        steps(step * program.plan_.spec.optimizer.accumulation == number),
         scratch(program.scratch_[static_cast<std::size_t>(t)].data()) {}
 
   // This thread's panels of `features`: neighbours, balanced by vectors.
@@ -108,10 +112,23 @@ struct Program<T>::Step {
   void backward_rows(int number) const;
   // dz of a stage, from the stage above it unless it is the last.
   void backward_stage(int number, bool training) const;
-  // The kernel's gradient of one stage. With a rule, every block of it is spent while it is in cache.
-  template <class Spend>
-  void weight_gradient(int number, Spend spend) const;
-  void weight_gradient(int number) const;
+  // This thread's part of a stage's kernel, block after block: visit(panel, part, offset, inputs of the part, width).
+  template <class Visit>
+  void own_blocks(int number, Visit visit) const;
+  // The kernel's gradient of one stage; visit(offset, n) while a block of it is in cache.
+  template <class Visit>
+  void weight_gradient(int number, Visit visit) const;
+  // The gradients of one stage's variables, below whose dz this thread's part is done.
+  void gradients(int number) const;
+
+  // ---- what becomes of gradients as they are written (norms.h)
+
+  // A block of a variable's gradient is done: it is accumulated and measured while it is in cache.
+  void written(int number, int panel, int part, std::ptrdiff_t offset, std::ptrdiff_t n) const;
+  // The same for all gradients, after they were written by somebody else.
+  void read_gradients() const;
+  bool needs_norm() const { return plan.spec.optimizer.clipnorm || plan.spec.optimizer.global_clipnorm; }
+  static double shrink(double norm, double limit) { return norm <= limit ? 1 : limit / norm; }
 
   // ---- parameters of activations (learned.h)
 
@@ -119,31 +136,31 @@ struct Program<T>::Step {
   void learned_columns(const Segment& s, int units, int panel, Columns<T>& c) const;
   // The gradients of a stage's shared parameters, from those of the panels after a meeting: by the first panel's owner.
   void merge_learned(const Stage& stage) const;
+  // Of all stages, once they went backward; they count as written, and threads meet if there are any.
+  void merge_learned() const;
 
   // ---- update (update.h)
 
-  // What one step does to every parameter: the rule, and the share of p that weight decay takes first.
+  // What one step does to a parameter: the rule and the decay that comes first.
   struct Spending {
     AnyRule rule;
-    double decay;
+    Decay decay;
   };
-  Spending rule(double rate, double momenta) const;
-  void spend(const Spending& how, Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
-  // f(variable number, offset, n) for this thread's slices of a stage's trainable variables.
+  // By the variables' factors of the learning rate, as Plan::rates has them.
+  using Spendings = std::vector<Spending>;
+  void rules(Spendings& how, double rate, double momenta) const;
+  void spend(const Spendings& how, Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
+  Average<T> average(std::ptrdiff_t offset) const;
+  // visit(variable number, panel, offset, n) for this thread's slices of a stage's trainable variables.
   template <class Visit>
-  void own_slices(const Stage& stage, Visit visit, bool with_kernel = true) const;
-  bool needs_norm() const { return plan.spec.optimizer.clipnorm || plan.spec.optimizer.global_clipnorm; }
-  // The square sum of each variable's gradient, panel after panel, whatever the threads.
-  double variable_square_sum(std::size_t number) const;
-  double global_norm() const;
-  static double shrink(double norm, double limit) { return norm <= limit ? 1 : limit / norm; }
-  // Clips and applies the optimizer to everything this thread owns; returns the global norm if it is wanted or needed.
-  double update(const Spending& how, bool want_norm = false) const;
+  void own_slices(const Stage& stage, Visit visit, bool with_kernel = true, bool with_shared = true) const;
+  // Clips and applies the optimizer to everything this thread owns, with norms that are known.
+  void update(const Spendings& how) const;
 
   // ---- a training step after the loss (backward.h)
 
   // Backward and update.
-  double learn(const Spending& how, bool fused) const;
+  void learn(const Spendings& how, bool fused) const;
 };
 
 }  // namespace evenflow
@@ -152,4 +169,5 @@ struct Program<T>::Step {
 #include "program/forward.h"
 #include "program/learned.h"
 #include "program/normalization.h"
+#include "program/norms.h"
 #include "program/update.h"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         plotting,
         reference,
         schedules,
+        torch,
     )
     from ._core import Program, __version__, num_threads, set_num_threads
     from .finder import find_learning_rate
@@ -46,6 +47,7 @@ _MODULES = (
     "plotting",
     "reference",
     "schedules",
+    "torch",
 )
 _NAMES = {
     "Input": "layers",
@@ -84,6 +86,7 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "set_seed",
+    "torch",
 ]
 
 

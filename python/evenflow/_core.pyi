@@ -63,7 +63,9 @@ class Progress:
     @property
     def gradient_norm(
         self,
-    ) -> float: ...  # global l2 norm before clipping, of the last step (0 when no clipping asks for it)
+    ) -> float: ...  # global l2 norm before clipping, of the last step (0 when nobody asks for it)
+    @property
+    def gradient_norms(self) -> list[float]: ...  # of each trainable variable; empty when nobody asks for them
 
 class Program:
     """A compiled network: one arena, one plan. Raises RuntimeError when two threads use it at once."""
@@ -98,17 +100,20 @@ class Program:
     def get(self, name: str) -> _Array: ...  # a copy, C order
     def set(self, name: str, value: _Array) -> None: ...
     def gradient(self, name: str) -> _Array: ...  # a copy, C order; of the last backward
-    def slot_names(self) -> list[str]: ...  # [] for plain SGD, ["momentum"], ["m", "v"], ...
+    def slot_names(self) -> list[str]: ...  # [] for plain SGD, ["momentum"], ["m", "v"], ...; "average", ...
     def get_slot(self, slot: str, name: str) -> _Array: ...
     def set_slot(self, slot: str, name: str, value: _Array) -> None: ...
     def reset_slots(self) -> None: ...  # as in a new program
-    iterations: int  # optimizer steps done
+    iterations: int  # batches that the optimizer was given: its steps, unless gradients accumulate
+    momentum_product: float | None  # of Nadam's steps so far; None with another optimizer
     @property
     def parameters(
         self,
     ) -> _Array: ...  # flat, zero copy, trainable part of the arena in plan order (layout: docs/design.md)
     @property
-    def gradients(self) -> _Array: ...  # flat, zero copy, same layout
+    def gradients(self) -> _Array: ...  # flat, zero copy, same layout; who looks here may write, so norms are forgotten
+    @property
+    def gradient_norms(self) -> dict[str, float] | None: ...  # before clipping, by variable; None when unknown
     # whole epochs
     def train(
         self,
@@ -123,6 +128,7 @@ class Program:
         seconds: float = ...,  # stop after the first step that ends later than this
         max_steps: int = 0,  # 0: to the end of the epoch
         after: Progress | None = None,  # sums to go on from: calls add up to the same bits as one call
+        gradient_norms: NDArray[np.float64] | None = None,  # [steps, trainable variables], filled: before clipping
     ) -> Progress: ...
     def evaluate(
         self,
@@ -184,6 +190,7 @@ def sgd_step(
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
+    torch: bool = False,
 ) -> None: ...
 def adam_step(
     p: _Array,
@@ -198,6 +205,7 @@ def adam_step(
     beta_2: float,
     epsilon: float,
     weight_decay: float = 0.0,
+    torch: bool = False,
 ) -> None: ...
 def nadam_step(
     p: _Array,
@@ -212,6 +220,7 @@ def nadam_step(
     epsilon: float,
     momentum_decay: float = 1.0,
     weight_decay: float = 0.0,
+    momentum_product: float | None = None,
 ) -> None: ...
 def adamax_step(
     p: _Array,
@@ -225,6 +234,7 @@ def adamax_step(
     beta_2: float,
     epsilon: float,
     weight_decay: float = 0.0,
+    torch: bool = False,
 ) -> None: ...
 def adagrad_step(
     p: _Array,
@@ -234,6 +244,7 @@ def adagrad_step(
     learning_rate: float,
     epsilon: float,
     weight_decay: float = 0.0,
+    torch: bool = False,
 ) -> None: ...
 def adadelta_step(
     p: _Array,
@@ -258,6 +269,7 @@ def rmsprop_step(
     momentum: float = 0.0,
     epsilon: float,
     weight_decay: float = 0.0,
+    torch: bool = False,
 ) -> None: ...
 def lion_step(
     p: _Array,

@@ -28,7 +28,7 @@ from .outputs import OUTPUTS, output_backward
 from .regrouping import columns_of, rows_of, statistic_shape
 from .row_normalization import layer_norm_backward, layer_norm_forward, rms_norm_backward, rms_norm_forward
 from .rules import apply_rule, slots_of
-from .updates import clip_by_global_norm, clip_by_norm, clip_by_value
+from .updates import average, clip_by_global_norm, clip_by_norm, clip_by_value
 
 # Losses on probabilities that are computed from the logits below the last activation, so that log(0) never occurs.
 FUSED = {
@@ -36,6 +36,9 @@ FUSED = {
     ("softmax", "sparse_categorical_crossentropy"),
     ("sigmoid", "binary_crossentropy"),
 }
+
+# Slots that any optimizer may have, and the settings that ask for them.
+EXTRA_SLOTS = {"average": "use_ema", "gradient_accumulator": "gradient_accumulation_steps"}
 
 
 class Network:
@@ -50,7 +53,7 @@ class Network:
         self.variables: dict[str, Array] = {}
         self.trainable: list[str] = []
         self.gradients: dict[str, Array] = {}
-        self.iterations = 0
+        self.iterations = 0  # batches that the optimizer was given
         features = spec["inputs"]
         for layer in spec["layers"]:
             made: dict[str, Array] = {}
@@ -86,6 +89,9 @@ class Network:
             self.slots = {
                 slot: {name: np.full_like(self.variables[name], start) for name in self.trainable} for slot in names
             }
+            for slot in (slot for slot, setting in EXTRA_SLOTS.items() if spec["optimizer"].get(setting)):
+                self.slots[slot] = {name: np.zeros_like(self.variables[name]) for name in self.trainable}
+        self.momentum_product = 1.0  # of Nadam's steps so far
 
     def forward(self, x: ArrayLike, training: bool = True) -> Array:
         """The output; training uses (and averages) batch statistics, except in frozen batch normalizations."""
@@ -201,10 +207,33 @@ class Network:
         return [metric_sums(metric, self.output, target) for metric in self.spec["metrics"]]
 
     def update(self, learning_rate: float) -> float:
-        """Clip, then apply the optimizer; returns the global norm before clipping."""
-        settings = self.spec["optimizer"]
+        """Clip, then apply the optimizer; returns the global norm before clipping.
+
+        With gradient_accumulation_steps = n, only every n-th call makes a step, with the mean of n gradients."""
+        settings, every = self.spec["optimizer"], self.spec["optimizer"].get("gradient_accumulation_steps") or 1
+        step, self.iterations = self.iterations // every + 1, self.iterations + 1
+        steps = self.iterations % every == 0
+        for name, total in self.slots.get("gradient_accumulator", {}).items():
+            total += self.gradients[name]
+            if steps:
+                self.gradients[name], total[...] = total / every, 0
         gradients = list(self.gradients.values())
         norm = math.sqrt(sum(float((g**2).sum()) for g in gradients))
+        if steps:
+            self._clip(gradients)
+            for name, g in self.gradients.items():
+                self._apply(name, g, step, learning_rate)
+            if settings["kind"] == "nadam":
+                decay = settings.get("momentum_decay", 1.0)
+                self.momentum_product *= settings.get("beta_1", 0.9) * (1 - 0.5 * 0.96 ** (step * decay))
+        for name, old in self.slots.get("average", {}).items():
+            old[...] = average(old, self.variables[name], settings.get("ema_momentum", 0.99) if step > 1 else 0.0)
+            if step % (settings.get("ema_overwrite_frequency") or step + 1) == 0:
+                self.variables[name][...] = old
+        return norm
+
+    def _clip(self, gradients: list[Array]) -> None:
+        settings = self.spec["optimizer"]
         for g in gradients:
             if settings.get("clipvalue") is not None:
                 clip_by_value(g, settings["clipvalue"])
@@ -212,12 +241,16 @@ class Network:
                 clip_by_norm(g, settings["clipnorm"])
         if settings.get("global_clipnorm") is not None:
             clip_by_global_norm(gradients, settings["global_clipnorm"])
-        self.iterations += 1
-        for name, g in self.gradients.items():
-            slots = {slot: values[name] for slot, values in self.slots.items()}
-            decays = name not in settings.get("undecayed", ())
-            apply_rule(settings, self.variables[name], g, slots, self.iterations, learning_rate, decays=decays)
-        return norm
+
+    def _apply(self, name: str, g: Array, step: int, learning_rate: float) -> None:
+        settings = self.spec["optimizer"]
+        factor = (settings.get("learning_rate_factors") or {}).get(name, 1.0)
+        if factor == 0:  # the variable and its slots stand still
+            return
+        own = {slot: values[name] for slot, values in self.slots.items() if slot not in EXTRA_SLOTS}
+        decays = name not in settings.get("undecayed", ())
+        rate, product = factor * learning_rate, self.momentum_product
+        apply_rule(settings, self.variables[name], g, own, step, rate, decays=decays, momentum_product=product)
 
     def train_step(self, x: ArrayLike, target: ArrayLike, learning_rate: float) -> tuple[float, list[Array]]:
         """One step; returns the sum of the rows' losses and each metric's state, both from before the update."""
