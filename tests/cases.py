@@ -158,6 +158,40 @@ def softmax_scales(args: list[Any], _: Any, expected: list[Any], eps: float) -> 
     return [expected[0] * (3 + below / 2 + summed(below.shape[1]))]
 
 
+def log_softmax_scales(args: list[Any], _: Any, expected: list[Any], eps: float) -> list[Any]:
+    # The shift is rounded, the logarithm of the sum is off by 2 and by the sum's own error.
+    below = args[0].max(axis=1, keepdims=True) - args[0]
+    return [below + abs(expected[0]) + 2 + summed(below.shape[1]) + np.log(below.shape[1])]
+
+
+def sparsemax_scales(args: list[Any], *_: Any) -> list[Any]:
+    # Entries that matter are within 1 of the largest, whose size the shift rounds; t is their mean.
+    z = args[0]
+    return [np.full_like(z, 4 + summed(z.shape[1])) + abs(z).max(axis=1, keepdims=True)]
+
+
+def learned_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
+    rows, features = case.shape
+    x, parameter = 3 * normal(rng, dtype, rows, features), normal(rng, dtype, features)
+    if case.kernel == "learned_forward":
+        return [case.settings["name"], x, parameter], {}
+    return [case.settings["name"], normal(rng, dtype, rows, features), x, parameter], {}
+
+
+def learned_forward_scales(args: list[Any], _: Any, expected: list[Any], __: float) -> list[Any]:
+    return [4 * abs(expected[0])]
+
+
+def learned_backward_scales(args: list[Any], *_: Any) -> list[Any]:
+    name, dy, x, parameter = args
+    slope, in_parameter = 1 + abs(parameter), abs(x)  # of prelu
+    if name == "learned_swish":
+        s = reference.sigmoid(parameter * x)
+        slope, in_parameter = s + abs(parameter * x) * s * (1 - s), x * x * s * (1 - s)
+    terms = abs(dy) * in_parameter
+    return [5 * abs(dy) * slope, (5 + summed(len(dy))) * terms.sum(axis=0)]
+
+
 def loss_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
     rows, units = case.shape
     name, from_logits = case.settings["loss"], case.settings["from_logits"]
@@ -237,6 +271,10 @@ KERNELS = {
     "batch_norm_backward": Kernel(batch_norm_arguments, batch_norm_backward_scales),
     **{name: Kernel(row_cases.arguments, scales) for name, scales in row_cases.SCALES.items()},
     "softmax": Kernel(softmax_arguments, softmax_scales),
+    "log_softmax": Kernel(softmax_arguments, log_softmax_scales),
+    "sparsemax": Kernel(softmax_arguments, sparsemax_scales),
+    "learned_forward": Kernel(learned_arguments, learned_forward_scales),
+    "learned_backward": Kernel(learned_arguments, learned_backward_scales),
     "loss_forward_backward": Kernel(loss_arguments, loss_scales),
     "metric_sums": Kernel(
         lambda case, rng, dtype: (metric_cases.arguments(case.settings, *case.shape, rng, dtype), {}),
@@ -278,6 +316,8 @@ def mixed(rounds: int, *lists: tuple[int, ...]) -> list[tuple[int, ...]]:
 DENSE_SHAPES = [*mixed(2, BATCHES, SIZES, SIZES), (256, 300, 300), (1, 1, 1)]
 ROW_SHAPES = [*mixed(2, BATCHES, SIZES), (256, 300), (1, 1)]
 FLAT_SHAPES = [(size,) for size in (*SIZES, 1000, 4099)]
+OUTPUTS = ("softmax", "log_softmax", "sparsemax")
+LEARNED = ("prelu", "learned_swish")
 LOSS_KINDS = [
     ("sparse_categorical_crossentropy", True),
     ("sparse_categorical_crossentropy", False),
@@ -296,9 +336,15 @@ CASES = [
             "batch_norm_forward",
             "batch_norm_inference",
             "batch_norm_backward",
-            "softmax",
+            *OUTPUTS,
             *row_cases.SCALES,
         )
+        for shape in ROW_SHAPES
+    ),
+    *(
+        Case(kernel, shape, {"name": name})
+        for kernel in ("learned_forward", "learned_backward")
+        for name in LEARNED
         for shape in ROW_SHAPES
     ),
     *(
@@ -360,6 +406,7 @@ def gated(x: Array, y: Array, slope: Array) -> Array:
     return gate + np.abs(slope - gate)
 
 
+CLIPPED = {"max_value": 3.0, "negative_slope": 0.25, "threshold": 0.5}
 ACTIVATION_CASES = [
     ActivationCase("linear", 0, 0),
     ActivationCase("relu", 0, 0),
@@ -380,6 +427,11 @@ ACTIVATION_CASES = [
     ActivationCase("log_sigmoid", 2, 2.5),
     ActivationCase("exponential", 2, 2),
     ActivationCase("relu6", 0, 0),
+    ActivationCase("clipped_relu", 0, 0),
+    ActivationCase("clipped_relu", 1, 0, parameters=CLIPPED),
+    ActivationCase("threshold", 0, 0),
+    ActivationCase("threshold", 0, 0, parameters={"threshold": -0.5, "default_value": 1.5}),
+    ActivationCase("tanh_shrink", 4, 4),
     ActivationCase("hard_sigmoid", 2, 1),
     ActivationCase("hard_silu", 3, 1.3, lambda x, y, slope: np.where(abs(x) < 3, 0.5 + abs(x) / 3, 1)),
     ActivationCase("hard_tanh", 0, 0),

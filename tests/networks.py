@@ -66,6 +66,10 @@ def activation(name: str, **parameters: float) -> Spec:
     return {"kind": "activation", "activation": name, "parameters": parameters}
 
 
+def learned(name: str, *, shared: bool = False, trainable: bool = True) -> Spec:
+    return {**activation(name), "shared": shared, "trainable": trainable}
+
+
 def rescaling(scale: float, offset: float = 0.0) -> Spec:
     return {"kind": "rescaling", "scale": scale, "offset": offset}
 
@@ -259,6 +263,45 @@ NETWORKS: dict[str, Spec] = {
         9, [activation("tanh"), dense(6), activation("softmax")], SPARSE, metrics=("sparse_categorical_accuracy",)
     ),
     "batch norm alone": network(97, [batch_norm()], SQUARED),
+    "learned by unit": network(
+        17,
+        [
+            dense(100),
+            learned("prelu"),
+            dense(33, use_bias=False),
+            batch_norm(),
+            learned("learned_swish"),
+            batch_norm(),
+            dense(5),
+            activation("log_softmax"),
+        ],
+        CATEGORICAL,
+        from_logits=True,
+        metrics=("categorical_accuracy", "mean_absolute_error"),
+    ),
+    "learned and shared": network(
+        33,
+        [
+            learned("learned_swish", shared=True),
+            dense(97, use_bias=False),
+            learned("prelu", shared=True),
+            batch_norm(center=False),
+            learned("prelu", trainable=False),
+            dense(65),
+            learned("learned_swish", shared=True, trainable=False),
+            learned("prelu"),
+            dense(3),
+            activation("log_softmax"),
+        ],
+        SQUARED,
+        metrics=("mean_absolute_error",),
+    ),
+    "sparsemax": network(
+        9,
+        [dense(31), learned("prelu", shared=True), dense(20), activation("sparsemax")],
+        SQUARED,  # the cross-entropy of a zero has no slope
+        metrics=("mean_absolute_error",),
+    ),
 }
 
 DEEP = network(

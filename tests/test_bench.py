@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from evenflow.bench import cli, harness, pieces, report, rules, worker, workloads
+from evenflow.bench import activations, cli, harness, pieces, report, rules, worker, workloads
 from evenflow.bench.harness import Comparison, MissingError, Series, Worker, WorkerError
 from evenflow.bench.numpy_peer import Numpy
 from evenflow.bench.peers import PEERS, Evenflow, EvenflowFit
@@ -237,6 +237,34 @@ def test_pieces_on_their_own(tmp_path, monkeypatch, capfd):
             assert any(line.strip().startswith(piece.what) and line.endswith("evenflow") for line in lines), piece.what
         else:
             assert f"  {piece.what}, torch: not installed" in lines
+
+
+def test_activations_beside_relu(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(activations, "catalogue", lambda: ["relu", "gelu", "prelu", "prelu, shared"])
+    monkeypatch.setattr(activations, "WORKLOAD", WORKLOADS["tiny"])
+    file = tmp_path / "bench.json"
+    options = ["--activations", "--rounds", "2", "--seconds", "0.001", "--threads", "1", "--json", str(file)]
+    assert cli.main(options) == 0
+    lines = capfd.readouterr().out.splitlines()
+    found = json.loads(file.read_text(encoding="utf-8"))["activations"]
+    assert list(found) == ["relu", "gelu", "prelu", "prelu, shared"]
+    for name, cost in found.items():
+        assert any(line.strip().startswith(name) for line in lines)
+        assert len(cost["times"]) == len(cost["beside"]) >= 2
+        assert cost["ratio_of_least"] == min(cost["times"]) / min(cost["beside"])
+
+
+def test_catalogue_of_activations_and_their_answers(monkeypatch):
+    names = activations.catalogue()
+    assert names[0] == "relu"
+    learned = {f"{name}{of}" for name in _core.learned_activations() for of in ("", ", shared")}
+    assert set(names) == {*_core.activations(), *learned}
+    monkeypatch.setattr(activations, "WORKLOAD", WORKLOADS["tiny"])
+    expected = activations.Training("prelu, shared", 1)
+    assert expected.spec["layers"][2]["shared"]
+    monkeypatch.setattr(activations, "LOSS_TOLERANCE", 0.0)
+    with pytest.raises(WrongAnswerError, match="gelu, tiny: loss of a first step expected"):
+        activations.Training("gelu", 1)
 
 
 @pytest.mark.parametrize("rule", rules.RULES)

@@ -110,7 +110,9 @@ def away_from_kinks(spec: Any, program: Any, x: np.ndarray) -> bool:
         value[...] = program.get(name)
     net.forward(x)
     kinked = [
-        i for i, layer in enumerate(spec["layers"]) if layer.get("activation") in ("relu", "leaky_relu", "elu", "selu")
+        i
+        for i, layer in enumerate(spec["layers"])
+        if layer.get("activation") in ("relu", "leaky_relu", "prelu", "elu", "selu")
     ]
     return all(np.abs(net.inputs[i]).min() > 100 * STEP for i in kinked)
 

@@ -107,6 +107,16 @@ def test_activations(fence, dtype, name):
         fence.clear()
 
 
+@pytest.mark.parametrize("name", sorted(_core.learned_activations()))
+def test_learned_activations(fence, dtype, name):
+    for n in TAILS:
+        x, dy, parameter = draw((3, n), dtype), draw((3, n), dtype), draw(n, dtype)
+        fx, fdy, fparameter = map(fence, (x, dy, parameter))
+        same(_core.learned_forward(name, fx, fparameter), _core.learned_forward(name, x, parameter))
+        same(_core.learned_backward(name, fdy, fx, fparameter), _core.learned_backward(name, dy, x, parameter))
+        fence.clear()
+
+
 def test_batch_norm(fence, dtype):
     for n in TAILS:
         x, dy, gamma, beta = draw((5, n), dtype), draw((5, n), dtype), draw(n, dtype), draw(n, dtype)
@@ -145,6 +155,8 @@ def test_rows(fence, dtype):
         probabilities, targets = _core.softmax(x), (draw((5, n), dtype) > 0).astype(dtype)
         fx, flabels, fprobabilities, ftargets = map(fence, (x, labels, probabilities, targets))
         same(_core.softmax(fx), probabilities)
+        for output in (_core.log_softmax, _core.sparsemax):
+            same(output(fx), output(x))
         cases = [
             ("sparse_categorical_crossentropy", x, fx, labels, flabels, True),
             ("sparse_categorical_crossentropy", probabilities, fprobabilities, labels, flabels, False),

@@ -97,16 +97,20 @@ def test_cells_of_the_chapter():
     assert len(model.fit(x, x.sum(1), epochs=2, verbose=0).history["loss"]) == 2
 
 
-@pytest.mark.parametrize("name", [*_core.activations(), "softmax"])
+@pytest.mark.parametrize("name", list(keras.activations.FUNCTIONS))
 def test_string_function_and_layer_give_the_same_bits(name):
     function = getattr(keras.activations, name)
     parameters = _core.activations().get(name, {})
     forms = [name, function, partial(function, **parameters), keras.layers.Activation(name)]
     forms.append({"kind": name, "parameters": parameters})
     forms += {"silu": ["swish"], "hard_silu": ["hard_swish", keras.activations.hard_swish]}.get(name, [])
-    classes = {"relu": "ReLU", "elu": "ELU", "softmax": "Softmax"}
+    classes = {"relu": "ReLU", "elu": "ELU", "softmax": "Softmax", "prelu": "PReLU", "silu": "Swish"}
     if name in classes:
         forms.append(getattr(keras.layers, classes[name])())
+    if name == "learned_swish":
+        forms.append(keras.layers.Swish(trainable_beta="unit"))
+    if name == "clipped_relu":
+        forms.append(keras.layers.ReLU(6))
     if name == "leaky_relu":
         forms.append(keras.layers.LeakyReLU(negative_slope=0.2))
     x = np.random.default_rng(0).standard_normal((40, 7)).astype(np.float32)

@@ -19,10 +19,12 @@ from evenflow.layers import (
     LayerNormalization,
     LeakyReLU,
     Normalization,
+    PReLU,
     ReLU,
     Rescaling,
     RMSNormalization,
     Softmax,
+    Swish,
 )
 
 
@@ -144,6 +146,20 @@ SLOPE = {"negative_slope": 0.1}
         ),
         (["relu", activations.relu, ReLU()], ("relu", {})),
         (["relu6", activations.relu6, ReLU(6), ReLU(max_value=6.0)], ("relu6", {})),
+        ([partial(activations.relu, max_value=6)], ("relu6", {})),
+        ([partial(activations.relu, negative_slope=0.1)], ("leaky_relu", SLOPE)),
+        (
+            [ReLU(3, 0.1, 0.5), partial(activations.relu, max_value=3, negative_slope=0.1, threshold=0.5)],
+            ("clipped_relu", {"max_value": 3.0, "negative_slope": 0.1, "threshold": 0.5}),
+        ),
+        (
+            [ReLU(threshold=0.5), partial(activations.relu, threshold=0.5)],
+            ("clipped_relu", {"max_value": 1e300, "negative_slope": 0.0, "threshold": 0.5}),
+        ),
+        (["prelu", activations.prelu, PReLU(), Activation("prelu"), PReLU(shared_axes=[1])], ("prelu", {})),
+        ([Swish(), Swish(1.0)], ("silu", {})),
+        ([Swish(2.0), partial(activations.swish, beta=2.0)], ("swish", {"beta": 2.0})),
+        (["learned_swish", Swish(trainable_beta="unit"), Swish(3.0, "layer")], ("learned_swish", {})),
         (["silu", "swish", activations.silu, activations.swish], ("silu", {})),
         ([partial(activations.swish, beta=1.0), {"kind": "swish", "parameters": {"beta": 1.0}}], ("silu", {})),
         (
@@ -177,7 +193,8 @@ def test_activation_names_are_functions_and_arguments(name):
 def test_defaults_of_activation_functions_are_the_cores():
     for name, parameters in _core.activations().items():
         arguments = list(inspect.signature(getattr(activations, name)).parameters.values())[1:]
-        assert {a.name: a.default for a in arguments if a.name != "approximate"} == parameters
+        forms = ("approximate", *activations.RELU_ARGUMENTS) if name in ("gelu", "relu") else ()  # of other names
+        assert {a.name: a.default for a in arguments if a.name not in forms} == parameters
 
 
 @pytest.mark.parametrize(
@@ -188,9 +205,11 @@ def test_defaults_of_activation_functions_are_the_cores():
         (lambda: Dense(1, partial(activations.relu, 1.0)), ["Dense: activation"]),
         (lambda: Dense(1, partial(activations.gelu, approximate="tnah")), ["Dense: approximate", "tnah"]),
         (lambda: Dense(1, partial(np.tanh)), ["Dense: activation"]),
-        (lambda: ReLU(0.1), ["ReLU: max_value", "None or 6", "0.1"]),
-        (lambda: ReLU(6, 0.1), ["ReLU: max_value", "expected None", "6"]),
-        (lambda: ReLU(threshold=1), ["ReLU: threshold", "expected 0", "1"]),
+        (lambda: ReLU(-1), ["ReLU: max_value", "at least 0", "-1"]),
+        (lambda: ReLU(6, True), ["ReLU: negative_slope", "True"]),
+        (lambda: ReLU(threshold=-1), ["ReLU: threshold", "at least 0", "-1"]),
+        (lambda: Dense(1, partial(activations.relu, max_valeu=1)), ["Dense: relu", "'max_valeu'", "'max_value'"]),
+        (lambda: Dense(1, partial(activations.prelu, alpha=0.25)), ["Dense: prelu", "'alpha'"]),
         (lambda: Dense(1, "hard_swich"), ["hard_swich", "hard_swish"]),
         (lambda: activations.swish([1.0], beta=float("nan")), ["swish: beta", "nan"]),
     ],
@@ -231,6 +250,13 @@ MADE = [
     lambda: Dense(3, "selu", kernel_initializer="auto"),
     lambda: ReLU(negative_slope=0.25),
     lambda: ReLU(6),
+    lambda: ReLU(3, 0.1, 0.5),
+    lambda: Activation(ReLU(threshold=0.5)),
+    lambda: PReLU("ones", shared_axes=[1]),
+    lambda: Dense(3, PReLU(shared_axes=[1], trainable=False), input_shape=(4,)),
+    lambda: Activation("learned_swish"),
+    lambda: Swish(2.0),
+    lambda: Swish(0.5, "layer"),
     lambda: LeakyReLU(alpha=0.05),
     lambda: ELU(1.5),
     lambda: Softmax(),
@@ -297,7 +323,12 @@ def test_every_layer_is_in_the_config_test():
         (lambda: BatchNormalization(epsilon=-1e-3), ["epsilon", "-0.001"]),
         (lambda: LeakyReLU(-1), ["negative_slope", "-1"]),
         (lambda: LeakyReLU(alpha="x"), ["alpha", "'x'"]),
-        (lambda: ReLU(max_value=3), ["ReLU", "max_value"]),
+        (lambda: ReLU(max_value="3"), ["ReLU", "max_value", "'3'"]),
+        (lambda: PReLU(shared_axes=[2]), ["PReLU", "shared_axes", "[2]"]),
+        (lambda: PReLU(alpha_initializer="zerros"), ["PReLU", "alpha_initializer", "zeros"]),
+        (lambda: built(PReLU(), 28, 28), ["PReLU", "(rows, 28, 28)", "Flatten()"]),
+        (lambda: Swish(trainable_beta="units"), ["Swish", "trainable_beta", "'units'"]),
+        (lambda: Swish(beta=-1), ["Swish", "beta", "at least 0"]),
         (lambda: ELU(float("inf")), ["alpha", "inf"]),
         (lambda: Softmax(axis=0), ["Softmax", "axis", "0"]),
         (lambda: Rescaling(None), ["scale", "None"]),
@@ -311,6 +342,9 @@ def test_every_layer_is_in_the_config_test():
         (lambda: activations.gelu([1.0], approximate="erf"), ["approximate", "'erf'"]),
         (lambda: activations.elu([1.0], alpha="big"), ["alpha", "'big'"]),
         (lambda: activations.softmax(3.0), ["softmax", "()"]),
+        (lambda: activations.log_softmax([]), ["log_softmax", "(0,)"]),
+        (lambda: activations.prelu(np.zeros((2, 3)), [0.1, 0.2]), ["prelu", "alpha", "(3,)", "(2,)"]),
+        (lambda: activations.prelu([1.0], "x"), ["prelu", "alpha", "'x'"]),
     ],
 )
 def test_wrong_arguments_are_named(call, words):

@@ -77,7 +77,7 @@ inline py::list plan_steps(const Plan& p, const std::vector<std::string>& activa
       if (segment.activity.active()) add("activity" + penalty_text(segment.activity), segment.out);
     }
     if (s + 1 == p.stages.size() && p.output != Output::plain)
-      add(std::string(p.output == Output::softmax ? "softmax " : "sigmoid ") + p.output_layer +
+      add(std::string(output_names[static_cast<int>(p.output)]) + " " + p.output_layer +
               (p.fused_loss ? " (with the loss)" : ""),
           stage.output);
   }

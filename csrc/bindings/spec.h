@@ -189,18 +189,27 @@ class SpecReader {
     const auto& k = kernels<float>();
     std::vector<std::string> names;
     for (int i = 0; i < k.activation_count; ++i) names.emplace_back(k.activations[i].name);
-    names.emplace_back("softmax");
+    for (Output output : {Output::softmax, Output::log_softmax, Output::sparsemax})
+      names.emplace_back(output_names[static_cast<int>(output)]);
     layer.activation_name = in.string("activation");
-    const std::size_t index = index_of(in.where_, "activation", layer.activation_name, names);
+    const auto index = static_cast<int>(index_of(in.where_, "activation", layer.activation_name, names));
     const py::dict given = in.missing("parameters") ? py::dict() : in.need<py::dict>("parameters", "a dict");
-    const char* own = index + 1 == names.size() ? nullptr : k.activations[index].parameter_name;
-    if (own != nullptr) layer.parameter = k.activations[index].parameter;
+    const ActivationKernel<float> none{};
+    const ActivationKernel<float>& own = index < k.activation_count ? k.activations[index] : none;
+    for (int i = 0; i < own.parameter_count; ++i)
+      layer.parameters[static_cast<std::size_t>(i)] = own.parameters[i].initial;
     for (const auto& [key, value] : given) {
-      if (own == nullptr || text(key) != own)
-        refuse(in.where_, "parameters", own == nullptr ? "none for " + layer.activation_name : std::string(own),
-               text(key));
-      layer.parameter = SpecReader(in.where_, given).number(own, 0, 1e300);
+      const int found = parameter_index(own, text(key));
+      if (found < 0) refuse(in.where_, "parameters", parameter_text(own, layer.activation_name), text(key));
+      const Parameter& parameter = own.parameters[found];
+      layer.parameters[static_cast<std::size_t>(found)] =
+          SpecReader(in.where_, given).number(parameter.name, parameter.lowest, unbounded);
     }
+    if (own.learned == nullptr) return;
+    layer.learned = own.learned;
+    layer.learned_initial = own.learned_initial;
+    layer.shared = in.flag("shared", false);
+    layer.trainable = in.flag("trainable", true);
   }
 
   // Hyper-parameters into an optimizer's members.

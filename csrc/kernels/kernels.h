@@ -8,6 +8,7 @@
 
 #include "kernels/layout.h"
 #include "kernels/metric.h"
+#include "math/activation.h"
 #include "math/penalties.h"
 #include "math/updates.h"
 
@@ -24,6 +25,8 @@ struct Columns {
   const T* mean = nullptr;     // of the batch, or moving
   const T* inverse = nullptr;  // 1 / sqrt(variance + epsilon)
   const T* scale = nullptr;    // gamma * inverse
+  const T* learned = nullptr;  // the activation's parameter, and
+  T* dlearned = nullptr;       // its gradient, summed over rows
 };
 
 // An activation with both directions of every affine form. y may be x; the gradient dy is overwritten by the gradient
@@ -35,14 +38,19 @@ struct ActivationKernel {
                             const double* parameters);
   const char* name;
   bool needs_input;
-  const char* parameter_name;  // nullptr without one
-  double parameter;
+  int parameter_count;
+  Parameter parameters[most_parameters];
+  const char* learned;  // the name of the parameter that is trained, one for each feature; nullptr without one
+  double learned_initial;
   Forward forward[affines];
   Backward backward[affines];
 };
 
 enum class Loss { sparse_categorical_crossentropy, categorical_crossentropy, binary_crossentropy, mean_squared_error };
-enum class Output { plain, softmax, sigmoid };  // what the loss kernel itself applies to the last stage
+// What the loss kernel itself applies to the last stage.
+enum class Output { plain, sigmoid, softmax, log_softmax, sparsemax };
+constexpr const char* output_names[] = {"linear", "sigmoid", "softmax", "log_softmax", "sparsemax"};
+constexpr bool of_rows(Output output) { return output > Output::sigmoid; }  // not element by element
 
 // The rows of one step as the loss kernel sees them.
 template <class T>
@@ -132,6 +140,9 @@ struct Kernels {
   // The lanes from `valid` on of every row are set to zero.
   void (*clear_padding)(T* x, int rows, int width, int valid);
 
+  // An output of rows, and from the gradient of y to that of its input; scratch: 2 * padded units.
+  void (*output_forward)(Output, T* y, const T* x, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
+  void (*output_backward)(Output, T* dz, const T* y, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
   // Of each row: y = (x - mean) * inverse with inverse = 1 / sqrt(variance + epsilon), which is kept; not centered: the
   // mean is taken as 0. scratch: padded units; backward 2 * padded units.
   void (*normalize_rows)(T* y, T* inverse, const T* x, std::ptrdiff_t stride, int units, double epsilon, bool centered,
@@ -140,8 +151,6 @@ struct Kernels {
   void (*normalize_rows_backward)(T* dx, const T* dy, const T* y, const T* inverse, std::ptrdiff_t stride, int units,
                                   bool centered, T* scratch, int first, int last);
 
-  void (*softmax)(T* y, const T* x, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
-  void (*softmax_backward)(T* dz, const T* y, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
   void (*loss)(const LossRows<T>&, T* scratch, int first, int last);  // scratch: 3 * padded units
   MetricKernel<T> metrics[MetricKinds::size];
 

@@ -3,8 +3,8 @@
 
 #include <type_traits>
 
-#include "kernels/columns.h"
 #include "kernels/gemm.h"
+#include "kernels/learned.h"
 #include "kernels/metrics.h"
 #include "kernels/penalties.h"
 #include "kernels/row_normalization.h"
@@ -29,8 +29,8 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   Kernels<scalar_of<V>> k{};
   k.isa = isa;
   k.layout = Layout{V::lanes};
-  k.activation_count = Activations::size;
-  k.activations = ActivationTable<V, Activations>::rows;
+  k.activation_count = Activations::size + LearnedActivations::size;
+  k.activations = ActivationTable<V, Activations, LearnedActivations>::rows;
   k.spread = RowKernels<V>::spread;
   k.collect = RowKernels<V>::collect;
   k.product = Gemm<V>::product;
@@ -44,10 +44,10 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.scale_columns = ColumnKernels<V>::scale_columns;
   k.rescale = ColumnKernels<V>::rescale;
   k.clear_padding = ColumnKernels<V>::clear_padding;
+  k.output_forward = RowKernels<V>::output_forward;
+  k.output_backward = RowKernels<V>::output_backward;
   k.normalize_rows = RowNormalization<V>::forward;
   k.normalize_rows_backward = RowNormalization<V>::backward;
-  k.softmax = RowKernels<V>::softmax;
-  k.softmax_backward = RowKernels<V>::softmax_backward;
   k.loss = RowKernels<V>::loss;
   fill_metrics<V>(k, MetricKinds());
   k.square_sum = FlatKernels<V>::square_sum;

@@ -20,7 +20,7 @@ void Program<T>::Step::backward_segment(int number, const Segment& s, int panel,
   if (s.activity.active())
     k.penalize(dz, at(s.out, panel), static_cast<std::ptrdiff_t>(rows) * width, s.activity.over(rows));
   k.activations[s.activation].backward[static_cast<int>(s.form)](dz, at(s.in, panel), at(s.out, panel), rows, width, c,
-                                                                 dshift, dscale, &s.parameter);
+                                                                 dshift, dscale, s.parameters.data());
   if (s.form == Affine::normalize && !batch)
     k.scale_columns(dz, rows, width, c.scale);
   else if (s.form == Affine::normalize && !shared)
@@ -110,7 +110,8 @@ void Program<T>::Step::gradients(int number) const {
   if (!measures && !accumulates) return;
   own_slices(
       plan.stages[static_cast<std::size_t>(number)],
-      [&](int v, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) { written(v, panel, 0, offset, n); }, false);
+      [&](int v, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) { written(v, panel, 0, offset, n); }, false,
+      false);
 }
 
 template <class T>
@@ -122,6 +123,7 @@ void Program<T>::Step::learn(const Spendings& how, bool fused) const {
   // A kernel may change once nobody computes the gradient below it any more: two phases after its own.
   const auto finish = [&](int number) {
     const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
+    merge_learned(stage);
     weight_gradient(number,
                     [&](std::ptrdiff_t offset, std::ptrdiff_t n) { spend(how, clip, stage.kernel, offset, n); });
     own_slices(
@@ -139,7 +141,10 @@ void Program<T>::Step::learn(const Spendings& how, bool fused) const {
     barrier.wait(threads);
     if (number > plan.lowest) backward_rows(number);
   }
-  if (!fused) return update(how);
+  if (!fused) {
+    merge_learned();
+    return update(how);
+  }
   if (plan.lowest + 1 <= last) finish(plan.lowest + 1);
   finish(plan.lowest);
 }

@@ -48,6 +48,7 @@ void Program<T>::Step::gather_targets(const Feed& y, std::int64_t position) cons
 template <class T>
 Columns<T> Program<T>::Step::columns(const Segment& s, int units, int panel, bool batch) const {
   Columns<T> c;
+  if (s.learned >= 0) learned_columns(s, units, panel, c);
   if (s.form == Affine::none) return c;
   c.shift = s.shift < 0 ? p.zeros_ : vector(s, s.shift, 7, units, panel);
   if (s.form == Affine::normalize) {
@@ -65,8 +66,8 @@ void Program<T>::Step::forward_segment(const Stage& stage, const Segment& s, int
   const int valid = stage.units - panel * plan.layout.full();
   const bool batch = training && s.batch_statistics;
   if (s.form == Affine::normalize) normalizer(stage, s, panel, width, batch);
-  k.activations[s.activation].forward[static_cast<int>(s.form)](at(s.out, panel), at(s.in, panel), rows, width,
-                                                                columns(s, stage.units, panel, batch), &s.parameter);
+  k.activations[s.activation].forward[static_cast<int>(s.form)](
+      at(s.out, panel), at(s.in, panel), rows, width, columns(s, stage.units, panel, batch), s.parameters.data());
   if (valid < width) k.clear_padding(at(s.out, panel), rows, width, valid);
   if (s.activity.active())
     activity_sum(s, panel) =
@@ -123,9 +124,9 @@ template <class T>
 const T* Program<T>::Step::finish_output() const {
   const Stage& last = plan.stages.back();
   if (plan.output == Output::plain) return at(last.output, 0);
-  if (plan.output == Output::softmax) {
-    k.softmax(p.probabilities_, at(last.output, 0), plan.panel_stride(), plan.units(), scratch, first_row(thread),
-              first_row(thread + 1));
+  if (of_rows(plan.output)) {
+    k.output_forward(plan.output, p.probabilities_, at(last.output, 0), plan.panel_stride(), plan.units(), scratch,
+                     first_row(thread), first_row(thread + 1));
   } else {
     own_panels(plan.units(), [&](int panel, int width) {
       sigmoid_kernel().forward[0](p.probabilities_ + panel * plan.panel_stride(), at(last.output, panel), rows, width,

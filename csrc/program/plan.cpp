@@ -14,6 +14,12 @@ std::ptrdiff_t product(std::ptrdiff_t a, std::ptrdiff_t b) {
   return result;
 }
 
+Output output_of(const std::string& activation) {
+  for (Output output : {Output::softmax, Output::log_softmax, Output::sparsemax})
+    if (activation == output_names[static_cast<int>(output)]) return output;
+  return Output::plain;
+}
+
 // Features of rows of a shape share statistics unless they differ along an axis that has its own.
 Groups groups_of(const LayerSpec& layer, int units) {
   Groups groups;
@@ -160,12 +166,12 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
       case LayerSpec::activation: {
         const bool last = i + 1 == spec.layers.size();
         if (last) output_layer = layer.name;
-        if (layer.activation_name == "softmax") {
+        if (const Output found = output_of(layer.activation_name); found != Output::plain) {
           if (!last)
-            throw std::invalid_argument("Program: layer " + std::to_string(i) + " '" + layer.name +
-                                        "': expected softmax only as the last layer, received it before '" +
+            throw std::invalid_argument("Program: layer " + std::to_string(i) + " '" + layer.name + "': expected " +
+                                        layer.activation_name + " only as the last layer, received it before '" +
                                         spec.layers[i + 1].name + "'");
-          output = Output::softmax;
+          output = found;
           break;
         }
         if (last && layer.activation_name == "sigmoid" && spec.loss == Loss::binary_crossentropy && !spec.from_logits) {
@@ -175,8 +181,16 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
         auto& segments = stages.back().segments;
         if (!open) segments.emplace_back();
         segments.back().activation = index(layer.activation_name);
-        segments.back().parameter = layer.parameter;
+        segments.back().parameters = layer.parameters;
         segments.back().activation_layer = layer.name;
+        if (!layer.learned.empty()) {
+          segments.back().shared = layer.shared;
+          segments.back().learned =
+              variable(layer.name + "/" + layer.learned, 0, layer.shared ? 1 : stages.back().units, layer.trainable,
+                       layer.learned_initial);
+          if (layer.trainable) stages.back().trainable = true;
+          merges_learned = merges_learned || (layer.trainable && layer.shared);
+        }
         open = false;
         break;
       }
@@ -204,6 +218,11 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
   fused_loss = spec.from_logits || output == Output::sigmoid ||
                (output == Output::softmax &&
                 (spec.loss == Loss::categorical_crossentropy || spec.loss == Loss::sparse_categorical_crossentropy));
+
+  if (spec.from_logits && of_rows(output) && output != Output::softmax &&
+      (output != Output::log_softmax || spec.loss == Loss::binary_crossentropy))
+    throw std::invalid_argument(std::string("Program: loss: expected from_logits=False after ") +
+                                output_names[static_cast<int>(output)] + ", received True");
 
   // parameters: trainable ones first
   for (bool trainable : {true, false}) {
@@ -278,6 +297,8 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
       const bool shared = segment.groups.count > 0;
       activation_size += (shared ? 8 : 6) * static_cast<std::ptrdiff_t>(layout.padded(stage.units));
       if (shared) activation_size += 4 * static_cast<std::ptrdiff_t>(layout.padded(segment.groups.count));
+      segment.learned_columns = activation_size;
+      if (segment.learned >= 0) activation_size += 2 * static_cast<std::ptrdiff_t>(layout.padded(stage.units));
     }
 }
 

@@ -50,15 +50,19 @@ struct Segment {
   bool unbiased = false, invert = false;
   double momentum = 0, epsilon = 0;
   Groups groups;
-  int activation = 0;  // row of the kernel table
-  double parameter = 0;
-  Penalty activity;                            // on what comes out, per row
-  int activity_sum = -1;                       // its place among the sums of activities
+  int activation = 0;     // row of the kernel table
+  Penalty activity;       // on what comes out, per row
+  int activity_sum = -1;  // its place among the sums of activities
+  std::array<double, most_parameters> parameters{};
+  int learned = -1;                            // variable of the activation
+  bool shared = false;                         // it has one element, for all features
   std::string activation_layer;                // for printing
   std::ptrdiff_t in = nowhere, out = nowhere;  // activations; the same when nobody needs the input again
   // mean, variance, inverse, scale, dshift, dscale: padded units each. Where features share statistics: also gamma and
   // beta spread over the features, then mean, variance, dshift, dscale of each group.
   std::ptrdiff_t statistics = nowhere;
+  std::ptrdiff_t learned_columns =
+      nowhere;  // the learned variable's values and gradient by features: padded units each
 };
 
 // What a stage does to whole rows in place of a linear map: x becomes (x - mean) / deviation, or x / root mean square.
@@ -86,6 +90,7 @@ struct Plan {
   std::vector<Variable> variables;  // in layer order
   std::vector<Stage> stages;
   Output output = Output::plain;       // what remains after the last stage
+  bool merges_learned = false;         // there is a parameter of an activation that all units share, trainable
   bool fused_loss = false;             // the loss is computed from the last stage itself
   int lowest = 0;                      // lowest stage with something trainable; stages.size() if none
   std::vector<std::string> slots;      // of the optimizer's rule; then these two where they are asked for:

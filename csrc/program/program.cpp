@@ -278,9 +278,9 @@ void Program<T>::backward(const T* dy, T* dx) {
       }
     });
     barrier.wait(count);
-    if (plan_.output == Output::softmax) {
-      k_.softmax_backward(self.gradient(last, 0), probabilities_, plan_.panel_stride(), units, self.scratch,
-                          self.first_row(thread), self.first_row(thread + 1));
+    if (of_rows(plan_.output)) {
+      k_.output_backward(plan_.output, self.gradient(last, 0), probabilities_, plan_.panel_stride(), units,
+                         self.scratch, self.first_row(thread), self.first_row(thread + 1));
     } else if (plan_.output == Output::sigmoid) {
       self.own_panels(units, [&](int panel, int width) {
         self.sigmoid_kernel().backward[0](self.gradient(last, panel), nullptr,
@@ -295,6 +295,7 @@ void Program<T>::backward(const T* dy, T* dx) {
       barrier.wait(count);
       self.backward_rows(number);
     }
+    self.merge_learned();
     self.own_panels(inputs, [&](int panel, int width) {
       const int valid = std::min(full, inputs - panel * full);
       T* dz = self.gradient(0, panel);

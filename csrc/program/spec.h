@@ -1,6 +1,7 @@
 // A network as plain data, as Python describes it.
 #pragma once
 
+#include <array>
 #include <map>
 #include <optional>
 #include <string>
@@ -42,11 +43,14 @@ struct LayerSpec {
   bool center = false, scale = false, unbiased_variance = false;
   std::vector<int> shape, axis;  // of rows, and which axes have statistics of their own; 1 is the first of the shape
   bool invert = false;           // normalization
-  std::string activation_name;   // activation; "softmax" only at the very end
-  double parameter = 0;
-  double factor = 1, offset = 0;                         // rescaling
-  Penalty activity;                                      // activity regularization
+  Penalty activity;              // activity regularization
   std::map<std::string, Regularization> regularization;  // of the layer's variables, by their short names
+  std::string activation_name;                           // activation; an output of rows only at the very end
+  std::array<double, most_parameters> parameters{};
+  std::string learned;  // the variable of an activation that has one
+  double learned_initial = 0;
+  bool shared = false;            // one element for all features
+  double factor = 1, offset = 0;  // rescaling
 };
 
 template <template <class...> class To, class From>

@@ -152,6 +152,14 @@ struct Program<T>::Step {
   struct Spending;
   void settle(const Spending& how, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
   void limit_vectors() const;
+  // ---- parameters of activations (learned.h)
+
+  // Where a panel's operation reads the parameter and writes its gradient.
+  void learned_columns(const Segment& s, int units, int panel, Columns<T>& c) const;
+  // The gradients of a stage's shared parameters, from those of the panels after a meeting: by the first panel's owner.
+  void merge_learned(const Stage& stage) const;
+  // Of all stages, once they went backward; they count as written, and threads meet if there are any.
+  void merge_learned() const;
 
   // ---- update (update.h)
 
@@ -168,7 +176,7 @@ struct Program<T>::Step {
   Average<T> average(std::ptrdiff_t offset) const;
   // visit(variable number, panel, offset, n) for this thread's slices of a stage's trainable variables.
   template <class Visit>
-  void own_slices(const Stage& stage, Visit visit, bool with_kernel = true) const;
+  void own_slices(const Stage& stage, Visit visit, bool with_kernel = true, bool with_shared = true) const;
   // Clips and applies the optimizer to everything this thread owns, with norms that are known.
   void update(const Spendings& how) const;
 
@@ -182,6 +190,7 @@ struct Program<T>::Step {
 
 #include "program/backward.h"
 #include "program/forward.h"
+#include "program/learned.h"
 #include "program/normalization.h"
 #include "program/norms.h"
 #include "program/penalties.h"

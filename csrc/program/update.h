@@ -47,7 +47,7 @@ void Program<T>::Step::spend(const Spendings& how, Clip clip, int number, std::p
 
 template <class T>
 template <class Visit>
-void Program<T>::Step::own_slices(const Stage& stage, Visit visit, bool with_kernel) const {
+void Program<T>::Step::own_slices(const Stage& stage, Visit visit, bool with_kernel, bool with_shared) const {
   const auto one = [&](int number, int panel, int width) {
     if (number < 0) return;
     const Variable& v = plan.variables[static_cast<std::size_t>(number)];
@@ -62,6 +62,11 @@ void Program<T>::Step::own_slices(const Stage& stage, Visit visit, bool with_ker
     if (with_kernel) one(stage.kernel, panel, width);
     for (const Segment& s : stage.segments)
       if (s.groups.count == 0) both(s, panel, width);
+    for (const Segment& s : stage.segments)
+      if (!s.shared)
+        one(s.learned, panel, width);
+      else if (with_shared && panel == 0)
+        one(s.learned, 0, plan.layout.lanes);
   });
   for (const Segment& s : stage.segments)
     own_panels(s.groups.count, [&](int panel, int width) { both(s, panel, width); });

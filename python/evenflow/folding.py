@@ -88,7 +88,9 @@ class _Step:
     def weights(self) -> list[Any]:
         if self.kernel is None:
             return list(self.layer.get_weights())
-        return [self.kernel] if self.bias is None else [self.kernel, self.bias]
+        own = [self.kernel] if self.bias is None else [self.kernel, self.bias]
+        learned = cast(Dense, self.layer).learned
+        return own if learned is None else [*own, *learned.get_weights()]
 
 
 def fold_batch_norm(model: Sequential) -> Sequential:

@@ -15,7 +15,9 @@ rms_norm_forward           y = scale x / sqrt(mean of the row's x^2 + epsilon)
 rms_norm_backward          dx, dscale, from x
 activation_forward         y = f(x) by name; hyper-parameters by keyword
 activation_backward        dx = dy f'(x), from x and y
-softmax                    exp(x) / sum exp(x), by row
+learned_forward            y = f(x) of an activation with one parameter for each feature: "prelu", "learned_swish"
+learned_backward           dx and the parameter's gradient, summed over the batch
+softmax                    exp(x) / sum exp(x), by row; log_softmax, its logarithm; sparsemax, the nearest probabilities
 loss_forward_backward      each row's loss; the gradient of their mean in the prediction
 metric_sums                a metric's state over these rows, counted as in training; `metrics` makes results of states
 sgd_step, adam_step, nadam_step, adamax_step, adagrad_step, adadelta_step, rmsprop_step, lion_step
@@ -51,8 +53,11 @@ from ._core import (
     keep_nonnegative,
     layer_norm_backward,
     layer_norm_forward,
+    learned_backward,
+    learned_forward,
     limit_norms,
     lion_step,
+    log_softmax,
     loss_forward_backward,
     metric_sums,
     nadam_step,
@@ -63,6 +68,7 @@ from ._core import (
     sgd_step,
     soft_threshold,
     softmax,
+    sparsemax,
 )
 
 __all__ = [
@@ -83,8 +89,11 @@ __all__ = [
     "keep_nonnegative",
     "layer_norm_backward",
     "layer_norm_forward",
+    "learned_backward",
+    "learned_forward",
     "limit_norms",
     "lion_step",
+    "log_softmax",
     "loss_forward_backward",
     "metric_sums",
     "nadam_step",
@@ -95,4 +104,5 @@ __all__ = [
     "sgd_step",
     "soft_threshold",
     "softmax",
+    "sparsemax",
 ]

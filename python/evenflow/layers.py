@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from . import activations, constraints, errors, initializers, regularizers
-from .activation_layers import ELU, Activation, LeakyReLU, ReLU, Softmax, activation_spec
+from . import constraints, errors, initializers, regularizers
+from .activation_layer import activation_spec
+from .activation_layers import ELU, Activation, LeakyReLU, ReLU, Softmax
 from .initializers import Auto
 from .layer import Layer, Shape, flat_features
+from .learned_activations import PReLU, Swish, activation_config, read_activation
 from .normalization import BatchNormalization, Normalization
 from .registry import Registry, describe
 from .row_normalization import LayerNormalization, RMSNormalization
@@ -29,10 +31,12 @@ __all__ = [
     "LayerNormalization",
     "LeakyReLU",
     "Normalization",
+    "PReLU",
     "RMSNormalization",
     "ReLU",
     "Rescaling",
     "Softmax",
+    "Swish",
 ]
 
 
@@ -66,9 +70,10 @@ class Dense(Layer):
     """activation(x @ kernel + bias); kernel [inputs, units], bias [units].
 
     `activation`: a name ("elu"), a function of `evenflow.activations`, an activation layer such as LeakyReLU(), or None
-    (linear). Kernels start as glorot_uniform, biases as zeros; `kernel_initializer="auto"` chooses by the activation
-    that follows. `use_bias=False` goes with a BatchNormalization that follows. Penalties and limits of the weights are
-    those of `evenflow.regularizers` and `evenflow.constraints`; `activity_regularizer` penalizes the outputs.
+    (linear); the parameter of PReLU() or Swish(trainable_beta="unit") becomes a variable of this layer. Kernels start
+    as glorot_uniform, biases as zeros; `kernel_initializer="auto"` chooses by the activation that follows.
+    `use_bias=False` goes with a BatchNormalization that follows. Penalties and limits of the weights are those of
+    `evenflow.regularizers` and `evenflow.constraints`; `activity_regularizer` penalizes the outputs.
     """
 
     kernel: Variable
@@ -102,7 +107,7 @@ class Dense(Layer):
         **options: Any,
     ) -> None:
         self.units = errors.integer("Dense", "units", units, at_least=1)
-        self.activation = activations.resolve(activation, "Dense")
+        self.activation, self.learned = read_activation(activation, "Dense")
         self.use_bias = errors.boolean("Dense", "use_bias", use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer, "Dense", "kernel_initializer")
         self.bias_initializer = initializers.get_for_vector(bias_initializer, "Dense", "bias_initializer")
@@ -120,6 +125,8 @@ class Dense(Layer):
         self._add("kernel", (input_shape[0], self.units), self.kernel_initializer, dtype)
         if self.use_bias:
             self._add("bias", (self.units,), self.bias_initializer, dtype)
+        if self.learned is not None:
+            self.learned.become_part_of(self, f"{self.name}/activation", (self.units,), dtype)
         self.followed_by("linear")
 
     def followed_by(self, activation: str) -> str:
@@ -137,13 +144,16 @@ class Dense(Layer):
             "trainable": self.trainable,
             **regularizers.spec_of(self, ("kernel", "bias") if self.use_bias else ("kernel",)),
         }
-        return [dense, *activation_spec(f"{self.name}/activation", self.activation)]
+        name = f"{self.name}/activation"
+        if self.learned is not None:
+            return [dense, *self.learned.spec_within(self, name)]
+        return [dense, *activation_spec(name, self.activation)]
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,
-            "activation": activations.serialize(self.activation),
+            "activation": activation_config(self.activation, self.learned),
             "use_bias": self.use_bias,
             "kernel_initializer": describe(self.kernel_initializer),
             "bias_initializer": describe(self.bias_initializer),
@@ -200,7 +210,9 @@ REGISTRY = Registry(
         Activation,
         ReLU,
         LeakyReLU,
+        PReLU,
         ELU,
+        Swish,
         Softmax,
         Rescaling,
         ActivityRegularization,

@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from . import errors, folding, naming, recalibration, saving
+from .activations import OUTPUTS
 from .layer import Layer, Shape, assign_all
 from .layers import REGISTRY, InputLayer
 from .registry import describe
@@ -314,8 +315,9 @@ def _entries(name: str, layers: Sequence[Layer]) -> list[dict[str, Any]]:
                 f"below the softmax: put ActivityRegularization before Activation('softmax')"
             )
     for entry in entries[:-1]:
-        if entry.get("activation") == "softmax":
-            raise ValueError(f"{name}: softmax ({entry['name']!r}) must be the last thing a model computes")
+        if entry.get("activation") in OUTPUTS:
+            kind = entry["activation"]
+            raise ValueError(f"{name}: {kind} ({entry['name']!r}) must be the last thing a model computes")
     for entry in entries[1:]:
         if entry["kind"] == "rescaling":
             raise ValueError(f"{name}: Rescaling {entry['name']!r} must be the first thing a model computes")

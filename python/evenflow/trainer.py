@@ -377,12 +377,18 @@ def check_task(
             f"use Dense(number of classes) or loss='binary_crossentropy'"
         )
     last = next((e.get("activation") for e in reversed(layers) if e["kind"] != "activity_regularization"), None)
-    if loss.from_logits and last in ("softmax", "sigmoid"):
+    if loss.from_logits and last in ("softmax", "sparsemax", "sigmoid"):
         raise ValueError(
             f"compile: loss {loss.name!r} has from_logits=True, but the last layer already applies {last}: "
             f"drop the activation or from_logits"
         )
-    logits = True if loss.from_logits else False if last in ("softmax", "sigmoid") else None
+    if last == "log_softmax" and "crossentropy" in loss.kind and (loss.kind.startswith("b") or not loss.from_logits):
+        takes = "outputs of a sigmoid" if loss.kind.startswith("b") else "probabilities"
+        raise ValueError(
+            f"compile: loss {loss.name!r} takes {takes}, but the last layer gives logarithms (log_softmax): "
+            f"use softmax, or a categorical cross-entropy with from_logits=True"
+        )
+    logits = True if loss.from_logits else False if last in ("softmax", "sparsemax", "sigmoid") else None
     return [resolve_metric(metric, loss.kind, units, logits=logits) for metric in listed]
 
 

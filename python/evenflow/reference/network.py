@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .activations import activation_backward, activation_forward, softmax
+from .activations import activation_backward, activation_forward
 from .arrays import Array, wide
 from .layers import (
     batch_norm_backward,
@@ -21,8 +21,10 @@ from .layers import (
     moving_average,
     standardize,
 )
+from .learned import LEARNED, learned_backward, learned_forward
 from .losses import loss_forward_backward
 from .metrics import metric_sums
+from .outputs import OUTPUTS, output_backward
 from .penalties import penalize, settle
 from .regrouping import columns_of, rows_of, statistic_shape
 from .row_normalization import layer_norm_backward, layer_norm_forward, rms_norm_backward, rms_norm_forward
@@ -70,6 +72,9 @@ class Network:
                 made |= {"beta": np.zeros(features)} if layer["center"] else {}
             elif layer["kind"] == "rms_normalization":
                 made["scale"] = np.ones(features)
+            elif layer.get("activation") in LEARNED:
+                parameter, initial = LEARNED[layer["activation"]]
+                made = {parameter: np.full(1 if layer["shared"] else features, initial)}
             named = {f"{layer['name']}/{name}": value for name, value in made.items()}
             self.variables |= named
             self.trainable += named if layer.get("trainable") else []
@@ -115,8 +120,10 @@ class Network:
                 h = rms_norm_forward(h, own["scale"], epsilon=layer["epsilon"])
             elif layer["kind"] == "activity_regularization":
                 continue
-            elif layer["activation"] == "softmax":
-                h = softmax(h)
+            elif layer["activation"] in OUTPUTS:
+                h = OUTPUTS[layer["activation"]](h)
+            elif layer["activation"] in LEARNED:
+                h = learned_forward(layer["activation"], h, *own.values())
             else:
                 h = activation_forward(layer["activation"], h, **layer["parameters"])
         self.output = h
@@ -180,8 +187,11 @@ class Network:
             elif layer["kind"] == "activity_regularization":
                 dy = dy.copy()
                 penalize(y, dy, l1=layer["l1"] / len(y), l2=layer["l2"] / len(y))
-            elif layer["activation"] == "softmax":
-                dy = y * (dy - (dy * y).sum(axis=1, keepdims=True))
+            elif layer["activation"] in OUTPUTS:
+                dy = output_backward(layer["activation"], dy, y)
+            elif layer["activation"] in LEARNED:
+                ((parameter, value),) = own.items()
+                dy, found[f"{name}/{parameter}"] = learned_backward(layer["activation"], dy, x, value)
             else:
                 dy = activation_backward(layer["activation"], dy, x, y, **layer["parameters"])
         self.gradients = {name: found[name] for name in self.trainable}
