@@ -3,6 +3,7 @@
 #include "math/functions.h"
 #include "math/losses.h"
 #include "math/metrics.h"
+#include "math/penalties.h"
 #include "math/updates.h"
 
 namespace evenflow {
@@ -46,6 +47,14 @@ __global__ void update(Rule rule, V* p, const V* g, V* a, V* b, V* c) {
   if constexpr (Rule::slots == 2) rule(p[i], g[i], a[i], b[i]);
   if constexpr (Rule::slots == 3) rule(p[i], g[i], a[i], b[i], c[i]);
 }
+
+template <class V>
+__global__ void penalties(Penalty penalty, NormLimits limits, const V* p, V* g) {
+  const int i = threadIdx.x;
+  g[i] = penalty.template slope_added<true, true>(g[i], p[i]) * limits.scale(p[i]);
+}
+template __global__ void penalties(Penalty, NormLimits, const float*, float*);
+template __global__ void penalties(Penalty, NormLimits, const double*, double*);
 
 // Taking a kernel's address compiles it.
 template <class... Types>

@@ -47,6 +47,10 @@ struct RowLosses : RowKernels<V> {
       r.label = in.labels != nullptr ? in.labels[row] : 0;
       r.t = in.targets != nullptr ? in.targets + static_cast<std::ptrdiff_t>(row) * padded : nullptr;
       Rows::gather(r.z, in.z, in.stride, row, units);
+      if (of_rows(in.output) && !softmax) {  // these are not computed with the loss
+        Rows::apply(in.output, r.z, r.p, units);
+        each(units, [&](int j, int) { V::load(r.z + j).store(r.p + j); });
+      }
       if (softmax || (from_logits && Loss::absorbs == Output::softmax)) {
         r.e = Rows::exponentials(r.p, r.z, units);
         divide(r.p, r.e.sum, units);
@@ -54,7 +58,7 @@ struct RowLosses : RowKernels<V> {
         each(units, [&](int j, int) { sigmoid(V::load(r.z + j)).store(r.p + j); });
       }
       if (in.one_hot_labels) soft(r, 0);
-      const MetricRow<T> seen{in.output == Output::plain ? r.z : r.p, in.one_hot_labels ? r.spare : r.t, r.label};
+      const MetricRow<T> seen{softmax || in.output == Output::sigmoid ? r.p : r.z, in.one_hot_labels ? r.spare : r.t, r.label};
       for (const MetricOutput<T>* m = in.metrics; m < in.metrics + in.metric_count; ++m)
         m->kernel(m->settings, seen, m->records + row, in.metric_stride);
       double factor = in.value_scale;
@@ -64,7 +68,7 @@ struct RowLosses : RowKernels<V> {
       }
       if (!from_logits && softmax) each(units, [&](int j, int) { V::load(r.p + j).store(r.z + j); });
       const T value = of_row(loss, form, r);
-      if (!from_logits && softmax) Rows::through_softmax(r.z, r.p, units);
+      if (!from_logits) Rows::through(in.output, r.z, r.p, units);
       in.losses[row] = static_cast<double>(value) * factor;
       if (in.dz != nullptr) Rows::scatter(in.dz, r.z, in.stride, row, units);
     }

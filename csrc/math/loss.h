@@ -8,8 +8,10 @@
 
 namespace evenflow {
 
-// The last activation, where the loss applies it itself: what is computed from logits needs no clipping.
-enum class Output { plain, softmax, sigmoid };
+// What the loss itself applies to the last stage: what is computed from logits needs no clipping.
+enum class Output { plain, sigmoid, softmax, log_softmax, sparsemax };
+constexpr const char* output_names[] = {"linear", "sigmoid", "softmax", "log_softmax", "sparsemax"};
+constexpr bool of_rows(Output output) { return output > Output::sigmoid; }  // not element by element
 
 constexpr std::int64_t no_class = std::numeric_limits<std::int64_t>::min();
 
@@ -27,11 +29,6 @@ struct LossDefaults {
 template <class V>
 HD V loss_epsilon() {
   return V(1e-7);
-}
-// -1, 1, or d itself where it is 0 or NaN.
-template <class V>
-HD V sign(V d) {
-  return select(d > V(0), V(1), select(d < V(0), V(-1), d));
 }
 // t drawn towards `even` by the share `smoothing`; t itself, bit for bit, for 0.
 template <class V>

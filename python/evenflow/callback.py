@@ -6,7 +6,8 @@ per-batch hooks make `fit` call the core step by step, and cost nothing unless a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from . import errors
@@ -26,6 +27,7 @@ class Callback:
 
     model: Trainer
     params: dict[str, Any]
+    wants_gradient_norms = False  # whether the model shall have `gradient_norms` while it trains
 
     @property
     def per_batch(self) -> bool:
@@ -100,6 +102,7 @@ class CallbackList:
     def __init__(self, callbacks: Sequence[Callback], model: Trainer, params: dict[str, Any]) -> None:
         self.callbacks = list(callbacks)
         self.per_batch = any(callback.per_batch for callback in self.callbacks)
+        self.gradient_norms = any(callback.wants_gradient_norms for callback in self.callbacks)
         for callback in self.callbacks:
             callback.set_params(params)
             callback.set_model(model)
@@ -124,3 +127,12 @@ def read_callbacks(where: str, callbacks: object) -> list[Callback]:
             hint = " (an instance, with parentheses)" if isinstance(callback, type) else ""
             raise errors.wrong_type(where, "callbacks", f"objects of type Callback{hint}", callback)
     return listed
+
+
+@contextmanager
+def closing(hooks: CallbackList) -> Iterator[None]:
+    """Tell callbacks at the end, whatever happens."""
+    try:
+        yield
+    finally:
+        hooks.call("close")

@@ -1,6 +1,7 @@
 """What runs between the native calls of training: History, progress, logs, learning rates, and what users write.
 
-EarlyStopping, ReduceLROnPlateau and ModelCheckpoint, which watch a value, are in `monitors` and appear here too.
+EarlyStopping, ReduceLROnPlateau and ModelCheckpoint, which watch a value, are in `monitors`, GradientNorms and
+SwapEMAWeights in modules of their own; all appear here too.
 """
 
 from __future__ import annotations
@@ -18,19 +19,24 @@ from typing import Any, TextIO
 import numpy as np
 
 from . import errors
-from .callback import Callback, Logs, say
+from .averages import SwapEMAWeights
+from .callback import Callback, Logs, read_callbacks, say
+from .gradient_norms import GradientNorms
 from .monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
+from .predictor import read_verbose
 
 __all__ = [
     "CSVLogger",
     "Callback",
     "EarlyStopping",
+    "GradientNorms",
     "History",
     "LambdaCallback",
     "LearningRateScheduler",
     "ModelCheckpoint",
     "ProgbarLogger",
     "ReduceLROnPlateau",
+    "SwapEMAWeights",
     "TerminateOnNaN",
 ]
 
@@ -274,3 +280,13 @@ class LambdaCallback(Callback):
             if not callable(function):
                 raise errors.wrong_type("LambdaCallback", hook, "a function", function)
             setattr(self, hook, function)
+
+
+def with_defaults(where: str, given: object, verbose: int | str) -> list[Callback]:
+    """The user's callbacks, a History, and the progress display unless it is silent."""
+    listed = read_callbacks(where, given)
+    if not any(isinstance(callback, History) for callback in listed):
+        listed.append(History())
+    if read_verbose(where, verbose) and not any(isinstance(callback, ProgbarLogger) for callback in listed):
+        listed.append(ProgbarLogger())
+    return listed

@@ -27,7 +27,8 @@ class CustomLoss(Loss):
     y is rows of what `fit` was given, prediction [rows, outputs] of the model's dtype. value is [rows], each row's
     loss, or one number, the loss of the batch; gradient [rows, outputs] is the derivative of value's sum. So values of
     rows are divided by the number of rows and may have weights; one number is taken as it is, and goes without. Both
-    must be real and finite. Slower than a loss of the core: every step passes through Python.
+    must be real and finite. Slower than a loss of the core: every step passes through Python. Penalties of layers act,
+    but are not part of the loss that is reported.
     """
 
     kind = "custom"
@@ -98,6 +99,10 @@ class CustomSteps:
     def __init__(self, executor: Executor, loss: CustomLoss, metrics: list[Any], loss_weight: float) -> None:
         self.executor, self.loss, self.metrics, self.loss_weight = executor, loss, metrics, loss_weight
 
+    def trained_paths(self) -> list[str]:
+        """As the executor has them."""
+        return self.executor.trained_paths()
+
     def train(
         self,
         x: Array,
@@ -112,6 +117,7 @@ class CustomSteps:
         after: Any = None,
         sample_weight: Array | None = None,
         class_weight: NDArray[np.float64] | None = None,
+        gradient_norms: NDArray[np.float64] | None = None,
     ) -> CustomProgress:
         """Steps of an epoch, for about `SLICE_SECONDS`."""
         steps = -(-len(x) // batch_size)
@@ -121,7 +127,7 @@ class CustomSteps:
         until = time.monotonic() + SLICE_SECONDS
         with self.executor.threads(threads):
             for step in range(first_step, end):
-                pace, momentum = optimizer.pace.of_epoch(optimizer.iterations, step, steps, 1)
+                pace, momentum = optimizer.pace.of_epoch(optimizer.batches, step, steps, 1)
                 if momentum is not None:
                     raise ValueError(
                         f"fit: loss {self.loss.name!r} is a Python function, and does not go with a schedule that "
@@ -133,6 +139,9 @@ class CustomSteps:
                 gradient = self._score(progress, y[chosen], prediction, _chosen(sample_weight, chosen), class_weight)
                 program.backward(gradient)
                 program.update(float(pace))
+                norms = program.gradient_norms
+                if gradient_norms is not None and norms is not None:
+                    gradient_norms[step] = list(norms.values())
                 progress.next_step = step + 1
                 if time.monotonic() >= until:
                     break

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .loss import Loss
 from .metrics import Metric, resolve_metric
+from .weights import read_class_weight
 
 Array = NDArray[Any]
 
@@ -24,12 +25,24 @@ class Pair:
     row_shape: tuple[int, ...]
     weights: Array | None = None
 
+    units: int = 0  # of a row of outputs
+
     def __len__(self) -> int:
         return len(self.x)
 
     def part(self, rows: slice) -> Pair:
         """These rows of it."""
-        return Pair(self.x[rows], self.y[rows], self.row_shape, None if self.weights is None else self.weights[rows])
+        weight = None if self.weights is None else self.weights[rows]
+        return Pair(self.x[rows], self.y[rows], self.row_shape, weight, self.units)
+
+    def class_weight(self, where: str, given: object) -> Array | None:
+        """The weights of classes 0, 1, ... that `class_weight=` names."""
+        if given is None:
+            return None
+        if self.weights is not None:
+            raise ValueError(f"{where}: expected either class_weight or sample_weight, as in Keras, received both")
+        columns = self.units if self.y.ndim == 1 else self.y.shape[1]
+        return read_class_weight(where, given, self.y, columns if columns > 1 else 0)
 
 
 def split(where: str, pair: Pair, share: float) -> tuple[Pair, Pair]:
@@ -58,11 +71,18 @@ def check_task(
             f"compile: loss {loss.name!r} takes {loss.outputs_per_target} outputs for each target, metrics take one: "
             f"expected metrics=None, received {len(listed)}"
         )
-    last = layers[-1].get("activation") if layers else None
-    if loss.from_logits and last in ("softmax", "sigmoid"):
+    last = next((e.get("activation") for e in reversed(layers) if e["kind"] != "activity_regularization"), None)
+    if loss.from_logits and last in ("softmax", "sparsemax", "sigmoid"):
         raise ValueError(
             f"compile: loss {loss.name!r} has from_logits=True, but the last layer already applies {last}: "
             f"drop the activation or from_logits"
         )
-    logits = True if loss.from_logits else False if last in ("softmax", "sigmoid") else None
+    binary = loss.kind.startswith("binary")
+    if last == "log_softmax" and "crossentropy" in loss.kind and (binary or not loss.from_logits):
+        takes = "outputs of a sigmoid" if binary else "probabilities"
+        raise ValueError(
+            f"compile: loss {loss.name!r} takes {takes}, but the last layer gives logarithms (log_softmax): "
+            f"use softmax, or a categorical cross-entropy with from_logits=True"
+        )
+    logits = True if loss.from_logits else False if last in ("softmax", "sparsemax", "sigmoid") else None
     return [resolve_metric(metric, loss.kind, units, logits=logits) for metric in listed]

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import data, errors, losses, optimizers, weights
-from .callback import Callback, CallbackList, Logs, read_callbacks
-from .callbacks import History, ProgbarLogger
+from . import axes, data, errors, losses, optimizers, weights
+from .callback import CallbackList, Logs, closing
+from .callbacks import History, with_defaults
 from .custom_loss import CustomLoss, CustomProgress, CustomSteps, takes_labels
 from .executor import Executor
+from .gradient_norms import NormLog
 from .loss import Loss
 from .metric import mean
 from .metrics import Metric, read_metrics, resolve_metric
@@ -29,6 +29,7 @@ from .task import Pair, check_task, split
 
 if TYPE_CHECKING:
     from ._core import Progress
+    from .variables import Variable
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -47,10 +48,16 @@ class Trainer(Predictor):
         self.metrics: list[Metric | str] = []
         self.stop_training = False
         self.history: History | None = None
+        self.gradient_norms: NormLog | None = None  # of the epoch, while a callback wants them
         self._shuffler = np.random.Generator(np.random.PCG64(self.seed))
         self._warned_about_single_rows = False
 
     # what a model provides, for callbacks
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The variables that gradients change."""
+        raise NotImplementedError
 
     def get_weights(self) -> list[Array]:
         """Copies of all variables' values."""
@@ -160,16 +167,7 @@ class Trainer(Predictor):
         weight = None
         if sample_weight is not None:
             weight = weights.read_sample_weight(where, names[2], sample_weight, len(rows))
-        return Pair(rows, y, shape, weight)
-
-    def _read_class_weight(self, where: str, given: object, pair: Pair) -> Array | None:
-        if given is None:
-            return None
-        if pair.weights is not None:
-            raise ValueError(f"{where}: expected either class_weight or sample_weight, as in Keras, received both")
-        (units,) = self.infer_output_shape(pair.row_shape)
-        classes = units if pair.y.ndim == 1 else pair.y.shape[1] if pair.y.shape[1] > 1 else 0
-        return weights.read_class_weight(where, given, pair.y, classes)
+        return Pair(rows, y, shape, weight, units)
 
     def check_training(self, where: str, x: object, y: object, *, allow_nonfinite: bool) -> Optimizer:
         """Refuse what `fit` would refuse, make the variables if there are none, and return the optimizer."""
@@ -183,7 +181,8 @@ class Trainer(Predictor):
         single = batch_size == 1 or rows % batch_size == 1
         if not single or self._warned_about_single_rows:
             return
-        if any(e["kind"] == "batch_normalization" and e["trainable"] for e in self.layer_spec()):
+        norms = [e for e in self.layer_spec() if e["kind"] == "batch_normalization" and e["trainable"]]
+        if not all(axes.shares(entry) for entry in norms):
             self._warned_about_single_rows = True
             warnings.warn(
                 f"{where}: a batch has a single row: its variance is 0, so BatchNormalization outputs beta for it "
@@ -249,7 +248,7 @@ class Trainer(Predictor):
         if validation_batch_size is not None:
             validation_batch = errors.integer(where, "validation_batch_size", validation_batch_size, at_least=1)
         validation_split = errors.number(where, "validation_split", validation_split, at_least=0.0, below=1.0)
-        listed = _with_defaults(where, callbacks, verbose)
+        listed = with_defaults(where, callbacks, verbose)
         training = self._read_pair(where, x, y, sample_weight, allow_nonfinite=allow_nonfinite)
         validation: Pair | None = None
         if validation_data is not None:
@@ -258,7 +257,7 @@ class Trainer(Predictor):
             )
         elif validation_split:
             training, validation = split(where, training, validation_split)
-        classes = self._read_class_weight(where, class_weight, training)
+        classes = training.class_weight(where, class_weight)
         rows = len(training)
         batch = min(batch, rows)
         self._warn_about_single_rows(where, rows, batch)
@@ -271,7 +270,7 @@ class Trainer(Predictor):
         self.history = next(callback for callback in listed if isinstance(callback, History))
         self.stop_training = False
         logs: Logs = {}
-        with _closing(hooks):
+        with closing(hooks):
             hooks.call("on_train_begin")
             for epoch in range(initial_epoch, epochs):
                 hooks.call("on_epoch_begin", epoch)
@@ -283,6 +282,8 @@ class Trainer(Predictor):
                 hooks.call("on_epoch_end", epoch, logs)
                 if self.stop_training:
                     break
+            if epochs > 0:  # as Keras
+                self._compiled(where)[0].finalize_variable_values(self.trainable_weights)
             hooks.call("on_train_end", logs)
         return self.history
 
@@ -298,12 +299,14 @@ class Trainer(Predictor):
         progress: Progress | CustomProgress | None = None
         logs: Logs = {}
         step, steps = 0, -(-len(training) // batch)
+        self.gradient_norms = NormLog(steps) if hooks.gradient_norms else None
         while step < steps and not self.stop_training:
             if hooks.per_batch:
                 hooks.call("on_train_batch_begin", step)
             # Asked for anew each time: a callback may have frozen a layer, or used the model in its own way.
             optimizer, _ = self._compiled("fit")
-            progress = self._steps_for(training.y, batch, training=True, exact=True).train(
+            runner = self._steps_for(training.y, batch, training=True, exact=True)
+            progress = runner.train(
                 training.x,
                 training.y,
                 optimizer,
@@ -315,6 +318,7 @@ class Trainer(Predictor):
                 after=progress,
                 sample_weight=training.weights,
                 class_weight=class_weight,
+                gradient_norms=None if self.gradient_norms is None else self.gradient_norms.of(runner.trained_paths()),
             )
             step = progress.next_step
             logs = self._means(progress)
@@ -375,11 +379,11 @@ class Trainer(Predictor):
         where = "evaluate"
         batch = DEFAULT_BATCH if batch_size is None else errors.integer(where, "batch_size", batch_size, at_least=1)
         limit = read_threads(where, threads)
-        listed = _with_defaults(where, callbacks, verbose)
+        listed = with_defaults(where, callbacks, verbose)
         pair = self._read_pair(where, x, y, sample_weight, allow_nonfinite=allow_nonfinite)
         self._build_for(pair.row_shape)
         hooks = CallbackList(listed, self, {"rows": len(pair), "verbose": read_verbose(where, verbose)})
-        with _closing(hooks):
+        with closing(hooks):
             logs = self._score(pair, batch, limit, hooks)
         return _as_result(logs, return_dict)
 
@@ -398,7 +402,7 @@ class Trainer(Predictor):
         optimizer, _ = self._compiled(where)
         self._check_optimizer(where, optimizer)
         pair = self._read_pair(where, x, y, sample_weight, allow_nonfinite=allow_nonfinite)
-        classes = self._read_class_weight(where, class_weight, pair)
+        classes = pair.class_weight(where, class_weight)
         self._warn_about_single_rows(where, len(pair), len(pair))
         self._build_for(pair.row_shape)
         steps = self._steps_for(pair.y, len(pair), training=True)
@@ -425,24 +429,6 @@ class Trainer(Predictor):
             return_dict=return_dict,
             allow_nonfinite=allow_nonfinite,
         )
-
-
-def _with_defaults(where: str, given: object, verbose: int | str) -> list[Callback]:
-    """The user's callbacks, a History, and the progress display unless it is silent."""
-    listed = read_callbacks(where, given)
-    if not any(isinstance(callback, History) for callback in listed):
-        listed.append(History())
-    if read_verbose(where, verbose) and not any(isinstance(callback, ProgbarLogger) for callback in listed):
-        listed.append(ProgbarLogger())
-    return listed
-
-
-@contextmanager
-def _closing(hooks: CallbackList) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        hooks.call("close")
 
 
 def _as_result(logs: Logs, return_dict: bool) -> Any:

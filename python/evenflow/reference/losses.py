@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .activations import sigmoid, softmax, softplus
+from .activations import sigmoid, softplus
 from .arrays import Array, find, wide
+from .outputs import softmax
 
 EPSILON = 1e-7  # Keras': probabilities are clipped to [EPSILON, 1 - EPSILON]; outside, the slope is zero
 Found = tuple[Array, Array]  # each row's value; its gradient in the row's prediction
