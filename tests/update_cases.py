@@ -104,7 +104,8 @@ def scales(kernel: str, args: list[Any], settings: dict[str, Any], eps: float) -
     """
     p, g, *slots = args
     before = [abs(s) if s is not None else None for s in slots]
-    sign = -1 if kernel == "sgd_step" else 1  # its slot holds steps, which go against the gradient
+    # SGD's slot holds steps, which go against the gradient; PyTorch's holds gradients.
+    sign = -1 if kernel == "sgd_step" and not settings.get("torch") else 1
     after = [np.zeros_like(p), sign * abs(g), *(s.copy() if s is not None else None for s in before)]
     getattr(reference, kernel)(*after, **settings)
     names = RULES[kernel].slots
