@@ -296,6 +296,19 @@ def test_ignored_rows_teach_nothing():
         one.fit(X, np.where(labels == -1, -2, labels))
 
 
+def test_metrics_beside_ignored_rows():
+    loss = losses.SparseCategoricalCrossentropy(ignore_class=-1)
+    labels = np.where(np.arange(8) % 2 == 0, LABELS, -1)
+    network = model(3, "softmax", loss=loss, metrics=["accuracy"])
+    assert network.evaluate(X, labels, verbose=0)[1] <= 0.5
+    # A label that is no output cannot be counted by those that look its output up.
+    for metric in ("sparse_categorical_crossentropy", evenflow.metrics.ConfusionMatrix(3)):
+        network = model(3, "softmax", loss=loss)
+        network.compile(loss=loss, metrics=[metric])
+        with pytest.raises(ValueError, match=r"metrics.*only accuracy beside an ignore_class"):
+            network.fit(X, labels, verbose=0)
+
+
 # A loss of one's own --------------------------------------------------------------------------------------------------
 
 
