@@ -106,7 +106,7 @@ class PyProgram {
     } catch (const py::cast_error&) {
       refuse_type("Program", "momentum_product", "a number", text(py::repr(value)));
     }
-    check_range("Program", "momentum_product", product, share);
+    check_range("Program", "momentum_product", product, fraction);
     const Busy busy(busy_);
     visit([&](auto& p) { p.momenta = Momenta(p.step(), product); });
   }

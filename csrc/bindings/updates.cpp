@@ -92,7 +92,7 @@ void nadam_step(const py::object& p, const py::object& g, const py::object& m, c
                 double learning_rate, double beta_1, double beta_2, double epsilon, double momentum_decay,
                 double weight_decay, std::optional<double> momentum_product) {
   const char* name = "nadam_step";
-  if (momentum_product) check_range(name, "momentum_product", *momentum_product, share);
+  if (momentum_product) check_range(name, "momentum_product", *momentum_product, fraction);
   step({name, learning_rate, weight_decay, number, momentum_product},
        NadamOptimizer{{}, beta_1, beta_2, epsilon, momentum_decay}, {{"p", p}, {"g", g}, {"m", m}, {"v", v}});
 }

@@ -45,7 +45,7 @@ struct BinaryCrossentropy : LossDefaults {
   double label_smoothing = 0;
   template <class Self, class Visit>
   static void each(Self& self, const Visit& visit) {
-    visit("label_smoothing", self.label_smoothing, share);
+    visit("label_smoothing", self.label_smoothing, fraction);
   }
   HD BinaryCrossentropyFromLogits of_logits() const { return {{}, label_smoothing}; }
   template <class V>
@@ -69,7 +69,7 @@ struct CategoricalCrossentropy : LossDefaults {
   double label_smoothing = 0;  // applied to the row
   template <class Self, class Visit>
   static void each(Self& self, const Visit& visit) {
-    visit("label_smoothing", self.label_smoothing, share);
+    visit("label_smoothing", self.label_smoothing, fraction);
   }
   template <class V>
   HD V value(V p, V t) const {
@@ -90,7 +90,7 @@ struct SparseCategoricalCrossentropy : LossDefaults {
   std::int64_t ignore_class = no_class;
   template <class Self, class Visit>
   static void each(Self& self, const Visit& visit) {
-    visit("label_smoothing", self.label_smoothing, share);
+    visit("label_smoothing", self.label_smoothing, fraction);
     visit("ignore_class", self.ignore_class);
   }
 };
@@ -107,9 +107,9 @@ struct BinaryFocalCrossentropy : LossDefaults {
   template <class Self, class Visit>
   static void each(Self& self, const Visit& visit) {
     visit("apply_class_balancing", self.apply_class_balancing);
-    visit("alpha", self.alpha, share);
+    visit("alpha", self.alpha, fraction);
     visit("gamma", self.gamma, nonnegative);
-    visit("label_smoothing", self.label_smoothing, share);
+    visit("label_smoothing", self.label_smoothing, fraction);
   }
   template <class V>
   HD V weight(V t) const {
@@ -161,7 +161,7 @@ struct CategoricalFocalCrossentropy : LossDefaults {
   static void each(Self& self, const Visit& visit) {
     visit("alpha", self.alpha, nonnegative);
     visit("gamma", self.gamma, nonnegative);
-    visit("label_smoothing", self.label_smoothing, share);
+    visit("label_smoothing", self.label_smoothing, fraction);
   }
   template <class V>
   HD V value(V p, V t) const {

@@ -32,12 +32,12 @@ struct SgdOptimizer : OptimizerDefaults {
 
   template <class Self, class Visit>
   static void each(Self& self, const Visit& visit) {
-    visit("momentum", self.momentum, share);
+    visit("momentum", self.momentum, fraction);
     visit("nesterov", self.nesterov);
     visit("torch", self.torch);
-    visit("dampening", self.dampening, share);
+    visit("dampening", self.dampening, fraction);
   }
-  const Range* momentum_range() const { return momentum == 0 ? nullptr : &share; }
+  const Range* momentum_range() const { return momentum == 0 ? nullptr : &fraction; }
   template <class Use>
   auto rule(const Moment& at, Use use) const {
     if (momentum == 0) return use(Sgd{at.learning_rate});
@@ -162,12 +162,12 @@ struct RmspropOptimizer : OptimizerDefaults {
   template <class Self, class Visit>
   static void each(Self& self, const Visit& visit) {
     visit("rho", self.rho, decay_rate);
-    visit("momentum", self.momentum, share);
+    visit("momentum", self.momentum, fraction);
     visit("epsilon", self.epsilon, denominator);
     visit("centered", self.centered);
     visit("torch", self.torch);
   }
-  const Range* momentum_range() const { return momentum == 0 ? nullptr : &share; }
+  const Range* momentum_range() const { return momentum == 0 ? nullptr : &fraction; }
   template <class Use>
   auto rule(const Moment& at, Use use) const {
     const Rmsprop plain{rho, torch ? 0 : epsilon, torch ? epsilon : 0, at.learning_rate};

@@ -6,7 +6,7 @@ namespace evenflow {
 struct Range {
   double lowest, highest;
 };
-constexpr Range share{0, 1};
+constexpr Range fraction{0, 1};
 constexpr Range open_share{1e-300, 1 - 1e-15};
 constexpr Range decay_rate{0, 1 - 1e-15};
 constexpr Range nonnegative{0, 1e300};
