@@ -14,6 +14,7 @@ void bind_program(py::module_& m);
 void bind_layers(py::module_& m);
 void bind_activations(py::module_& m);
 void bind_updates(py::module_& m);
+void bind_noise(py::module_& m);
 void bind_measure(py::module_& m);
 
 namespace {
@@ -117,6 +118,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   bind_layers(m);
   bind_activations(m);
   bind_updates(m);
+  bind_noise(m);
   bind_measure(m);
 }
 

@@ -17,7 +17,15 @@ std::vector<std::string> activation_names(const Kernels<T>& k) {
   return names;
 }
 
-inline py::list plan_steps(const Plan& p, const std::vector<std::string>& activations) {
+template <class T>
+std::vector<std::string> noise_names(const Kernels<T>& k) {
+  std::vector<std::string> names;
+  for (int i = 0; i < k.noise_count; ++i) names.emplace_back(k.noises[i].name);
+  return names;
+}
+
+inline py::list plan_steps(const Plan& p, const std::vector<std::string>& activations,
+                           const std::vector<std::string>& noises) {
   py::list all;
   const auto name = [&](int variable) { return p.variables[static_cast<std::size_t>(variable)].name; };
   for (std::size_t s = 0; s < p.stages.size(); ++s) {
@@ -37,7 +45,9 @@ inline py::list plan_steps(const Plan& p, const std::vector<std::string>& activa
       if (segment.form == Affine::bias) add("bias " + name(segment.shift), segment.out);
       if (segment.form == Affine::normalize)
         add((segment.batch_statistics ? "normalize " : "normalize (frozen) ") + name(segment.mean), segment.out);
-      if (!segment.activation_layer.empty())
+      if (segment.noise.kind >= 0)
+        add(noises[static_cast<std::size_t>(segment.noise.kind)] + " " + segment.activation_layer, segment.out);
+      else if (!segment.activation_layer.empty())
         add(activations[static_cast<std::size_t>(segment.activation)] + " " + segment.activation_layer, segment.out);
     }
     if (s + 1 == p.stages.size() && p.output != Output::plain)
@@ -48,13 +58,13 @@ inline py::list plan_steps(const Plan& p, const std::vector<std::string>& activa
   return all;
 }
 
-inline std::string plan_text(const Plan& p, const std::vector<std::string>& activations, const std::string& dtype,
-                             const std::string& isa) {
+inline std::string plan_text(const Plan& p, const std::vector<std::string>& activations,
+                             const std::vector<std::string>& noises, const std::string& dtype, const std::string& isa) {
   std::ostringstream out;
   out << "Program: " << dtype << ", " << isa << ", at most " << p.capacity << " rows, panels of " << p.layout.full()
       << " features\n";
   out << "stage  units  panels    offset  operation\n";
-  for (const auto& item : plan_steps(p, activations)) {
+  for (const auto& item : plan_steps(p, activations, noises)) {
     const auto row = item.cast<py::dict>();
     const auto cell = [&](const char* key, std::size_t width) {
       const std::string value = text(row[key]);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "bindings/names.h"
+#include "bindings/noise.h"
 #include "program/spec.h"
 
 namespace evenflow {
@@ -78,8 +79,8 @@ class SpecReader {
   static LayerSpec layer(const py::dict& data, std::size_t position) {
     SpecReader in("Program: layer " + std::to_string(position), data);
     LayerSpec layer{};
-    layer.kind = static_cast<LayerSpec::Kind>(
-        index_of(in.where_, "kind", in.string("kind"), {"rescaling", "dense", "batch_normalization", "activation"}));
+    layer.kind = static_cast<LayerSpec::Kind>(index_of(
+        in.where_, "kind", in.string("kind"), {"rescaling", "dense", "batch_normalization", "activation", "noise"}));
     layer.name = in.string("name");
     layer.trainable = in.flag("trainable", false);
     constexpr double huge = 1e300;
@@ -102,6 +103,15 @@ class SpecReader {
         break;
       case LayerSpec::activation:
         activation(in, layer);
+        break;
+      case LayerSpec::noise:
+        layer.random = noise_of(in.where_, in.string("noise"),
+                                in.missing("parameters") ? py::dict() : in.need<py::dict>("parameters", "a dict"),
+                                in.need<py::object>("seed", "a whole number"));
+        if (in.string("noise") == "rrelu") {  // what it is where nothing is random
+          layer.activation_name = "leaky_relu";
+          layer.parameter = (layer.random.parameters[0] + layer.random.parameters[1]) / 2;
+        }
         break;
     }
     return layer;

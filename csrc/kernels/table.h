@@ -5,6 +5,7 @@
 
 #include "kernels/columns.h"
 #include "kernels/gemm.h"
+#include "kernels/noise.h"
 #include "kernels/rows.h"
 #include "kernels/update.h"
 
@@ -22,6 +23,9 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.layout = Layout{V::lanes};
   k.activation_count = Activations::size;
   k.activations = ActivationTable<V, Activations>::rows;
+  k.noise_count = Noises::size;
+  k.noises = NoiseTable<V, Noises>::rows;
+  k.random_words = random_words_of_rows<V>;
   k.spread = RowKernels<V>::spread;
   k.collect = RowKernels<V>::collect;
   k.product = Gemm<V>::product;

@@ -10,6 +10,7 @@ void Program<T>::Step::backward_columns(int number, int panel, int width, bool t
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   T* dz = gradient(number, panel);
   for (auto s = stage.segments.rbegin(); s != stage.segments.rend(); ++s) {
+    if (s->noise.kind >= 0 && backward_noise(*s, panel, width, dz)) continue;
     const bool batch = training && s->batch_statistics;
     const Columns<T> c = columns(*s, stage.units, panel, batch);
     const auto place = [&](int variable, int which) {
@@ -18,7 +19,7 @@ void Program<T>::Step::backward_columns(int number, int panel, int width, bool t
                  : statistic(*s, which, stage.units, panel);
     };
     T *dshift = place(s->shift, 4), *dscale = place(s->scale, 5);
-    k.activations[s->activation].backward[static_cast<int>(s->form)](dz, at(s->in, panel), at(s->out, panel), rows,
+    k.activations[s->activation].backward[static_cast<int>(s->form)](dz, at(s->in, panel), at(result(*s), panel), rows,
                                                                      width, c, dshift, dscale, &s->parameter);
     if (s->form != Affine::normalize) continue;
     if (batch)

@@ -15,8 +15,7 @@ void Program<T>::Step::gather(const Feed& x, std::int64_t position) const {
     const char* from = x.row(position + row);
     if (row + 1 < rows) x.prefetch(position + row + 1, own.first * full, std::min(own.end * full, inputs));
     if (as_they_lie) {
-      k.spread(at(product, 0), plan.panel_stride(), reinterpret_cast<const T*>(from), row, inputs, own.first,
-               own.end);
+      k.spread(at(product, 0), plan.panel_stride(), reinterpret_cast<const T*>(from), row, inputs, own.first, own.end);
       continue;
     }
     own_panels(inputs, [&](int panel, int width) {
@@ -63,8 +62,10 @@ template <class T>
 void Program<T>::Step::forward_columns(const Stage& stage, int panel, int width, bool training) const {
   const int valid = stage.units - panel * plan.layout.full();
   for (const Segment& s : stage.segments) {
+    if (s.noise.kind >= 0 && forward_noise(s, panel, width, valid)) continue;
     const bool batch = training && s.batch_statistics;
     const T* x = at(s.in, panel);
+    T* y = at(result(s), panel);
     if (s.form == Affine::normalize) {
       T *mean = statistic(s, 0, stage.units, panel), *variance = statistic(s, 1, stage.units, panel);
       if (batch) {
@@ -77,18 +78,20 @@ void Program<T>::Step::forward_columns(const Stage& stage, int panel, int width,
       k.normalizer(statistic(s, 2, stage.units, panel), statistic(s, 3, stage.units, panel), variance,
                    s.scale < 0 ? nullptr : p.parameters_ + slice(s.scale, panel), s.epsilon, width);
     }
-    k.activations[s.activation].forward[static_cast<int>(s.form)](
-        at(s.out, panel), x, rows, width, columns(s, stage.units, panel, batch), &s.parameter);
-    if (valid < width) k.clear_padding(at(s.out, panel), rows, width, valid);
+    k.activations[s.activation].forward[static_cast<int>(s.form)](y, x, rows, width,
+                                                                  columns(s, stage.units, panel, batch), &s.parameter);
+    if (valid < width) k.clear_padding(y, rows, width, valid);
   }
 }
 
 template <class T>
-void Program<T>::Step::forward(bool training) const {
-  own_panels(plan.spec.inputs,
-             [&](int panel, int width) { forward_columns(plan.stages[0], panel, width, training); });
-  barrier.wait(threads);
-  for (std::size_t s = 1; s < plan.stages.size(); ++s) {
+void Program<T>::Step::forward(bool training, int first) const {
+  if (first == 0) {
+    own_panels(plan.spec.inputs,
+               [&](int panel, int width) { forward_columns(plan.stages[0], panel, width, training); });
+    barrier.wait(threads);
+  }
+  for (std::size_t s = static_cast<std::size_t>(std::max(first, 1)); s < plan.stages.size(); ++s) {
     const Stage& stage = plan.stages[s];
     own_panels(stage.units, [&](int panel, int width) {
       k.product(at(stage.product, panel), at(plan.stages[s - 1].output, 0), plan.panel_stride(),

@@ -16,9 +16,9 @@ std::ptrdiff_t product(std::ptrdiff_t a, std::ptrdiff_t b) {
 
 }  // namespace
 
-Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& activations,
-           const std::vector<bool>& needs_input)
+Plan::Plan(Spec from, Layout lanes, int rows, const Known& known)
     : spec(std::move(from)), layout(lanes), capacity(rows) {
+  const auto& activations = known.activations;
   const auto variable = [&](const std::string& name, int inputs, int units, bool trainable, double initial) {
     Variable v{name, inputs, units, trainable};
     v.size = product(layout.padded(units), inputs == 0 ? 1 : inputs);
@@ -32,6 +32,7 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
   stages.emplace_back();
   stages.back().inputs = stages.back().units = spec.inputs;
   bool open = false;  // the last segment still lacks its activation
+  std::uint32_t random_layers = 0;
   for (std::size_t i = 0; i < spec.layers.size(); ++i) {
     const LayerSpec& layer = spec.layers[i];
     switch (layer.kind) {
@@ -98,6 +99,21 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
         open = false;
         break;
       }
+      case LayerSpec::noise: {
+        Segment segment;
+        segment.noise = layer.random;
+        segment.noise.number = random_layers++;
+        if (random_layers > Counter::layers)
+          throw std::invalid_argument("Program: layer " + std::to_string(i) + " '" + layer.name +
+                                      "': expected at most " + std::to_string(Counter::layers) + " random layers");
+        if (known.idle_at_zero[static_cast<std::size_t>(layer.random.kind)] && layer.random.parameters[0] == 0) break;
+        if (!layer.activation_name.empty()) segment.activation = index(layer.activation_name);
+        segment.parameter = layer.parameter;
+        segment.activation_layer = layer.name;
+        stages.back().segments.push_back(segment);
+        open = false;
+        break;
+      }
     }
   }
   fused_loss = spec.from_logits || output == Output::sigmoid ||
@@ -135,17 +151,25 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
     activation_size += product(layout.padded(units), capacity);
     return at;
   };
-  lowest = static_cast<int>(stages.size());
+  lowest = noisy = static_cast<int>(stages.size());
   for (std::size_t s = 0; s < stages.size(); ++s) {
     Stage& stage = stages[s];
     std::ptrdiff_t at = stage.product = take(stage.units);
     bool kept = false;  // the value at `at` is an activation's output, which its slope reads
+    Segment* before = nullptr;
+    const auto reads_input = [&](const Segment& segment) {
+      return known.needs_input[static_cast<std::size_t>(segment.activation)];
+    };
     for (Segment& segment : stage.segments) {
+      const bool random = segment.noise.kind >= 0;
       segment.in = at;
-      if (kept || segment.form == Affine::normalize || needs_input[static_cast<std::size_t>(segment.activation)])
+      if (random ? kept && !reads_input(*before) : kept || segment.form == Affine::normalize || reads_input(segment))
         at = take(stage.units);
-      segment.out = at;
-      kept = segment.activation != 0;
+      if (random && segment.activation == 0 && before != nullptr) before->quiet = at;
+      segment.out = segment.quiet = at;
+      kept = random ? known.reads_output[static_cast<std::size_t>(segment.noise.kind)] : segment.activation != 0;
+      if (random) noisy = std::min(noisy, static_cast<int>(s));
+      before = &segment;
     }
     stage.output = at;
     if (stage.trainable) lowest = std::min(lowest, static_cast<int>(s));

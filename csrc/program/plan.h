@@ -24,7 +24,8 @@ struct Variable {
   bool decays = false;  // by the optimizer's weight decay
 };
 
-// An affine operation and the activation that follows it; either may be missing.
+// An affine operation and the activation that follows it; either may be missing. Or a random layer, with the activation
+// that takes its place where nothing is random, which is the identity but for rrelu.
 struct Segment {
   Affine form = Affine::none;
   int shift = -1, scale = -1;     // variables: bias or beta, gamma
@@ -33,8 +34,10 @@ struct Segment {
   double momentum = 0, epsilon = 0;
   int activation = 0;  // row of the kernel table
   double parameter = 0;
+  Noise noise;
   std::string activation_layer;                // for printing
   std::ptrdiff_t in = nowhere, out = nowhere;  // activations; the same when nobody needs the input again
+  std::ptrdiff_t quiet = nowhere;              // in place of out while random layers are off, as some are left out then
   std::ptrdiff_t statistics = nowhere;         // mean, variance, inverse, scale, dshift, dscale: padded units each
 };
 
@@ -60,11 +63,18 @@ struct Plan {
   std::vector<std::string> slots;             // of the optimizer's rule
   double factor = 1, offset = 0;              // rescaling of the input
   std::string rescaling_layer, output_layer;  // for printing
+  int noisy = 0;                              // lowest stage with a random layer; stages.size() if none
 
   // Sizes of the arena's parts, in elements.
   std::ptrdiff_t trainable_size = 0, parameter_size = 0, activation_size = 0, gradient_panel_size = 0;
 
-  Plan(Spec, Layout, int capacity, const std::vector<std::string>& activations, const std::vector<bool>& needs_input);
+  // What the plan needs to know of the kernel table.
+  struct Known {
+    std::vector<std::string> activations;
+    std::vector<bool> needs_input;                 // of each activation
+    std::vector<bool> idle_at_zero, reads_output;  // of each random layer
+  };
+  Plan(Spec, Layout, int capacity, const Known&);
 
   int units() const { return stages.back().units; }
   std::ptrdiff_t panel_stride() const { return static_cast<std::ptrdiff_t>(capacity) * layout.full(); }

@@ -11,8 +11,16 @@
 
 namespace evenflow {
 
+// A random layer: row of the kernel table, -1 for none.
+struct Noise {
+  int kind = -1;
+  double parameters[noise_parameters] = {};
+  std::uint64_t seed = 0;
+  std::uint32_t number = 0;  // of the random layers below, so that one seed serves many layers
+};
+
 struct LayerSpec {
-  enum Kind { rescaling, dense, batch_normalization, activation } kind;
+  enum Kind { rescaling, dense, batch_normalization, activation, noise } kind;
   std::string name;
   bool trainable = false;
   int units = 0;                     // dense
@@ -22,6 +30,7 @@ struct LayerSpec {
   std::string activation_name;  // activation; "softmax" only at the very end
   double parameter = 0;
   double factor = 1, offset = 0;  // rescaling
+  Noise random;                   // noise
 };
 
 template <template <class...> class To, class From>

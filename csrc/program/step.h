@@ -18,6 +18,7 @@ struct Program<T>::Step {
   const int thread, threads, rows;
   const std::int64_t iteration;  // of the optimizer, from 1
   T* const scratch;
+  Draws draws;
   std::optional<double> momentum;  // of this step, in place of the spec's momentum or beta_1
 
   Step(Program& program, Barrier& meeting, int t, int count, int batch, std::int64_t number)
@@ -60,6 +61,16 @@ struct Program<T>::Step {
     return p.activations_ + s.statistics + which * plan.layout.padded(units) + panel * plan.layout.full();
   }
 
+  // Where a segment leaves its result.
+  std::ptrdiff_t result(const Segment& s) const { return draws.on ? s.out : s.quiet; }
+
+  // ---- random layers (random.h)
+
+  Draw draw(const Segment& s, int panel) const;
+  // False where the segment's activation is to take the place of the random layer.
+  bool forward_noise(const Segment& s, int panel, int width, int valid) const;
+  bool backward_noise(const Segment& s, int panel, int width, T* dz) const;
+
   // ---- input (forward.h)
 
   void gather(const Feed& x, std::int64_t position) const;
@@ -69,8 +80,8 @@ struct Program<T>::Step {
 
   Columns<T> columns(const Segment& s, int units, int panel, bool batch) const;
   void forward_columns(const Stage& stage, int panel, int width, bool training) const;
-  // From the gathered input to the last stage's output; meets after every stage.
-  void forward(bool training) const;
+  // From the gathered input, or the stage below `first`, to the last stage's output; meets after every stage.
+  void forward(bool training, int first = 0) const;
   // What the loss would have applied: the prediction, in probabilities_ when there is something to apply.
   const T* finish_output() const;
   const ActivationKernel<T>& sigmoid_kernel() const;
@@ -120,4 +131,5 @@ struct Program<T>::Step {
 
 #include "program/backward.h"
 #include "program/forward.h"
+#include "program/random.h"
 #include "program/update.h"

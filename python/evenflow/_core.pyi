@@ -132,8 +132,25 @@ class Program:
         after: Progress | None = None,
     ) -> Progress: ...
     def predict(self, x: _Array, out: _Array | None = None) -> _Array: ...
+    def predict_mc(
+        self,
+        x: _Array,
+        mean: NDArray[np.float64],  # of the passes so far, moved
+        squares: NDArray[np.float64],  # sums of their squared deviations, moved
+        *,
+        seed: int,
+        first_row: int = 0,
+        first_pass: int = 0,
+        passes: int,
+    ) -> None: ...
     # one step in pieces, for embedding
-    def forward(self, x: _Array, *, training: bool = True) -> _Array: ...
+    def forward(
+        self,
+        x: _Array,
+        *,
+        training: bool = True,
+        draw: int | None = None,  # the step whose random numbers are used; None: iterations
+    ) -> _Array: ...
     def backward(self, dy: _Array) -> _Array: ...  # gradient of the output -> gradient of the input; fills `gradients`
     def update(self, learning_rate: float) -> float: ...  # clips, applies the optimizer; the norm before clipping
 
@@ -152,6 +169,13 @@ def batch_norm_backward(
 def activation_forward(name: str, x: _Array, **parameters: float) -> _Array: ...
 def activation_backward(name: str, dy: _Array, x: _Array, y: _Array, **parameters: float) -> _Array: ...
 def softmax(x: _Array) -> _Array: ...
+def random_words(counter: Sequence[int], key: int, rows: int = 1) -> NDArray[np.uint32]: ...  # [rows, 4]
+def noise_forward(
+    name: str, x: _Array, *, seed: int, step: int = 0, layer: int = 0, row: int = 0, **parameters: float
+) -> _Array: ...
+def noise_backward(
+    name: str, dy: _Array, y: _Array, *, seed: int, step: int = 0, layer: int = 0, row: int = 0, **parameters: float
+) -> _Array: ...
 def loss_forward_backward(
     name: str, prediction: _Array, target: _Array, *, from_logits: bool = False
 ) -> tuple[_Array, _Array]: ...  # loss of each row; gradient of their mean with respect to the prediction

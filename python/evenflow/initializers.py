@@ -282,7 +282,7 @@ class Auto(_Random):
         **dict.fromkeys(("linear", "sigmoid", "tanh", "softmax", "log_sigmoid", "exponential"), GlorotUniform),
         **dict.fromkeys(("hard_sigmoid", "sparse_sigmoid", "hard_tanh", "softsign"), GlorotUniform),
         **dict.fromkeys(("soft_shrink", "hard_shrink"), GlorotUniform),
-        **dict.fromkeys(("relu", "leaky_relu", "relu6", "elu", "celu"), HeNormal),
+        **dict.fromkeys(("relu", "leaky_relu", "relu6", "elu", "celu", "rrelu"), HeNormal),
         **dict.fromkeys(("gelu", "gelu_tanh", "gelu_sigmoid", "silu", "swish", "hard_silu", "mish"), HeNormal),
         **dict.fromkeys(("softplus", "squareplus", "sparse_plus"), HeNormal),
         "selu": LecunNormal,

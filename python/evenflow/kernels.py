@@ -12,6 +12,9 @@ batch_norm_backward        dx, dgamma, dbeta through the batch's statistics
 activation_forward         y = f(x) by name; hyper-parameters by keyword
 activation_backward        dx = dy f'(x), from x and y
 softmax                    exp(x) / sum exp(x), by row
+noise_forward              y of a random layer by name, with the numbers of `seed`, `step`, `layer` and first `row`
+noise_backward             dx with the same numbers, from y
+random_words               the four words of Philox 4x32-10 for the counters (c0, c1 + row, c2, c3)
 loss_forward_backward      each row's loss; the gradient of their mean in the prediction
 sgd_step, adam_step, nadam_step, adamax_step, adagrad_step, adadelta_step, rmsprop_step, lion_step
                            update rules, in place, with decoupled weight_decay; `optimizers` has their formulas
@@ -42,6 +45,9 @@ from ._core import (
     lion_step,
     loss_forward_backward,
     nadam_step,
+    noise_backward,
+    noise_forward,
+    random_words,
     rmsprop_step,
     sgd_step,
     softmax,
@@ -65,6 +71,9 @@ __all__ = [
     "lion_step",
     "loss_forward_backward",
     "nadam_step",
+    "noise_backward",
+    "noise_forward",
+    "random_words",
     "rmsprop_step",
     "sgd_step",
     "softmax",

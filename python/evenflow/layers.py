@@ -10,6 +10,7 @@ from . import activations, errors, initializers
 from .activation_layers import ELU, Activation, LeakyReLU, ReLU, Softmax, activation_spec
 from .initializers import Auto
 from .layer import Layer, Shape, flat_features
+from .noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, RReLU
 from .normalization import BatchNormalization
 from .registry import Registry, describe
 from .variables import Variable
@@ -18,13 +19,18 @@ __all__ = [
     "ELU",
     "REGISTRY",
     "Activation",
+    "AlphaDropout",
     "BatchNormalization",
     "Dense",
+    "Dropout",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
     "Input",
     "InputLayer",
     "Layer",
     "LeakyReLU",
+    "RReLU",
     "ReLU",
     "Rescaling",
     "Softmax",
@@ -140,7 +146,10 @@ class Rescaling(Layer):
 
 REGISTRY = Registry(
     Layer,
-    (InputLayer, Flatten, Dense, BatchNormalization, Activation, ReLU, LeakyReLU, ELU, Softmax, Rescaling),
+    (
+        *(InputLayer, Flatten, Dense, BatchNormalization, Activation, ReLU, LeakyReLU, ELU, Softmax, Rescaling),
+        *(Dropout, AlphaDropout, GaussianNoise, GaussianDropout, RReLU),
+    ),
     aliases={},
     example="Dense(10)",
 )

@@ -12,4 +12,8 @@ from .activations import *  # noqa: F403
 from .layers import *  # noqa: F403
 from .losses import *  # noqa: F403
 from .network import Network as Network
+from .noise import *  # noqa: F403
+from .random import normals as normals
+from .random import random_bits as random_bits
+from .random import random_words as random_words
 from .updates import *  # noqa: F403

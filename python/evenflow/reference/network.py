@@ -20,6 +20,7 @@ from .layers import (
     moving_average,
 )
 from .losses import METRICS, loss_forward_backward
+from .noise import noise_backward, noise_forward, without_noise
 from .rules import apply_rule, slots_of
 from .updates import clip_by_global_norm, clip_by_norm, clip_by_value
 
@@ -78,6 +79,11 @@ class Network:
             own = self._own(layer["name"])
             if layer["kind"] == "rescaling":
                 h = h * layer["scale"] + layer["offset"]
+            elif layer["kind"] == "noise":
+                if training:
+                    h = noise_forward(layer["noise"], h, **self._draw(layer), **layer["parameters"])
+                else:
+                    h = without_noise(layer["noise"], h, **layer["parameters"])
             elif layer["kind"] == "dense":
                 h = dense_forward(h, own["kernel"], own.get("bias"))
             elif layer["kind"] == "batch_normalization":
@@ -108,6 +114,8 @@ class Network:
             name, own = layer["name"], self._own(layer["name"])
             if layer["kind"] == "rescaling":
                 dy = dy * layer["scale"]
+            elif layer["kind"] == "noise":
+                dy = noise_backward(layer["noise"], dy, y, **self._draw(layer), **layer["parameters"])
             elif layer["kind"] == "dense":
                 dy, found[f"{name}/kernel"], found[f"{name}/bias"] = dense_backward(dy, x, own["kernel"])
             elif layer["kind"] == "batch_normalization":
@@ -126,6 +134,12 @@ class Network:
                 dy = activation_backward(layer["activation"], dy, x, y, **layer["parameters"])
         self.gradients = {name: found[name] for name in self.trainable}
         return dy
+
+    def _draw(self, layer: Mapping[str, Any]) -> dict[str, int]:
+        """Which random numbers a layer draws in the present step: those of its seed and of its place among its kind."""
+        random = [other for other in self.spec["layers"] if other["kind"] == "noise"]
+        number = next(i for i, other in enumerate(random) if other is layer)
+        return {"seed": layer["seed"], "step": self.iterations, "layer": number}
 
     def _own(self, layer: str) -> dict[str, Array]:
         """A layer's variables by their short names."""
