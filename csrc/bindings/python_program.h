@@ -232,10 +232,7 @@ class PyProgram {
     Plan::Known known;
     known.activations = activation_names(k);
     for (int i = 0; i < k.activation_count; ++i) known.needs_input.push_back(k.activations[i].needs_input);
-    for (int i = 0; i < k.noise_count; ++i) {
-      known.idle_at_zero.push_back(k.noises[i].idle_at_zero);
-      known.reads_output.push_back(k.noises[i].reads_output);
-    }
+    for (int i = 0; i < k.noise_count; ++i) known.idle_at_zero.push_back(k.noises[i].idle_at_zero);
     return std::make_shared<Program<T>>(Plan(spec, k.layout, batch_size, known), k, fused);
   }
 

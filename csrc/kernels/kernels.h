@@ -59,7 +59,6 @@ struct NoiseKernel {
   Parameter parameters[noise_parameters];
   bool idle_at_zero;  // nothing happens where the first parameter is 0
   bool keeps_zero;    // padding needs no clearing
-  bool reads_output;  // y is needed by the backward pass
   Forward forward;
   Backward backward;
 };

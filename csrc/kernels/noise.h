@@ -110,7 +110,6 @@ constexpr NoiseKernel<scalar_of<V>> noise_kernel() {
   kernel.name = Noise::name;
   for (const Parameter& parameter : Noise::parameters) kernel.parameters[kernel.parameter_count++] = parameter;
   kernel.keeps_zero = Noise::keeps_zero;
-  kernel.reads_output = Noise::reads_output;
   kernel.idle_at_zero = Noise::idle_at_zero;
   kernel.forward = NoiseColumns<V, Noise>::forward;
   kernel.backward = NoiseColumns<V, Noise>::backward;

@@ -155,19 +155,22 @@ Plan::Plan(Spec from, Layout lanes, int rows, const Known& known)
   for (std::size_t s = 0; s < stages.size(); ++s) {
     Stage& stage = stages[s];
     std::ptrdiff_t at = stage.product = take(stage.units);
-    bool kept = false;  // the value at `at` is an activation's output, which its slope reads
+    bool kept = false;  // the value at `at` is an activation's output, which its slope may read
+    // It does read it, in training; and while random layers are off, when they leave the value where it is.
+    bool read = false, read_when_quiet = false;
     Segment* before = nullptr;
-    const auto reads_input = [&](const Segment& segment) {
-      return known.needs_input[static_cast<std::size_t>(segment.activation)];
-    };
     for (Segment& segment : stage.segments) {
-      const bool random = segment.noise.kind >= 0;
+      const bool reads_input = known.needs_input[static_cast<std::size_t>(segment.activation)];
+      const bool random = segment.noise.kind >= 0, identity = random && segment.activation == 0;
       segment.in = at;
-      if (random ? kept && !reads_input(*before) : kept || segment.form == Affine::normalize || reads_input(segment))
-        at = take(stage.units);
-      if (random && segment.activation == 0 && before != nullptr) before->quiet = at;
+      const bool apart = random ? read || (read_when_quiet && !identity)
+                                : kept || read_when_quiet || segment.form == Affine::normalize || reads_input;
+      if (apart) at = take(stage.units);
+      if (identity && before != nullptr) before->quiet = at;
       segment.out = segment.quiet = at;
-      kept = random ? known.reads_output[static_cast<std::size_t>(segment.noise.kind)] : segment.activation != 0;
+      kept = segment.activation != 0;
+      read = kept && !reads_input;
+      if (!identity) read_when_quiet = read;
       if (random) noisy = std::min(noisy, static_cast<int>(s));
       before = &segment;
     }
