@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import metric_cases
 import numpy as np
 import update_cases
 
@@ -260,6 +261,10 @@ KERNELS = {
     "noise_forward": Kernel(noise_arguments, noise_scales),
     "noise_backward": Kernel(noise_arguments, noise_scales),
     "loss_forward_backward": Kernel(loss_arguments, loss_scales),
+    "metric_sums": Kernel(
+        lambda case, rng, dtype: (metric_cases.arguments(case.settings, *case.shape, rng, dtype), {}),
+        metric_cases.scales,
+    ),
     **{
         name: Kernel(
             update_cases.arguments,
@@ -327,6 +332,12 @@ CASES = [
         Case("loss_forward_backward", shape, {"loss": loss, "from_logits": from_logits})
         for loss, from_logits in LOSS_KINDS
         for shape in mixed(1, BATCHES, SIZES)
+    ),
+    *(
+        Case("metric_sums", shape, metric)
+        for metric in metric_cases.KINDS
+        for shape in mixed(1, BATCHES, (1, 2, 5, 17, 33, 100))
+        if metric_cases.fits(metric, shape[1])
     ),
     *(Case(kernel, shape, settings) for kernel, settings in update_cases.SETTINGS for shape in FLAT_SHAPES),
     *(

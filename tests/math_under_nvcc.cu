@@ -2,6 +2,7 @@
 #include "math/activations.h"
 #include "math/functions.h"
 #include "math/losses.h"
+#include "math/metrics.h"
 #include "math/updates.h"
 
 namespace evenflow {
@@ -35,6 +36,23 @@ __global__ void losses(const V* p, const V* t, V* value, V* slope) {
 }
 template __global__ void losses(const float*, const float*, float*, float*);
 template __global__ void losses(const double*, const double*, double*, double*);
+
+template <class V>
+__global__ void metrics(const V* p, const V* t, V* value) {
+  const auto add = [&](auto metric) { value[threadIdx.x] += metric.value(p[threadIdx.x], t[threadIdx.x]); };
+  add(metric_kinds::OnTheRightSide{0.5});
+  add(metric_kinds::Equal{});
+  add(metric_kinds::AbsoluteError{});
+  add(metric_kinds::AbsolutePercentageError{});
+  add(metric_kinds::SquaredLogarithmicError{});
+  add(metric_kinds::LogCosh{});
+  add(metric_kinds::Hinge{});
+  add(metric_kinds::SquaredHinge{});
+  add(metric_kinds::PoissonDeviance{});
+  add(metric_kinds::RelativeEntropy{});
+}
+template __global__ void metrics(const float*, const float*, float*);
+template __global__ void metrics(const double*, const double*, double*);
 
 template <class Rule, class V>
 __global__ void update(Rule rule, V* p, const V* g, V* a, V* b, V* c) {

@@ -63,10 +63,11 @@ def noise(kind: str, seed: int = 2**40 + 3, **parameters: float) -> Spec:
 
 SPARSE, CATEGORICAL = "sparse_categorical_crossentropy", "categorical_crossentropy"
 BINARY, SQUARED = "binary_crossentropy", "mean_squared_error"
+COUNTS = {"kind": "threshold_counts", "thresholds": [0.25, 0.5, 0.75]}
 
 
 def network(
-    inputs: int, layers: list[Spec], loss: str, *, from_logits: bool = False, metrics: tuple[str, ...] = ()
+    inputs: int, layers: list[Spec], loss: str, *, from_logits: bool = False, metrics: tuple[Any, ...] = ()
 ) -> Spec:
     """A spec with layers named "layer_0", "layer_1", ... and plain SGD."""
     return {
@@ -94,7 +95,7 @@ NETWORKS: dict[str, Spec] = {
             activation("softmax"),
         ],
         SPARSE,
-        metrics=("sparse_categorical_accuracy",),
+        metrics=("sparse_categorical_accuracy", "confusion_matrix", "class_sums", "sparse_categorical_crossentropy"),
     ),
     "batch norm before": network(
         7,
@@ -109,7 +110,7 @@ NETWORKS: dict[str, Spec] = {
             activation("softmax"),
         ],
         CATEGORICAL,
-        metrics=("categorical_accuracy", "mean_absolute_error"),
+        metrics=("categorical_accuracy", "mean_absolute_error", COUNTS, "cosine_similarity", "class_sums"),
     ),
     "two batch norms in a chain": network(
         16,
@@ -123,7 +124,7 @@ NETWORKS: dict[str, Spec] = {
             dense(1),
         ],
         SQUARED,
-        metrics=("mean_absolute_error", "mean_squared_error"),
+        metrics=("mean_absolute_error", "mean_squared_error", "r2_sums", "log_cosh"),
     ),
     "binary": network(
         3,
@@ -137,25 +138,25 @@ NETWORKS: dict[str, Spec] = {
             activation("sigmoid"),
         ],
         BINARY,
-        metrics=("binary_accuracy",),
+        metrics=("binary_accuracy", "binary_crossentropy", {**COUNTS, "multi_label": True}, {**COUNTS, "k": 2}),
     ),
     "logits": network(
         33,
         [dense(97), activation("selu"), dense(32), activation("softplus"), dense(63)],
         SPARSE,
         from_logits=True,
-        metrics=("sparse_categorical_accuracy",),
+        metrics=({**COUNTS, "class_id": 40}, {"kind": "sparse_top_k_categorical_accuracy", "k": 5}),
     ),
     "categorical logits": network(
         5,
         [dense(32), activation("relu"), batch_norm(), dense(4), batch_norm()],
         CATEGORICAL,
         from_logits=True,
-        metrics=("categorical_accuracy",),
+        metrics=("categorical_accuracy", {"kind": "categorical_crossentropy", "from_logits": True}),
     ),
     "binary logits": network(1, [dense(17), activation("linear"), dense(1)], BINARY, from_logits=True),
     "activation at the output": network(
-        31, [dense(300), activation("sigmoid"), dense(7), activation("tanh")], SQUARED, metrics=("mean_squared_error",)
+        31, [dense(300), activation("sigmoid"), dense(7), activation("tanh")], SQUARED, metrics=("r2_sums",)
     ),
     "frozen": network(
         15,

@@ -435,3 +435,16 @@ def test_nonfinite_values_are_found_in_any_block(monkeypatch):
     for row in (0, 2, 3, 38, 39):
         with pytest.raises(ValueError, match=rf"x has nan in row {row}, column 5"):
             trained().predict(changed(X, (row, 5), np.nan))
+
+
+def test_values_beyond_the_models_dtype_are_refused():
+    huge = changed(X.astype(np.float64), (3, 1), 1e300)
+    for call in (trained().predict, lambda x: trained().fit(x, LABELS, verbose=0)):
+        with pytest.raises(
+            ValueError, match=r"x has 1e\+300 in row 3, column 1, expected numbers that fit into float32"
+        ):
+            call(huge)
+    with np.errstate(over="ignore"):
+        assert trained().predict(huge, allow_nonfinite=True).shape == (len(X), 3)
+    wide = Sequential([Dense(2)], dtype="float64")
+    assert np.isfinite(wide.predict(huge)).all()

@@ -200,7 +200,8 @@ def test_programs_read_rows_only(fence, dtype, source):
             out = place(np.empty((7, 34 - n), dtype))
             program.predict(fx, out)
             score = program.evaluate(fx, fy)
-            answers.append((program.parameters.copy(), out.copy(), np.array([done.loss, score.loss, *score.metrics])))
+            sums = np.concatenate([[done.loss, score.loss], *score.metrics])
+            answers.append((program.parameters.copy(), out.copy(), sums))
         same(answers[1], answers[0])
         fence.clear()
 
@@ -211,4 +212,6 @@ def test_scan_for_nonfinite(fence, dtype):
         assert _core.find_nonfinite(x) is None
         x[2, n - 1] = np.nan
         assert _core.find_nonfinite(x) == (2, n - 1)
+        x[2, n - 1] = 1e39 if x.itemsize == 8 else np.inf
+        assert _core.find_nonfinite(x, "float32") == (2, n - 1)
         fence.clear()

@@ -16,6 +16,7 @@ void bind_activations(py::module_& m);
 void bind_updates(py::module_& m);
 void bind_noise(py::module_& m);
 void bind_measure(py::module_& m);
+void bind_metrics(py::module_& m);
 
 namespace {
 
@@ -48,27 +49,32 @@ py::dict build_info() {
 }
 
 template <class S>
-std::int64_t first_nonfinite(const Feed& x) {
+std::int64_t first_beyond(const Feed& x, S limit) {
+  const auto within = [&](const char* row, int c) { return std::abs(read<S>(row + c * x.column_stride)) <= limit; };
   for (std::int64_t row = 0; row < x.rows; ++row) {
     const char* from = x.row(row);
-    bool finite = true;
-    for (int c = 0; c < x.columns; ++c) finite &= std::isfinite(read<S>(from + c * x.column_stride));
-    if (finite) continue;
+    bool all = true;
+    for (int c = 0; c < x.columns; ++c) all &= within(from, c);
+    if (all) continue;
     for (int c = 0; c < x.columns; ++c)
-      if (!std::isfinite(read<S>(from + c * x.column_stride))) return row * x.columns + c;
+      if (!within(from, c)) return row * x.columns + c;
   }
   return -1;
 }
 
-py::object find_nonfinite(const py::array& x) {
+// Row and column of the first number that a model of this dtype cannot hold, NaN and infinity among them.
+py::object find_nonfinite(const py::array& x, const std::string& dtype) {
   if (x.ndim() != 2) refuse("find_nonfinite", "x", "a 2-D array", "shape " + shape_text(x));
+  if (dtype != "float32" && dtype != "float64")
+    refuse("find_nonfinite", "dtype", "'float32' or 'float64'", "'" + dtype + "'");
   if (x.shape(1) > std::numeric_limits<int>::max() || x.shape(1) == 0) return py::none();
   const Feed feed = feed_of("find_nonfinite", "x", x, static_cast<int>(x.shape(1)), false);
+  const double most = dtype == "float32" ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
   std::int64_t at = -1;
   {
     py::gil_scoped_release nogil;
-    if (feed.element == Element::f32) at = first_nonfinite<float>(feed);
-    if (feed.element == Element::f64) at = first_nonfinite<double>(feed);
+    if (feed.element == Element::f32) at = first_beyond(feed, std::numeric_limits<float>::max());
+    if (feed.element == Element::f64) at = first_beyond(feed, most);
   }
   if (at < 0) return py::none();
   return py::make_tuple(at / feed.columns, at % feed.columns);
@@ -112,7 +118,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       },
       py::arg("threads"));
   m.def("build_info", &build_info);
-  m.def("find_nonfinite", &find_nonfinite, py::arg("x"));
+  m.def("find_nonfinite", &find_nonfinite, py::arg("x"), py::arg("dtype") = "float64");
   m.def("activations", &activation_names);
   bind_program(m);
   bind_layers(m);
@@ -120,6 +126,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   bind_updates(m);
   bind_noise(m);
   bind_measure(m);
+  bind_metrics(m);
 }
 
 }  // namespace evenflow

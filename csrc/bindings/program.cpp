@@ -8,7 +8,14 @@ void bind_program(py::module_& m) {
       m, "Progress",
       "What calls of `train` or `evaluate` did: sums, from the call that was not told to go on `after` another.")
       .def_readonly("loss", &Progress::loss)
-      .def_readonly("metrics", &Progress::metrics)
+      .def_property_readonly(
+          "metrics",
+          [](const Progress& progress) {
+            py::list states;
+            for (const auto& state : progress.metrics)
+              states.append(py::array_t<double>(static_cast<py::ssize_t>(state.size()), state.data()));
+            return states;
+          })
       .def_readonly("rows", &Progress::rows)
       .def_readonly("steps", &Progress::steps)
       .def_readonly("next_step", &Progress::next_step)

@@ -341,9 +341,7 @@ class PyProgram {
       refuse(function, "batch_size", "1 to the capacity " + std::to_string(p.capacity), std::to_string(batch_size));
     if (std::isnan(seconds)) refuse(function, "seconds", "a number", "nan");
     if (max_steps < 0) refuse(function, "max_steps", "0 or more", std::to_string(max_steps));
-    if (after != nullptr && after->metrics.size() != p.spec.metrics.size())
-      refuse(function, "after", "the sums of " + std::to_string(p.spec.metrics.size()) + " metrics",
-             std::to_string(after->metrics.size()));
+    if (after != nullptr) check_after(function, *after);
 
     py::array_t<std::int64_t> rows_in_order;
     if (!order.is_none()) {
@@ -384,6 +382,16 @@ class PyProgram {
       py::gil_scoped_release nogil;
       return program.run(inputs, targets, run);
     });
+  }
+
+  void check_after(const char* function, const Progress& after) const {
+    const auto& metrics = plan().spec.metrics;
+    bool fits = after.metrics.size() == metrics.size();
+    for (std::size_t m = 0; fits && m < metrics.size(); ++m)
+      fits = static_cast<std::ptrdiff_t>(after.metrics[m].size()) == metrics[m].size(plan().units());
+    if (!fits)
+      refuse(function, "after", "the sums of " + std::to_string(metrics.size()) + " metrics, as this program has them",
+             "those of " + std::to_string(after.metrics.size()));
   }
 
   static void check_labels(const char* function, const Feed& y, int units) {

@@ -30,23 +30,23 @@ class SpecReader {
       spec.from_logits = !loss.missing("from_logits") && loss.need<bool>("from_logits", "a bool");
       if (*spec.loss == Loss::mean_squared_error) spec.from_logits = false;
     }
+    int units = spec.inputs;
+    for (const LayerSpec& layer : spec.layers)
+      if (layer.kind == LayerSpec::dense) units = layer.units;
     if (!top.missing("metrics"))
-      for (const auto& name : top.need<py::sequence>("metrics", "a list"))
-        spec.metrics.push_back(
-            static_cast<Metric>(index_of("Program", "metrics", text(name),
-                                         {"sparse_categorical_accuracy", "categorical_accuracy", "binary_accuracy",
-                                          "mean_absolute_error", "mean_squared_error"})));
-    if (spec.metrics.size() > max_metrics)
-      refuse("Program", "metrics", "at most " + std::to_string(max_metrics), std::to_string(spec.metrics.size()));
+      for (const auto& entry : top.need<py::sequence>("metrics", "a list"))
+        spec.metrics.push_back(metric("Program: metrics", entry, units));
     if (!top.missing("optimizer")) spec.optimizer = optimizer(top.need<py::dict>("optimizer", "a dict"));
     const bool sparse = spec.loss == Loss::sparse_categorical_crossentropy;
-    for (Metric metric : spec.metrics)
-      if (spec.loss && (metric == Metric::sparse_categorical_accuracy) != sparse)
-        refuse("Program", "metrics",
-               sparse ? "sparse_categorical_accuracy beside a sparse loss" : "metrics of dense targets",
-               "another kind");
+    for (const MetricSpec& metric : spec.metrics)
+      if (spec.loss && metric.traits().targets == (sparse ? Targets::dense : Targets::labels))
+        refuse("Program", "metrics", sparse ? "metrics of labels beside a sparse loss" : "metrics of dense targets",
+               "'" + std::string(metric.traits().name) + "'");
     return spec;
   }
+
+  // A metric of `units` outputs: the name of its kind, or a dict with settings.
+  static MetricSpec metric(const std::string& where, const py::handle& entry, int units);
 
  private:
   SpecReader(std::string where, py::dict data) : where_(std::move(where)), data_(std::move(data)) {}
@@ -177,3 +177,5 @@ class SpecReader {
 };
 
 }  // namespace evenflow
+
+#include "bindings/metric_spec.h"

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "kernels/layout.h"
+#include "kernels/metric.h"
 #include "math/activation.h"
 #include "math/random.h"
 #include "math/updates.h"
@@ -65,14 +66,6 @@ struct NoiseKernel {
 
 enum class Loss { sparse_categorical_crossentropy, categorical_crossentropy, binary_crossentropy, mean_squared_error };
 enum class Output { plain, softmax, sigmoid };  // what the loss kernel itself applies to the last stage
-enum class Metric {
-  sparse_categorical_accuracy,
-  categorical_accuracy,
-  binary_accuracy,
-  mean_absolute_error,
-  mean_squared_error
-};
-constexpr int max_metrics = 8;
 
 // The rows of one step as the loss kernel sees them.
 template <class T>
@@ -88,10 +81,10 @@ struct LossRows {
   const std::int64_t* labels;  // of each row; or
   const T* targets;            // [row][padded units]
   double* losses;              // of each row
-  double* metrics;             // [metric][row]
-  std::ptrdiff_t metric_stride;
+  const MetricOutput<T>* metrics;
   int metric_count;
-  Metric metric[max_metrics];
+  std::ptrdiff_t metric_stride;  // between a record's numbers
+  bool one_hot_labels;           // some metric wants them so
 };
 
 // What becomes of a gradient before the update rule sees it: scaled, then limited to [-limit, limit].
@@ -153,6 +146,7 @@ struct Kernels {
   void (*softmax)(T* y, const T* x, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
   void (*softmax_backward)(T* dz, const T* y, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
   void (*loss)(const LossRows<T>&, T* scratch, int first, int last);  // scratch: 3 * padded units
+  MetricKernel<T> metrics[MetricKinds::size];
 
   double (*square_sum)(const T* g, std::ptrdiff_t n);
   void (*clip)(T* g, std::ptrdiff_t n, Clip);

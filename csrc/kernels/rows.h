@@ -1,4 +1,4 @@
-// Row operations on the last stage: softmax, losses with their gradients, metrics. One row at a time is gathered from
+// Row operations on the last stage: softmax, losses with their gradients. One row at a time is gathered from
 // its panels into contiguous scratch.
 #pragma once
 
@@ -133,31 +133,9 @@ struct RowKernels {
     return value;
   }
 
-  EVENFLOW_INLINE static double metric(Metric kind, const T* p, const T* t, std::int64_t label, int units) {
-    const auto highest = [&](const T* x) {
-      int best = 0;
-      for (int j = 1; j < units; ++j)
-        if (x[j] > x[best]) best = j;
-      return best;
-    };
-    double result = 0;
-    switch (kind) {
-      case Metric::sparse_categorical_accuracy:
-        return highest(p) == label ? 1 : 0;
-      case Metric::categorical_accuracy:
-        return highest(p) == highest(t) ? 1 : 0;
-      case Metric::binary_accuracy:
-        for (int j = 0; j < units; ++j) result += (p[j] > T(0.5) ? T(1) : T(0)) == t[j] ? 1 : 0;
-        break;
-      case Metric::mean_absolute_error:
-        result = static_cast<double>(total(units, [&](int j) { return abs(V::load(p + j) - V::load(t + j)); }));
-        break;
-      case Metric::mean_squared_error:
-        result = static_cast<double>(
-            total(units, [&](int j) { return SquaredError().value(V::load(p + j), V::load(t + j)); }));
-        break;
-    }
-    return result / units;
+  EVENFLOW_INLINE static void make_one_hot(T* one_hot, std::int64_t label, int units) {
+    each(units, [&](int j, int) { V(0).store(one_hot + j); });
+    one_hot[label] = 1;
   }
 
   static void loss(const LossRows<T>& in, T* scratch, int first, int last) {
@@ -179,8 +157,10 @@ struct RowKernels {
         each(units, [&](int j, int) { sigmoid(V::load(z + j)).store(p + j); });
       else if (plain && !(categorical && in.from_logits))
         each(units, [&](int j, int) { V::load(z + j).store(p + j); });
-      for (int m = 0; m < in.metric_count; ++m)
-        in.metrics[m * in.metric_stride + row] = metric(in.metric[m], plain ? z : p, t, label, units);
+      if (in.one_hot_labels) make_one_hot(one_hot, label, units);
+      const MetricRow<T> seen{plain ? z : p, in.one_hot_labels ? one_hot : t, label};
+      for (const MetricOutput<T>* m = in.metrics; m < in.metrics + in.metric_count; ++m)
+        m->kernel(m->settings, seen, m->records + row, in.metric_stride);
       // the loss, and its gradient in z
       T value;
       if (categorical && in.from_logits) {
@@ -190,8 +170,7 @@ struct RowKernels {
       } else {
         if (in.output == Output::softmax) each(units, [&](int j, int) { V::load(p + j).store(z + j); });
         if (in.loss == Loss::sparse_categorical_crossentropy) {
-          each(units, [&](int j, int) { V(0).store(one_hot + j); });
-          one_hot[label] = 1;
+          make_one_hot(one_hot, label, units);
           value = normalized_crossentropy(z, p, one_hot, units, scale);
         } else if (in.loss == Loss::categorical_crossentropy) {
           value = normalized_crossentropy(z, p, t, units, scale);

@@ -5,6 +5,7 @@
 
 #include "kernels/columns.h"
 #include "kernels/gemm.h"
+#include "kernels/metrics.h"
 #include "kernels/noise.h"
 #include "kernels/rows.h"
 #include "kernels/update.h"
@@ -14,6 +15,12 @@ namespace evenflow {
 template <class V, class... Rule>
 constexpr UpdateKernels<scalar_of<V>, List<Rule...>> update_kernels(List<Rule...>) {
   return {{FlatKernels<V>::template update<Rule>}...};
+}
+
+template <class V, class... Kind>
+constexpr void fill_metrics(Kernels<scalar_of<V>>& k, List<Kind...>) {
+  int i = 0;
+  ((k.metrics[i++] = metric_kinds::Records<V>::template record<Kind>), ...);
 }
 
 template <class V>
@@ -41,6 +48,7 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.softmax = RowKernels<V>::softmax;
   k.softmax_backward = RowKernels<V>::softmax_backward;
   k.loss = RowKernels<V>::loss;
+  fill_metrics<V>(k, MetricKinds());
   k.square_sum = FlatKernels<V>::square_sum;
   k.clip = FlatKernels<V>::clip;
   k.updates = update_kernels<V>(Rules());

@@ -142,10 +142,10 @@ void Program<T>::Step::loss(bool training) const {
   else
     in.targets = p.targets_;
   in.losses = p.losses_;
-  in.metrics = p.metrics_;
+  in.metrics = p.metrics_.data();
+  in.metric_count = static_cast<int>(p.metrics_.size());
   in.metric_stride = plan.capacity;
-  in.metric_count = static_cast<int>(plan.spec.metrics.size());
-  std::copy(plan.spec.metrics.begin(), plan.spec.metrics.end(), in.metric);
+  in.one_hot_labels = in.labels != nullptr && want_one_hot(plan.spec.metrics);
   k.loss(in, scratch, first_row(thread), first_row(thread + 1));
 }
 

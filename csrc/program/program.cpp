@@ -43,15 +43,20 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
   place(&targets_, padded * plan_.capacity);
   const std::ptrdiff_t doubles = bytes;
   const std::ptrdiff_t panels = layout.panels(most);
-  const auto metrics = static_cast<std::ptrdiff_t>(plan_.spec.metrics.size());
+  std::ptrdiff_t metrics = 0;
+  for (const MetricSpec& metric : plan_.spec.metrics) metrics += metric.width(plan_.units());
   const std::ptrdiff_t numbers =
       plan_.capacity * (2 + metrics) + panels * static_cast<std::ptrdiff_t>(plan_.variables.size());
   arena_.allocate(static_cast<std::size_t>(bytes + numbers * static_cast<std::ptrdiff_t>(sizeof(double))));
   char* base = static_cast<char*>(arena_.data());
   for (auto [pointer, offset] : places) *pointer = reinterpret_cast<T*>(base + offset);
   losses_ = reinterpret_cast<double*>(base + doubles);
-  metrics_ = losses_ + plan_.capacity;
-  labels_ = reinterpret_cast<std::int64_t*>(metrics_ + plan_.capacity * metrics);
+  double* records = losses_ + plan_.capacity;
+  for (const MetricSpec& metric : plan_.spec.metrics) {
+    metrics_.push_back({k_.metrics[metric.kind], metric.settings_for(plan_.units()), records});
+    records += plan_.capacity * metric.width(plan_.units());
+  }
+  labels_ = reinterpret_cast<std::int64_t*>(records);
   square_sums_ = reinterpret_cast<double*>(labels_ + plan_.capacity);
   for (const Variable& v : plan_.variables)
     if (v.initial != 0) std::fill_n(parameters_ + v.offset, v.units, static_cast<T>(v.initial));
@@ -114,7 +119,9 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
   const std::int64_t all_steps = (x.rows + run.batch_size - 1) / run.batch_size;
   const std::int64_t end = run.max_steps > 0 ? std::min(all_steps, run.first_step + run.max_steps) : all_steps;
   Progress progress = run.after != nullptr ? *run.after : Progress();
-  progress.metrics.resize(plan_.spec.metrics.size());
+  progress.metrics.resize(metrics_.size());
+  for (std::size_t m = 0; m < metrics_.size(); ++m)
+    progress.metrics[m].resize(static_cast<std::size_t>(plan_.spec.metrics[m].size(plan_.units())));
   progress.next_step = run.first_step;
   const double seconds_before = progress.seconds;
   forward_rows = 0;
@@ -143,11 +150,7 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
           double loss = 0;
           for (int row = 0; row < rows; ++row) loss += losses_[row];
           progress.loss += loss;
-          for (std::size_t m = 0; m < progress.metrics.size(); ++m) {
-            double sum = 0;
-            for (int row = 0; row < rows; ++row) sum += metrics_[static_cast<std::ptrdiff_t>(m) * plan_.capacity + row];
-            progress.metrics[m] += sum;
-          }
+          add_metrics(progress, rows);
         }
         double norm = 0;
         if (run.training) {
@@ -194,6 +197,13 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
   }
   progress.seconds = seconds_before + (now() - start);
   return progress;
+}
+
+template <class T>
+void Program<T>::add_metrics(Progress& progress, int rows) const {
+  for (std::size_t m = 0; m < metrics_.size(); ++m)
+    add_records(plan_.spec.metrics[m].traits(), metrics_[m].settings, progress.metrics[m].data(), metrics_[m].records,
+                plan_.capacity, rows, nullptr);
 }
 
 template <class T>

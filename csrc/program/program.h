@@ -17,7 +17,7 @@ namespace evenflow {
 // Sums since the first call of an epoch: calls that go on from one another add up to the same bits as one call.
 struct Progress {
   double loss = 0;
-  std::vector<double> metrics;
+  std::vector<std::vector<double>> metrics;  // the state of each
   std::int64_t rows = 0, steps = 0, next_step = 0;
   double seconds = 0;
   int threads = 1;
@@ -111,6 +111,7 @@ class Program {
   double flops(int rows) const;
   double momenta(Momenta& known, std::int64_t step) const;  // of the optimizer, up to a step
   double initial_slot() const;
+  void add_metrics(Progress& progress, int rows) const;
 
   const Plan plan_;
   const Kernels<T>& k_;
@@ -119,7 +120,8 @@ class Program {
   T *parameters_, *gradients_, *slots_, *activations_, *zeros_, *probabilities_, *targets_;
   T* dz_[3];
   std::int64_t* labels_;
-  double *losses_, *metrics_, *square_sums_;
+  double *losses_, *square_sums_;
+  std::vector<MetricOutput<T>> metrics_;
   std::vector<std::vector<T>> scratch_;
   Race race_;
   Momenta momenta_;

@@ -8,6 +8,7 @@
 
 #include "kernels/kernels.h"
 #include "math/optimizers.h"
+#include "program/metrics.h"
 
 namespace evenflow {
 
@@ -54,7 +55,7 @@ struct Spec {
   std::vector<LayerSpec> layers;
   std::optional<Loss> loss;
   bool from_logits = false;
-  std::vector<Metric> metrics;
+  std::vector<MetricSpec> metrics;
   OptimizerSpec optimizer;
 };
 

@@ -15,14 +15,13 @@ typename Program<T>::Step::Spending Program<T>::Step::rule(double rate, double m
 }
 
 template <class T>
-void Program<T>::Step::spend(const Spending& how, Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const {
+void Program<T>::Step::spend(const Spending& how, Clip clip, int number, std::ptrdiff_t offset,
+                             std::ptrdiff_t n) const {
   T* slots[most_slots] = {};
   for (std::size_t s = 0; s < plan.slots.size(); ++s) slots[s] = p.slot(static_cast<int>(s)) + offset;
   const double decay = plan.variables[static_cast<std::size_t>(number)].decays ? how.decay : 0;
   std::visit(
-      [&](const auto& found) {
-        k.update(found, clip, decay, p.parameters_ + offset, p.gradients_ + offset, slots, n);
-      },
+      [&](const auto& found) { k.update(found, clip, decay, p.parameters_ + offset, p.gradients_ + offset, slots, n); },
       how.rule);
 }
 
@@ -34,8 +33,7 @@ void Program<T>::Step::own_slices(const Stage& stage, Visit visit, bool with_ker
       if (number < 0) return;
       const Variable& v = plan.variables[static_cast<std::size_t>(number)];
       if (v.trainable)
-        visit(number, panel, slice(number, panel),
-              static_cast<std::ptrdiff_t>(width) * (v.inputs == 0 ? 1 : v.inputs));
+        visit(number, panel, slice(number, panel), static_cast<std::ptrdiff_t>(width) * (v.inputs == 0 ? 1 : v.inputs));
     };
     if (with_kernel) one(stage.kernel);
     for (const Segment& s : stage.segments) {

@@ -28,7 +28,7 @@ def set_num_threads(threads: int) -> None:
 def build_info() -> dict[str, Any]:
     """Compiler, flags, OpenMP, cache sizes of this machine: what `evenflow info` prints."""
 
-def find_nonfinite(x: _Array) -> tuple[int, int] | None:
+def find_nonfinite(x: _Array, dtype: str = "float64") -> tuple[int, int] | None:
     """(row, column) of the first NaN or infinity of a 2-D float array, or None. Any strides."""
 
 def activations() -> dict[str, dict[str, float]]:
@@ -46,7 +46,7 @@ class Progress:
     @property
     def loss(self) -> float: ...  # sum over rows of the row's loss
     @property
-    def metrics(self) -> list[float]: ...  # sums over rows, in the order of the spec
+    def metrics(self) -> list[NDArray[np.float64]]: ...  # each one's state: copies, in the order of the spec
     @property
     def rows(self) -> int: ...
     @property
@@ -179,6 +179,9 @@ def noise_backward(
 def loss_forward_backward(
     name: str, prediction: _Array, target: _Array, *, from_logits: bool = False
 ) -> tuple[_Array, _Array]: ...  # loss of each row; gradient of their mean with respect to the prediction
+def metric_sums(
+    metric: str | Mapping[str, Any], prediction: _Array, target: _Array, weights: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]: ...  # a metric's state of these rows
 
 # Updates, in place; the decay comes first: p -= weight_decay * learning_rate * p.
 def sgd_step(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .optimizers import Optimizer
     from .trainer import Trainer
 
-Logs = dict[str, float]
+Logs = dict[str, Any]  # numbers by name; arrays for metrics of several values
 
 
 class Callback:

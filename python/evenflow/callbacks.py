@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+
 from . import errors
 from .callback import Callback, Logs, say
 from .monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
@@ -34,11 +36,14 @@ __all__ = [
 
 
 class History(Callback):
-    """`history`: one list per loss and metric, one entry per finished epoch; `epoch`: their numbers."""
+    """`history`: one list per loss and metric, one entry per finished epoch; `epoch`: their numbers.
+
+    An entry is a number, or an array for a metric of several values.
+    """
 
     def __init__(self) -> None:
         self.epoch: list[int] = []
-        self.history: dict[str, list[float]] = {}
+        self.history: dict[str, list[Any]] = {}
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.epoch = []
@@ -49,11 +54,11 @@ class History(Callback):
         self.epoch, self.history = [*self.epoch, epoch], self.history | grown  # at once: Ctrl-C leaves both or neither
 
 
-def _text(logs: Mapping[str, float], separator: str) -> str:
+def _text(logs: Mapping[str, Any], separator: str) -> str:
     def number(value: float) -> str:
         return f"{value:.4f}" if value == 0 or not math.isfinite(value) or abs(value) >= 1e-3 else f"{value:.3e}"
 
-    return separator.join(f"{name}: {number(value)}" for name, value in logs.items())
+    return separator.join(f"{name}: {number(value)}" for name, value in logs.items() if np.ndim(value) == 0)
 
 
 class ProgbarLogger(Callback):
@@ -163,6 +168,11 @@ def _takes_two(function: Callable[..., Any]) -> bool:
     return True
 
 
+def _cell(values: Any) -> str:
+    """Several values as Keras writes them."""
+    return f'"[{", ".join(map(str, values))}]"'
+
+
 class CSVLogger(Callback):
     """A line for each epoch in a CSV file: the epoch from 0, then the logs by name; "NA" for missing ones.
 
@@ -198,7 +208,8 @@ class CSVLogger(Callback):
             )
             if self._file.tell() == 0:
                 self._writer.writeheader()
-        self._writer.writerow({"epoch": epoch, **logs})
+        cells = {name: value if np.ndim(value) == 0 else _cell(value) for name, value in logs.items()}
+        self._writer.writerow({"epoch": epoch, **cells})
         self._file.flush()
 
     def on_train_end(self, logs: Logs | None = None) -> None:

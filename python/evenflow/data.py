@@ -81,7 +81,7 @@ def read_inputs(where: str, argument: str, x: Array, dtype: str, *, allow_nonfin
     """Rows of features as a 2-D array: a view where the strides allow it."""
     flat = _usable(x if x.ndim == 2 else x.reshape(x.shape[0], -1), dtype)
     if not allow_nonfinite:
-        check_finite(where, argument, flat)
+        check_finite(where, argument, flat, dtype)
     return flat
 
 
@@ -90,18 +90,20 @@ def is_finite(rows: Array) -> bool:
     return _core.find_nonfinite(rows) is None
 
 
-def check_finite(where: str, argument: str, rows: Array) -> None:
-    """Raise with row and column of the first NaN or infinity of a 2-D array."""
+def check_finite(where: str, argument: str, rows: Array, dtype: str) -> None:
+    """Raise with row and column of the first NaN or infinity of a 2-D array, or of what would be one in `dtype`."""
     if rows.dtype.kind != "f":
         return
     block = max(1, CHECK_BYTES // (rows.shape[1] * rows.itemsize))
     for start in range(0, len(rows), block):
-        found = _core.find_nonfinite(rows[start : start + block])
+        found = _core.find_nonfinite(rows[start : start + block], dtype)
         if found is None:
             continue
         row, column = start + found[0], found[1]
+        value = rows[row, column]
+        expected = f"numbers that fit into {dtype}" if np.isfinite(value) else "finite numbers"
         raise ValueError(
-            f"{where}: {argument} has {rows[row, column]} in row {row}, column {column}, expected finite numbers. "
+            f"{where}: {argument} has {value} in row {row}, column {column}, expected {expected}. "
             f"allow_nonfinite=True lets them through."
         )
 
@@ -150,7 +152,7 @@ def read_targets(
     values = y if y.dtype.kind == "f" and y.dtype in IN_PLACE else y.astype(dtype)
     values = _usable(values, dtype)
     if not allow_nonfinite:
-        check_finite(where, argument, values)
+        check_finite(where, argument, values, dtype)
     if probabilities and (values.min() < 0 or values.max() > 1):
         row, column = np.argwhere((values < 0) | (values > 1))[0]
         raise ValueError(

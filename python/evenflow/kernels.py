@@ -16,6 +16,7 @@ noise_forward              y of a random layer by name, with the numbers of `see
 noise_backward             dx with the same numbers, from y
 random_words               the four words of Philox 4x32-10 for the counters (c0, c1 + row, c2, c3)
 loss_forward_backward      each row's loss; the gradient of their mean in the prediction
+metric_sums                a metric's state over these rows, counted as in training; `metrics` makes results of states
 sgd_step, adam_step, nadam_step, adamax_step, adagrad_step, adadelta_step, rmsprop_step, lion_step
                            update rules, in place, with decoupled weight_decay; `optimizers` has their formulas
 clip_by_value              g limited to [-limit, limit], in place
@@ -44,6 +45,7 @@ from ._core import (
     dense_forward,
     lion_step,
     loss_forward_backward,
+    metric_sums,
     nadam_step,
     noise_backward,
     noise_forward,
@@ -70,6 +72,7 @@ __all__ = [
     "dense_forward",
     "lion_step",
     "loss_forward_backward",
+    "metric_sums",
     "nadam_step",
     "noise_backward",
     "noise_forward",

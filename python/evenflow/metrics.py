@@ -1,74 +1,172 @@
-"""Metrics, as descriptions: the native core counts them while it trains and evaluates. Each is a mean over rows."""
+"""Metrics, as descriptions: the native core counts them while it trains and evaluates, and each is an object that can
+be used alone. Names, arguments, defaults and values are Keras 3's, in float64."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
 
 from . import errors
+from .confusion_metrics import (
+    ConfusionMatrix,
+    FalseNegatives,
+    FalsePositives,
+    Precision,
+    PrecisionAtRecall,
+    Recall,
+    RecallAtPrecision,
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+    TrueNegatives,
+    TruePositives,
+)
+from .mean_metrics import (
+    Accuracy,
+    BinaryAccuracy,
+    BinaryCrossentropy,
+    CategoricalAccuracy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    CosineSimilarity,
+    CrossEntropy,
+    Hinge,
+    KLDivergence,
+    LogCoshError,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    R2Score,
+    RootMeanSquaredError,
+    SparseCategoricalAccuracy,
+    SparseCategoricalCrossentropy,
+    SparseTopKCategoricalAccuracy,
+    SquaredHinge,
+    TopKCategoricalAccuracy,
+)
+from .metric import Metric
 from .registry import Registry
+from .score_metrics import AUC, F1Score, FBetaScore
 
-
-class Metric:
-    """Base class. `name` is the key in History."""
-
-    kind: ClassVar[str]
-
-    def __init__(self, name: str | None = None) -> None:
-        if name is not None and not isinstance(name, str):
-            raise errors.wrong_type(type(self).__name__, "name", "a string", name)
-        self.name = name or self.kind
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make the same object again."""
-        return {"name": self.name}
-
-
-class SparseCategoricalAccuracy(Metric):
-    """Share of rows whose largest output is the class of the target [rows]."""
-
-    kind = "sparse_categorical_accuracy"
-
-
-class CategoricalAccuracy(Metric):
-    """Share of rows whose largest output is where the target [rows, classes] is largest."""
-
-    kind = "categorical_accuracy"
-
-
-class BinaryAccuracy(Metric):
-    """Share of outputs on the same side of 0.5 as their target."""
-
-    kind = "binary_accuracy"
-
-
-class MeanAbsoluteError(Metric):
-    """mean(|y - p|) over a row's units."""
-
-    kind = "mean_absolute_error"
-
-
-class MeanSquaredError(Metric):
-    """mean((y - p)^2) over a row's units."""
-
-    kind = "mean_squared_error"
-
-
+CLASSES: tuple[type[Metric], ...] = (
+    AUC,
+    Accuracy,
+    BinaryAccuracy,
+    BinaryCrossentropy,
+    CategoricalAccuracy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    ConfusionMatrix,
+    CosineSimilarity,
+    F1Score,
+    FBetaScore,
+    FalseNegatives,
+    FalsePositives,
+    Hinge,
+    KLDivergence,
+    LogCoshError,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    Precision,
+    PrecisionAtRecall,
+    R2Score,
+    Recall,
+    RecallAtPrecision,
+    RootMeanSquaredError,
+    SensitivityAtSpecificity,
+    SparseCategoricalAccuracy,
+    SparseCategoricalCrossentropy,
+    SparseTopKCategoricalAccuracy,
+    SpecificityAtSensitivity,
+    SquaredHinge,
+    TopKCategoricalAccuracy,
+    TrueNegatives,
+    TruePositives,
+)
+_ALIASES: dict[str, type[Metric]] = {
+    "bce": BinaryCrossentropy,
+    "logcosh": LogCoshError,
+    "mae": MeanAbsoluteError,
+    "mape": MeanAbsolutePercentageError,
+    "mse": MeanSquaredError,
+    "msle": MeanSquaredLogarithmicError,
+    "rmse": RootMeanSquaredError,
+}
 REGISTRY = Registry(
     Metric,
-    (SparseCategoricalAccuracy, CategoricalAccuracy, BinaryAccuracy, MeanAbsoluteError, MeanSquaredError),
-    aliases={"mae": MeanAbsoluteError, "MAE": MeanAbsoluteError, "mse": MeanSquaredError, "MSE": MeanSquaredError},
+    CLASSES,
+    aliases=_ALIASES | {name.upper(): cls for name, cls in _ALIASES.items() if name != "logcosh"},
     example="MeanAbsoluteError()",
 )
-_ACCURACY = ("accuracy", "acc")  # which accuracy depends on loss and outputs
+# Which one is meant depends on loss and outputs: of one output, of class numbers, of rows of classes.
+_AUTOMATIC: dict[str, tuple[type[Metric], type[Metric], type[Metric]]] = {
+    **dict.fromkeys(("accuracy", "acc"), (BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy)),
+    **dict.fromkeys(
+        ("crossentropy", "ce", "log_loss"),
+        (BinaryCrossentropy, SparseCategoricalCrossentropy, CategoricalCrossentropy),
+    ),
+}
+
+__all__ = [
+    "AUC",
+    "CLASSES",
+    "REGISTRY",
+    "Accuracy",
+    "BinaryAccuracy",
+    "BinaryCrossentropy",
+    "CategoricalAccuracy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "ConfusionMatrix",
+    "CosineSimilarity",
+    "F1Score",
+    "FBetaScore",
+    "FalseNegatives",
+    "FalsePositives",
+    "Hinge",
+    "KLDivergence",
+    "LogCoshError",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Metric",
+    "Poisson",
+    "Precision",
+    "PrecisionAtRecall",
+    "R2Score",
+    "Recall",
+    "RecallAtPrecision",
+    "RootMeanSquaredError",
+    "SensitivityAtSpecificity",
+    "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
+    "SparseTopKCategoricalAccuracy",
+    "SpecificityAtSensitivity",
+    "SquaredHinge",
+    "TopKCategoricalAccuracy",
+    "TrueNegatives",
+    "TruePositives",
+    "get",
+    "lower_is_better",
+    "read_metrics",
+    "resolve_metric",
+]
 
 
 def get(identifier: object, where: str = "get", argument: str = "metrics") -> Metric:
     """A metric from a name, a metric, or its serialized form; a name stays the key in History, as in Keras."""
     if isinstance(identifier, str):
         if identifier not in REGISTRY.names and identifier not in REGISTRY.classes:
-            raise errors.unknown_name(where, argument, identifier, [*REGISTRY.names, *_ACCURACY])
-        return REGISTRY.find(where, argument, identifier)(identifier)
+            raise errors.unknown_name(where, argument, identifier, [*REGISTRY.names, *_AUTOMATIC])
+        cls = REGISTRY.find(where, argument, identifier)
+        try:
+            return cls(name=identifier)
+        except TypeError:
+            raise errors.wrong_value(where, argument, f"an object: {cls.__name__}(...)", identifier) from None
     return REGISTRY.make(where, argument, identifier)
 
 
@@ -77,22 +175,37 @@ def read_metrics(metrics: object, where: str = "compile") -> list[Metric | str]:
     if metrics is None:
         return []
     listed = metrics if isinstance(metrics, Sequence) and not isinstance(metrics, str) else [metrics]
-    found: list[Metric | str] = [m if isinstance(m, str) and m in _ACCURACY else get(m, where) for m in listed]
+    found: list[Metric | str] = [m if isinstance(m, str) and m in _AUTOMATIC else get(m, where) for m in listed]
     names = [m if isinstance(m, str) else m.name for m in found]
     if len(set(names)) < len(names):
         raise errors.wrong_value(where, "metrics", "different names", names)
     return found
 
 
-def resolve_metric(metric: Metric | str, loss: str, units: int) -> Metric:
-    """The metric itself, and for "accuracy" the one Keras picks: binary for one output, else by the targets."""
+def lower_is_better(metric: Metric | str) -> bool:
+    """Whether a metric is to be small."""
+    return (_AUTOMATIC[metric][0] if isinstance(metric, str) else metric).lower_is_better
+
+
+def resolve_metric(metric: Metric | str, loss: str, units: int, *, logits: bool | None = None) -> Metric:
+    """The metric itself, and for "accuracy" the one Keras picks: binary for one output, else by the targets.
+
+    `logits`: whether the outputs are logits, where that is known.
+    """
     labels = loss == "sparse_categorical_crossentropy"
     if isinstance(metric, str):
-        if units == 1:
-            return BinaryAccuracy(metric)
-        return SparseCategoricalAccuracy(metric) if labels else CategoricalAccuracy(metric)
-    if isinstance(metric, SparseCategoricalAccuracy) != labels:
+        binary, sparse, dense = _AUTOMATIC[metric]
+        cls = binary if units == 1 else sparse if labels else dense
+        return cls(name=metric, from_logits=True) if logits and issubclass(cls, CrossEntropy) else cls(name=metric)
+    if metric.targets == ("dense" if labels else "labels"):
         takes = "class numbers" if not labels else f"targets of shape (rows, {units})"
         given = "class numbers" if labels else f"targets of shape (rows, {units})"
         raise ValueError(f"compile: metric {metric.name!r} takes {takes}, but loss {loss!r} is given {given}")
+    from_logits = getattr(metric, "from_logits", logits)
+    if logits is not None and from_logits != logits:
+        outputs = "logits, as the loss says" if logits else "probabilities"
+        raise ValueError(
+            f"compile: metric {metric.name!r} has from_logits={from_logits}, but the outputs are {outputs}"
+        )
+    metric.check("compile", units)
     return metric

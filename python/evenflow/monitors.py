@@ -8,14 +8,13 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from . import errors
 from .callback import Callback, Logs, say
-from .metrics import Metric
+from .metrics import lower_is_better
 from .saving import FOREIGN
-
-LOWER_IS_BETTER = ("loss", "mean_absolute_error", "mean_squared_error")  # by `kind`; of other metrics the higher
 
 
 class Monitor(Callback):
@@ -46,10 +45,8 @@ class Monitor(Callback):
         if name == "loss":
             return "min"
         for metric in self.model.metrics:
-            if isinstance(metric, Metric) and metric.name == name:
-                return "min" if metric.kind in LOWER_IS_BETTER else "max"
-            if metric == name:
-                return "max"  # "accuracy" or "acc"
+            if name == (metric if isinstance(metric, str) else metric.name):
+                return "min" if lower_is_better(metric) else "max"
         known = ["loss", *(m if isinstance(m, str) else m.name for m in self.model.metrics)]
         raise ValueError(
             f"{type(self).__name__}: mode='auto' cannot tell whether {self.monitor!r} is to be low or high: it is "
@@ -69,6 +66,11 @@ class Monitor(Callback):
                 f"{type(self).__name__}: monitor={self.monitor!r} is not in the logs, which have: {names}",
                 UserWarning,
                 stacklevel=4,
+            )
+        elif np.ndim(found) > 0:
+            raise ValueError(
+                f"{type(self).__name__}: monitor={self.monitor!r} has several values in an epoch: watch one number, "
+                f"such as an average of theirs"
             )
         return found
 

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -27,7 +29,7 @@ def learning_curves(
     Training values are means over an epoch, so they are drawn at its middle; validation values belong to its end. The
     best validation value is marked. Returns the figure; writes it to `path` (the format follows the suffix) if given.
     """
-    names = [name for name in history if not name.startswith("val_")]
+    names = [name for name, values in history.items() if not name.startswith("val_") and np.ndim(values) == 1]
     epochs = len(history[names[0]]) if names else 0
     if epochs == 0:
         raise ValueError("learning_curves: history has no finished epoch, so there is nothing to draw")

@@ -21,6 +21,7 @@ from . import data, errors, losses, optimizers
 from .callback import Callback, CallbackList, Logs, read_callbacks
 from .callbacks import History, ProgbarLogger
 from .losses import Loss
+from .metric import mean
 from .metrics import Metric, read_metrics, resolve_metric
 from .optimizers import Optimizer
 from .predictor import DEFAULT_BATCH, Predictor, read_threads, read_verbose
@@ -98,16 +99,20 @@ class Trainer(Predictor):
         if self.loss is not None:
             (units,) = self.infer_output_shape(self._row_shape or ())
             spec["loss"] = self.loss.spec()
-            spec["metrics"] = [m.kind for m in check_task(self.loss, self.metrics, units, spec["layers"])]
+            spec["metrics"] = [m.spec() for m in check_task(self.loss, self.metrics, units, spec["layers"])]
         if self.optimizer is not None:
             spec["optimizer"] = self.optimizer.spec(self.variables)
         return spec
 
     def _means(self, progress: Progress) -> Logs:
-        """Means over the rows seen so far, by name."""
-        names = ["loss", *(metric if isinstance(metric, str) else metric.name for metric in self.metrics)]
-        sums = [progress.loss, *progress.metrics]
-        return {name: total / progress.rows for name, total in zip(names, sums, strict=True)}
+        """Loss and metrics over the rows seen so far, by name."""
+        logs: Logs = {"loss": progress.loss / progress.rows}
+        for metric, state in zip(self.metrics, progress.metrics, strict=True):
+            if isinstance(metric, str):
+                logs[metric] = mean(state, progress.rows)
+            else:
+                logs[metric.name] = metric.compute(state, progress.rows)
+        return logs
 
     # checks
 
@@ -309,8 +314,10 @@ class Trainer(Predictor):
         return_dict: bool = False,
         allow_nonfinite: bool = False,
         threads: int | None = None,
-    ) -> float | list[float] | dict[str, float]:
+    ) -> Any:
         """Loss and metrics in inference mode: [loss, *metrics], the loss alone if there are no metrics, or a dict.
+
+        Each is a float, or an array for a metric of several values.
 
         `batch_size` bears on speed only.
         """
@@ -327,7 +334,7 @@ class Trainer(Predictor):
 
     def train_on_batch(
         self, x: object, y: object = None, *, return_dict: bool = False, allow_nonfinite: bool = False
-    ) -> float | list[float] | dict[str, float]:
+    ) -> Any:
         """One step on these rows; loss and metrics of that step, as `evaluate` returns them."""
         where = "train_on_batch"
         optimizer, _ = self._compiled(where)
@@ -341,7 +348,7 @@ class Trainer(Predictor):
 
     def test_on_batch(
         self, x: object, y: object = None, *, return_dict: bool = False, allow_nonfinite: bool = False
-    ) -> float | list[float] | dict[str, float]:
+    ) -> Any:
         """`evaluate` on one batch, silently."""
         return self.evaluate(x, y, verbose=0, return_dict=return_dict, allow_nonfinite=allow_nonfinite)
 
@@ -361,7 +368,8 @@ def check_task(
             f"compile: loss {loss.name!r} has from_logits=True, but the last layer already applies {last}: "
             f"drop the activation or from_logits"
         )
-    return [resolve_metric(metric, loss.kind, units) for metric in listed]
+    logits = True if loss.from_logits else False if last in ("softmax", "sigmoid") else None
+    return [resolve_metric(metric, loss.kind, units, logits=logits) for metric in listed]
 
 
 def _split(where: str, pair: Pair, share: float) -> tuple[Pair, Pair]:
@@ -394,7 +402,7 @@ def _closing(hooks: CallbackList) -> Iterator[None]:
         hooks.call("close")
 
 
-def _as_result(logs: Logs, return_dict: bool) -> float | list[float] | dict[str, float]:
+def _as_result(logs: Logs, return_dict: bool) -> Any:
     if return_dict:
         return logs
     values = list(logs.values())

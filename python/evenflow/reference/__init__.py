@@ -11,6 +11,7 @@ Arrays are [rows, features]. Kernels (weights) are [inputs, units].
 from .activations import *  # noqa: F403
 from .layers import *  # noqa: F403
 from .losses import *  # noqa: F403
+from .metrics import *  # noqa: F403
 from .network import Network as Network
 from .noise import *  # noqa: F403
 from .random import normals as normals

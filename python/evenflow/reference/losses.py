@@ -1,4 +1,4 @@
-"""Losses and metrics, row by row. A loss gives each row's value and that value's gradient in the row's prediction."""
+"""Losses, row by row. A loss gives each row's value and that value's gradient in the row's prediction."""
 
 from __future__ import annotations
 
@@ -68,12 +68,3 @@ def loss_forward_backward(
     with np.errstate(over="ignore"):
         rows, gradient = find(LOSSES, name, "loss_forward_backward")(p, np.asarray(target), from_logits)
     return rows, gradient / len(p)
-
-
-METRICS: dict[str, Callable[[Array, Array], Array]] = {  # the value of each row
-    "sparse_categorical_accuracy": lambda p, t: 1.0 * (p.argmax(axis=1) == np.ravel(t)),
-    "categorical_accuracy": lambda p, t: 1.0 * (p.argmax(axis=1) == t.argmax(axis=1)),
-    "binary_accuracy": lambda p, t: ((p > 0.5) == t).mean(axis=1),
-    "mean_absolute_error": lambda p, t: abs(p - t).mean(axis=1),
-    "mean_squared_error": lambda p, t: ((p - t) ** 2).mean(axis=1),
-}

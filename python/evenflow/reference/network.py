@@ -19,7 +19,8 @@ from .layers import (
     dense_forward,
     moving_average,
 )
-from .losses import METRICS, loss_forward_backward
+from .losses import loss_forward_backward
+from .metrics import metric_sums
 from .noise import noise_backward, noise_forward, without_noise
 from .rules import apply_rule, slots_of
 from .updates import clip_by_global_norm, clip_by_norm, clip_by_value
@@ -154,8 +155,8 @@ class Network:
         return rows, gradient, len(self.inputs) - fused
 
     def metrics(self, target: ArrayLike) -> list[Array]:
-        """Of the last forward: each row's value of each metric."""
-        return [METRICS[name](self.output, np.asarray(target)) for name in self.spec["metrics"]]
+        """Of the last forward: what it adds to the state of each metric."""
+        return [metric_sums(metric, self.output, target) for metric in self.spec["metrics"]]
 
     def update(self, learning_rate: float) -> float:
         """Clip, then apply the optimizer; returns the global norm before clipping."""
@@ -176,10 +177,10 @@ class Network:
             apply_rule(settings, self.variables[name], g, slots, self.iterations, learning_rate, decays=decays)
         return norm
 
-    def train_step(self, x: ArrayLike, target: ArrayLike, learning_rate: float) -> tuple[float, list[float]]:
-        """One step; returns the sums over rows of the loss and of each metric, both from before the update."""
+    def train_step(self, x: ArrayLike, target: ArrayLike, learning_rate: float) -> tuple[float, list[Array]]:
+        """One step; returns the sum of the rows' losses and each metric's state, both from before the update."""
         self.forward(x, training=True)
         rows, dy, layers = self.loss(target)
         self._backward(dy, layers)
         self.update(learning_rate)
-        return float(rows.sum()), [float(metric.sum()) for metric in self.metrics(target)]
+        return float(rows.sum()), self.metrics(target)
