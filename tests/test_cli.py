@@ -273,8 +273,9 @@ def test_learning_curves_have_titles_labels_and_legends():
         ("train --layers 10,0", "--layers: expected a whole number"),
         ("train --validation 1", "expected a share from 0 to below 1, received '1'"),
         ("train --learning-rate fast", "--learning-rate: invalid float value"),
-        ("train --epoch 3", "unrecognized arguments: --epoch 3"),
-        ("info --yaml", "unrecognized arguments: --yaml"),
+        ("train --epoch 3", "train: unrecognized arguments: --epoch 3. Did you mean --epochs?; see 'evenflow train"),
+        ("train --lr=0.1", "unrecognized arguments: --lr=0.1. Did you mean --learning-rate?"),
+        ("info --yaml", "evenflow info: unrecognized arguments: --yaml; see"),
     ],
 )
 def test_wrong_command_lines(arguments, message, capsys):

@@ -283,6 +283,7 @@ def test_wrong_stacks(stack, words):
     [
         (lambda: Sequential([Input((3,)), Flatten()]).predict(X[:, :3]), ["no layer computes anything"]),
         (lambda: Sequential().predict(X), ["no layers"]),
+        (lambda: Sequential(Dense(3), Dense(2)), ["Sequential", "layers", "a list of layers", "Dense"]),
         (lambda: Sequential([Input((2, 3)), Activation("elu")]).predict(X.reshape(-1, 2, 3)), ["output", "Flatten()"]),
         (lambda: Sequential([Dense(1)]).spec(), ["spec()", "Input(shape=...)"]),
         (lambda: Sequential([Dense(1)]).summary_of, ["summary_of"]),
@@ -414,10 +415,8 @@ def test_the_callers_arrays_are_never_changed():
 
 def test_nearest_names():
     known = ["relu", "leaky_relu", "he_normal", "learning_rate"]
-    assert errors.nearest("RELU", known) == "relu"
-    assert errors.nearest("leakyrelu", known) == "leaky_relu"
-    assert errors.nearest("lr", known) == "learning_rate"
-    assert errors.nearest("xyz", known) is None
+    meant = {"RELU": "relu", "leakyrelu": "leaky_relu", "lr": "learning_rate", "he": "he_normal", "xyz": None}
+    assert {name: errors.nearest(name, known) for name in meant} == meant
     assert "Did you mean" not in str(errors.unknown_name("f", "a", "xyz", known))
     assert errors.shape_text(()) == "()"
     assert errors.shape_text((3,)) == "(3,)"

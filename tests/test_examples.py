@@ -10,6 +10,8 @@ import evenflow
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+CHAPTER = ROOT / "examples" / "chapter"
+SHARED = {"layerwise", "picture"}  # what the chapter's examples import
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
 WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
 
@@ -30,6 +32,143 @@ def run(name: str) -> dict:
 
 def test_every_example_has_a_test():
     assert {path.name for path in EXAMPLES} == {"digits.py", "embedding.py", "fashion_mnist.py", "table.py"}
+
+
+def test_every_example_of_the_chapter_has_a_test_and_a_place_in_the_guide():
+    names = {path.stem for path in CHAPTER.glob("*.py")} - SHARED
+    assert {f"test_chapter_{name}" for name in names} <= globals().keys()
+    page = (ROOT / "docs" / "guide" / "the-chapter.md").read_text(encoding="utf-8")
+    assert names == set(re.findall(r"^\.venv/bin/python examples/chapter/(\w+)\.py", page, re.MULTILINE))
+
+
+@pytest.fixture
+def show(tmp_path_factory, monkeypatch, capsys):
+    """Runs an example of the chapter: what it found, once its picture and its printed lines are there."""
+    for package in ("sklearn", "matplotlib"):
+        pytest.importorskip(package)
+    monkeypatch.syspath_prepend(CHAPTER)
+
+    def run_and_look(name):
+        folder = tmp_path_factory.mktemp("pictures")
+        results = run(f"chapter/{name}.py")["main"](folder)
+        (picture,) = folder.iterdir()
+        assert picture.name == f"{name}.png"
+        assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+        assert f"picture: {picture}" in capsys.readouterr().out
+        return results
+
+    return run_and_look
+
+
+@pytest.mark.slow
+def test_chapter_saturation(show):
+    seen = show("saturation")
+    for name, least, most in (("sigmoid, N(0, 1)", 0.3, 0.9), ("tanh, N(0, 1)", 0.6, 0.95)):
+        assert all(least < share < most for share in seen[name]["flat"]), name
+        assert seen[name]["sums"][-1] > 4
+    downwards = {name: of["gradient"][0] / of["gradient"][-1] for name, of in seen.items()}
+    for name in ("sigmoid, Glorot", "tanh, Glorot"):
+        assert max(seen[name]["flat"]) < 0.05
+        assert seen[name]["sums"][-1] < 1
+    assert downwards["sigmoid, Glorot"] < 4.0**-8  # nine layers, each with a slope of at most 1/4
+    assert downwards["tanh, N(0, 1)"] > 100
+    assert 0.05 < downwards["tanh, Glorot"] < 2
+    assert seen["tanh, Glorot"]["accuracy"] > 0.95
+    assert seen["sigmoid, Glorot"]["accuracy"] < 0.3
+    assert seen["tanh, N(0, 1)"]["accuracy"] < 0.5
+
+
+@pytest.mark.slow
+def test_chapter_dying_relu(show):
+    seen = show("dying_relu")
+    large = seen["ReLU, rate 0.02"]
+    assert large["dead"] > 0.2
+    assert large["dead"] == pytest.approx(large["asleep"], abs=0.01)  # a ReLU that is negative everywhere is dead
+    assert seen["leaky ReLU, rate 0.02"]["asleep"] < large["asleep"] / 2
+    for name in ("leaky ReLU, rate 0.02", "ELU, rate 0.02"):
+        assert seen[name]["dead"] < 0.01
+    assert seen["ReLU, rate 0.001"]["dead"] < 0.1
+    assert seen["ReLU + BN, rate 0.02"]["dead"] < 0.02
+
+
+def test_chapter_selu(show):
+    seen = show("selu")
+    for deviation, mean in zip(seen["SELU, LeCun"]["deviation"], seen["SELU, LeCun"]["mean"], strict=True):
+        assert 0.8 < deviation < 1.2
+        assert abs(mean) < 0.2
+    shifted = seen["SELU, LeCun, inputs 3 ± 5"]
+    assert shifted["deviation"][0] > 3
+    assert shifted["deviation"][-1] == pytest.approx(1, abs=0.2)
+    assert shifted["mean"][-1] == pytest.approx(0, abs=0.25)
+    assert seen["SELU, He"]["deviation"][-1] > 5
+    assert seen["SELU, N(0, 0.05)"]["deviation"][-1] < 1e-10
+    assert seen["ReLU, LeCun"]["deviation"][-1] < 1e-10
+    assert seen["ReLU, He"]["mean"][0] > 0.3
+    assert seen["ReLU, LeCun, BN"]["deviation"] == pytest.approx([1] * 100, abs=0.02)
+
+
+@pytest.mark.slow
+def test_chapter_batch_normalization(show):
+    seen = show("batch_normalization")
+    for name, pair in seen["networks"].items():
+        assert pair[False]["loss"][-1] > 1.8, name  # guessing among ten classes: log 10 = 2.3
+        assert pair[True]["loss"][-1] < 0.9, name
+        assert pair[True]["val_accuracy"][-1] > 0.7, name
+    rates = {normalize: [share > 0.8 for share in accuracy] for normalize, accuracy in seen["rates"].items()}
+    assert sum(rates[True]) > sum(rates[False])
+
+
+def test_chapter_clipping(show):
+    seen = show("clipping")
+    assert seen["pair"]["by value"].tolist() == [0.9, 1.0]
+    assert seen["pair"]["by norm"] == pytest.approx([0.00899964, 0.9999595], abs=5e-8)
+    growth = {name: norms[0] / norms[-1] for name, norms in seen["layers"].items()}
+    assert growth["0.5 x He's"] < 0.01
+    assert 0.2 < growth["He's"] < 5
+    assert growth["1.5 x He's"] > 10
+    training = seen["training"]
+    assert len(training["no clipping"]["loss"]) < 10  # diverged
+    for name in ("clipvalue=0.1", "clipnorm=1", "global_clipnorm=1"):
+        assert len(training[name]["loss"]) == 400
+        assert sum(training[name]["loss"][-50:]) / 50 < 1.5, name
+        assert training[name]["norm"][0] == training["no clipping"]["norm"][0]  # before clipping: the same step
+
+
+@pytest.mark.slow
+def test_chapter_optimizers(show):
+    seen = show("optimizers")
+    at_the_same_rate = {name: seen[name]["by_rate"][0.01][-5:].mean() for name in ("SGD", "momentum", "Nesterov")}
+    assert at_the_same_rate["momentum"] < 0.7 * at_the_same_rate["SGD"]
+    assert at_the_same_rate["Nesterov"] < 0.7 * at_the_same_rate["SGD"]
+    for name in ("Adagrad", "Adam", "AdamW", "Adamax", "Nadam"):
+        assert seen[name]["epochs"] < seen["SGD"]["epochs"], name
+    for name, optimizer in seen.items():
+        assert min(optimizer["loss"]) < 0.2, name
+
+
+@pytest.mark.slow
+def test_chapter_schedules(show):
+    seen = show("schedules")
+    constant = min(of["error"][-1] for name, of in seen.items() if name.startswith("constant"))
+    for name, schedule in seen.items():
+        assert len(schedule["rates"]) == 30 * 125
+        if name.startswith("constant"):
+            assert len(set(schedule["rates"])) == 1
+        else:
+            assert schedule["error"][-1] < 0.7 * constant, name
+            assert schedule["rates"][-1] < schedule["rates"][0] / 3, name
+    assert seen["1cycle"]["rates"].index(max(seen["1cycle"]["rates"])) > 1000  # it rises first
+
+
+def test_chapter_gelu(show):
+    seen = show("gelu")
+    for name, x, value in (("GELU", -0.7518, -0.16997), ("Swish", -1.2785, -0.27846), ("Mish", -1.1924, -0.30884)):
+        assert seen["lowest"][name] == pytest.approx((x, value), abs=6e-5)
+    gaps = {name: value for name, (_, value) in seen["gap"].items()}
+    assert gaps["x sigmoid(1.702 x) and GELU"] == pytest.approx(0.0203, abs=5e-5)
+    assert gaps["tanh formula and GELU"] == pytest.approx(4.7e-4, abs=5e-6)
+    assert gaps["Mish and Swish, x < 0"] == pytest.approx(0.0359, abs=5e-5)
+    assert gaps["Mish and GELU, x > 0"] == pytest.approx(0.0308, abs=5e-5)
 
 
 def test_digits(capsys):

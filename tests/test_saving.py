@@ -121,6 +121,15 @@ def test_weights_alone(saved, tmp_path):
         load_model(tmp_path / "w")
 
 
+def test_saving_where_no_file_can_be(saved):
+    model, path = saved
+    with pytest.raises(FileNotFoundError, match=r"save: .*there is no folder '.*/none'$"):
+        model.save(path.parent / "none" / "model.safetensors")
+    with pytest.raises(IsADirectoryError, match=r"save: .* is a folder, expected the name of a file"):
+        model.save_weights(path.parent)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
 def test_saving_again_replaces_the_file(saved):
     model, path = saved
     before = path.read_bytes()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
+from .errors import nearest
+
 DESCRIPTION = "Train deep dense networks, fast and stably, on the processor you have."
 EXAMPLES = """\
 examples:
@@ -151,6 +153,18 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see '{self.prog} --help'\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """A command answers for what it does not know itself, instead of leaving it to `evenflow`."""
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            options = {
+                option.lstrip("-").replace("-", "_"): option for a in self._actions for option in a.option_strings
+            }
+            close = nearest(unknown[0].split("=")[0].lstrip("-").replace("-", "_"), options)
+            hint = f". Did you mean {options[close]}?" if close and unknown[0].startswith("-") else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return namespace, unknown
 
 
 class _Version(argparse.Action):

@@ -28,6 +28,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
         return HISTORICAL_NAMES[name]
     by_lower = {candidate.lower(): candidate for candidate in known}
     found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    found = found or [candidate for candidate in by_lower if len(name) > 1 and candidate.startswith(name.lower())]
     return by_lower[found[0]] if found else None
 
 

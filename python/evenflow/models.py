@@ -42,9 +42,9 @@ class Sequential(Trainer):
         kind = type(self).__name__
         if dtype not in DTYPES:
             raise errors.unknown_name(kind, "dtype", dtype, DTYPES)
-        errors.boolean(kind, "trainable", trainable)
         if isinstance(layers, Layer) or not isinstance(layers, Iterable | None):
             raise errors.wrong_type(kind, "layers", "a list of layers", layers)
+        errors.boolean(kind, "trainable", trainable)
         self.dtype = dtype
         self.name = naming.automatic(kind) if name is None else naming.given(kind, name)
         self.seed = own_seed(kind, seed)

@@ -173,6 +173,10 @@ def _write(filepath: PathLike, tensors: Tensors, metadata: dict[str, str], *, ov
             f"save: {str(filepath)!r}: evenflow writes safetensors files, "
             f"expected a name such as {target.stem + '.safetensors'!r}"
         )
+    if target.is_dir():
+        raise IsADirectoryError(f"save: {str(filepath)!r} is a folder, expected the name of a file")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"save: {str(filepath)!r}: there is no folder {str(target.parent)!r}")
     if not overwrite and target.exists():
         raise FileExistsError(f"save: {str(filepath)!r} exists and overwrite=False")
     content = save(tensors, {"format": FORMAT, "format_version": str(VERSION), **metadata})
