@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from . import pieces, report
+from . import activations, pieces, report
 from .harness import Comparison, compare
 from .peers import PEERS
 from .workloads import WORKLOADS
@@ -79,8 +79,14 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--isa", help="instruction set of evenflow, as EVENFLOW_ISA: avx512, avx2 or baseline")
     result.add_argument("--quick", action="store_true", help="fewer workloads and settings, e.g. without torch.compile")
     result.add_argument("--optimizer", action="store_true", help="time the optimizer alone")
+    result.add_argument(
+        "--rules", action="store_true", help="time every update rule, as a share of what the bandwidth allows"
+    )
     result.add_argument("--predict", action="store_true", help="time the prediction of one row")
     result.add_argument("--import", action="store_true", dest="imports", help="time the import")
+    result.add_argument(
+        "--activations", action="store_true", help="time a step of tabular with each activation, beside ReLU"
+    )
     result.add_argument("--json", type=Path, metavar="FILE", help="write all times, settings and versions to FILE")
     return result
 
@@ -125,11 +131,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     groups = [
         g
-        for g, on in (("optimizer", options.optimizer), ("predict", options.predict), ("import", options.imports))
+        for g, on in (
+            ("optimizer", options.optimizer),
+            ("rules", options.rules),
+            ("predict", options.predict),
+            ("import", options.imports),
+        )
         if on
     ]
     comparisons: list[Comparison] = []
-    if options.workloads or not groups:
+    if options.workloads or not (groups or options.activations):
         run, left_out = chosen_workloads(options, core.measure_fma(threads, 0.1))
         for name in run:
             comparison = compare(
@@ -151,8 +162,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     measured = run_pieces(groups, threads, rounds, seconds, isa)
     if measured:
         print(report.piece_table(measured))
+    costs = activations.measure(activations.catalogue(), threads, rounds, seconds) if options.activations else []
+    if costs:
+        print(activations.table(costs))
     if options.json:
-        text = json.dumps(report.as_data(machine, comparisons, measured), indent=1)
+        text = json.dumps(report.as_data(machine, comparisons, measured) | activations.as_data(costs), indent=1)
         options.json.write_text(text + "\n", encoding="utf-8")
     failed = any(comparison.failed for comparison in comparisons) or any("error" in piece for piece in measured)
     return 1 if failed else 0

@@ -17,13 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from . import workloads
+from . import rules, workloads
 from .problem import Problem, Variant, WrongAnswerError, thread_environment
 from .workloads import ADAM_BYTES, ADAM_STATE_BYTES, WORKLOADS, Array
 
 # parameters: inputs and units of a Dense layer with so many, its widths multiples of every panel
 OPTIMIZER_SIZES = {"50,000": (224, 224), "10 million": (3200, 3136)}
 CLIP_NORM = 1.0
+RULE_TURNS = 4  # of timing a rule and measuring the bandwidth
 CHUNK_SECONDS = 0.002  # calls are timed in chunks at least this long
 
 
@@ -72,24 +73,46 @@ def optimizer_arrays(size: str) -> tuple[Array, Array]:
     return kernel, gradient
 
 
-def evenflow_optimizer(size: str, clip: bool, threads: int, seconds: float) -> dict[str, Any]:
-    core = import_module("evenflow._core")
-    inputs, units = OPTIMIZER_SIZES[size]
-    spec = workloads.spec(WORKLOADS["tiny"]) | {"inputs": inputs, "loss": None}
-    spec["layers"] = [{"kind": "dense", "name": "dense", "units": units, "use_bias": False, "trainable": True}]
-    spec["optimizer"]["global_clipnorm"] = CLIP_NORM if clip else None
-    program = core.Program(spec, dtype="float32", batch_size=inputs)
-    kernel, gradient = optimizer_arrays(size)
+def program_with_gradient(optimizer: dict[str, Any], kernel: Array, gradient: Array) -> Any:
+    """A program of one kernel, after the backward pass that gave it this gradient."""
+    inputs, units = kernel.shape
+    layer = {"kind": "dense", "name": "dense", "units": units, "use_bias": False, "trainable": True}
+    spec = {"inputs": inputs, "layers": [layer], "loss": None, "metrics": [], "optimizer": optimizer}
+    program = import_module("evenflow._core").Program(spec, dtype="float32", batch_size=inputs)
     program.set("dense/kernel", kernel)
     # With the identity as input the kernel's gradient is the gradient of the output.
     program.forward(np.eye(inputs, dtype=np.float32))
     program.backward(gradient)
+    return program
+
+
+def evenflow_rule(size: str, rule: str, threads: int, seconds: float) -> dict[str, Any]:
+    """A rule's step, timed in turn with a stream over as much memory."""
+    core = import_module("evenflow._core")
+    kernel, gradient = optimizer_arrays(size)
+    program = program_with_gradient(rules.RULES[rule], kernel, gradient)
+    program.update(workloads.LEARNING_RATE)
+    expected = rules.expected_after_one_step(rule, kernel, gradient, workloads.LEARNING_RATE)
+    require_close(f"evenflow's {rule}", program.get("dense/kernel"), expected, 1e-6)
+    slots, times, bandwidth = len(program.slot_names()), [], 0.0
+    for _ in range(RULE_TURNS):
+        times += time_calls(lambda: program.update(workloads.LEARNING_RATE), seconds / RULE_TURNS)
+        kept = rules.bytes_kept(slots) * kernel.size
+        bandwidth = max(bandwidth, core.measure_bandwidth(kept, threads, seconds / RULE_TURNS / 2))
+    return {"times": times, "ceiling": rules.bytes_moved(slots) * kernel.size / bandwidth}
+
+
+def evenflow_optimizer(size: str, clip: bool, threads: int, seconds: float) -> dict[str, Any]:
+    core = import_module("evenflow._core")
+    adam = workloads.spec(WORKLOADS["tiny"])["optimizer"] | {"global_clipnorm": CLIP_NORM if clip else None}
+    kernel, gradient = optimizer_arrays(size)
+    program = program_with_gradient(adam, kernel, gradient)
     program.update(workloads.LEARNING_RATE)
     expected = expected_after_one_step(kernel, gradient, clip)
     require_close("evenflow's Adam", program.get("dense/kernel"), expected, 1e-6)
     times = time_calls(lambda: program.update(workloads.LEARNING_RATE), seconds)
-    bandwidth = core.measure_bandwidth(ADAM_STATE_BYTES * inputs * units, threads, min(seconds, 0.2))
-    return {"times": times, "ceiling": ADAM_BYTES * inputs * units / bandwidth}
+    bandwidth = core.measure_bandwidth(ADAM_STATE_BYTES * kernel.size, threads, min(seconds, 0.2))
+    return {"times": times, "ceiling": ADAM_BYTES * kernel.size / bandwidth}
 
 
 def torch_optimizer(size: str, clip: bool, threads: int, seconds: float) -> dict[str, Any]:
@@ -187,6 +210,11 @@ def _optimizer_pieces() -> list[Piece]:
 
 PIECES = [
     *_optimizer_pieces(),
+    *(
+        Piece("rules", f"{rule}, {size} parameters", "evenflow", evenflow_rule, {"size": size, "rule": rule})
+        for size in OPTIMIZER_SIZES
+        for rule in rules.RULES
+    ),
     Piece("predict", "one row of geron, program", "evenflow", evenflow_predict, {"through": "program"}, 15e-6),
     Piece("predict", "one row of geron, model", "evenflow", evenflow_predict, {"through": "model"}, 15e-6),
     Piece("predict", "one row of geron, eager", "torch", torch_predict),

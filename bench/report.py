@@ -96,7 +96,7 @@ def table(comparison: Comparison) -> str:
 
 
 def piece_table(measured: list[dict[str, Any]]) -> str:
-    rows = [["us", "median", "least", "target", "ceiling", "by"]]
+    rows = [["us", "median", "least", "target", "ceiling", "share", "by"]]
     notes = []
     for piece in measured:
         times = [time for answer in piece["rounds"] for time in answer["times"]]
@@ -104,6 +104,7 @@ def piece_table(measured: list[dict[str, Any]]) -> str:
             notes.append(f"  {piece['what']}, {piece['peer']}: {piece.get('error') or 'not installed'}")
             continue
         ceilings = [answer["ceiling"] for answer in piece["rounds"] if "ceiling" in answer]
+        shares = [answer["ceiling"] / min(answer["times"]) for answer in piece["rounds"] if "ceiling" in answer]
         rows.append(
             [
                 piece["what"],
@@ -111,6 +112,7 @@ def piece_table(measured: list[dict[str, Any]]) -> str:
                 duration(min(times)),
                 duration(piece["target"]) if piece["target"] else "",
                 duration(statistics.median(ceilings)) if ceilings else "",
+                f"{statistics.median(shares):.0%}" if shares else "",
                 piece["peer"],
             ]
         )

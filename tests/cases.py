@@ -10,7 +10,10 @@ from typing import Any
 
 import metric_cases
 import numpy as np
+import penalty_cases
+import row_cases
 import update_cases
+from roundings import normal, summed
 
 from evenflow import reference
 
@@ -76,15 +79,6 @@ def widened(a: Any, dtype: Any) -> Any:
 def flat(results: list[Any]) -> list[Any]:
     """Tuples and lists of results as one list."""
     return [r for item in results for r in (flat(list(item)) if isinstance(item, (tuple, list)) else [item])]
-
-
-def normal(rng: np.random.Generator, dtype: Any, *shape: int) -> Array:
-    return rng.standard_normal(shape).astype(dtype)
-
-
-def summed(terms: int) -> float:
-    """Roundings of a sum of so many terms, in eps: they add up like a random walk, whichever way the sum is split."""
-    return 2 + np.sqrt(terms) / 2
 
 
 # Arguments and scales of each kernel ----------------------------------------------------------------------------------
@@ -162,6 +156,40 @@ def softmax_scales(args: list[Any], _: Any, expected: list[Any], eps: float) -> 
     # Each e^(x - max) is off by 2 and by the rounding of its argument; then a sum and a division.
     below = args[0].max(axis=1, keepdims=True) - args[0]
     return [expected[0] * (3 + below / 2 + summed(below.shape[1]))]
+
+
+def log_softmax_scales(args: list[Any], _: Any, expected: list[Any], eps: float) -> list[Any]:
+    # The shift is rounded, the logarithm of the sum is off by 2 and by the sum's own error.
+    below = args[0].max(axis=1, keepdims=True) - args[0]
+    return [below + abs(expected[0]) + 2 + summed(below.shape[1]) + np.log(below.shape[1])]
+
+
+def sparsemax_scales(args: list[Any], *_: Any) -> list[Any]:
+    # Entries that matter are within 1 of the largest, whose size the shift rounds; t is their mean.
+    z = args[0]
+    return [np.full_like(z, 4 + summed(z.shape[1])) + abs(z).max(axis=1, keepdims=True)]
+
+
+def learned_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
+    rows, features = case.shape
+    x, parameter = 3 * normal(rng, dtype, rows, features), normal(rng, dtype, features)
+    if case.kernel == "learned_forward":
+        return [case.settings["name"], x, parameter], {}
+    return [case.settings["name"], normal(rng, dtype, rows, features), x, parameter], {}
+
+
+def learned_forward_scales(args: list[Any], _: Any, expected: list[Any], __: float) -> list[Any]:
+    return [4 * abs(expected[0])]
+
+
+def learned_backward_scales(args: list[Any], *_: Any) -> list[Any]:
+    name, dy, x, parameter = args
+    slope, in_parameter = 1 + abs(parameter), abs(x)  # of prelu
+    if name == "learned_swish":
+        s = reference.sigmoid(parameter * x)
+        slope, in_parameter = s + abs(parameter * x) * s * (1 - s), x * x * s * (1 - s)
+    terms = abs(dy) * in_parameter
+    return [5 * abs(dy) * slope, (5 + summed(len(dy))) * terms.sum(axis=0)]
 
 
 def loss_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
@@ -257,7 +285,12 @@ KERNELS = {
     "batch_norm_forward": Kernel(batch_norm_arguments, batch_norm_forward_scales),
     "batch_norm_inference": Kernel(batch_norm_arguments, batch_norm_inference_scales),
     "batch_norm_backward": Kernel(batch_norm_arguments, batch_norm_backward_scales),
+    **{name: Kernel(row_cases.arguments, scales) for name, scales in row_cases.SCALES.items()},
     "softmax": Kernel(softmax_arguments, softmax_scales),
+    "log_softmax": Kernel(softmax_arguments, log_softmax_scales),
+    "sparsemax": Kernel(softmax_arguments, sparsemax_scales),
+    "learned_forward": Kernel(learned_arguments, learned_forward_scales),
+    "learned_backward": Kernel(learned_arguments, learned_backward_scales),
     "noise_forward": Kernel(noise_arguments, noise_scales),
     "noise_backward": Kernel(noise_arguments, noise_scales),
     "loss_forward_backward": Kernel(loss_arguments, loss_scales),
@@ -276,6 +309,10 @@ KERNELS = {
     "clip_by_value": Kernel(clip_arguments, clip_by_value_scales, in_place=(0,)),
     "clip_by_norm": Kernel(clip_arguments, clip_norm_scales, in_place=(0,)),
     "clip_by_global_norm": Kernel(clip_arguments, clip_norm_scales, in_place=(0,)),
+    "penalize": Kernel(penalty_cases.arguments, penalty_cases.penalize_scales, in_place=(1,)),
+    "soft_threshold": Kernel(penalty_cases.arguments, penalty_cases.soft_threshold_scales, in_place=(0,)),
+    "keep_nonnegative": Kernel(penalty_cases.arguments, penalty_cases.nothing_is_rounded, in_place=(0,)),
+    "limit_norms": Kernel(penalty_cases.arguments, penalty_cases.limit_norms_scales, in_place=(0,)),
 }
 
 
@@ -297,6 +334,8 @@ def mixed(rounds: int, *lists: tuple[int, ...]) -> list[tuple[int, ...]]:
 DENSE_SHAPES = [*mixed(2, BATCHES, SIZES, SIZES), (256, 300, 300), (1, 1, 1)]
 ROW_SHAPES = [*mixed(2, BATCHES, SIZES), (256, 300), (1, 1)]
 FLAT_SHAPES = [(size,) for size in (*SIZES, 1000, 4099)]
+OUTPUTS = ("softmax", "log_softmax", "sparsemax")
+LEARNED = ("prelu", "learned_swish")
 NOISES: list[dict[str, Any]] = [
     {"noise": "dropout", "rate": 0.3},
     {"noise": "alpha_dropout", "rate": 0.1},
@@ -319,7 +358,19 @@ CASES = [
     *(Case("dense_backward", shape) for shape in DENSE_SHAPES),
     *(
         Case(kernel, shape)
-        for kernel in ("batch_norm_forward", "batch_norm_inference", "batch_norm_backward", "softmax")
+        for kernel in (
+            "batch_norm_forward",
+            "batch_norm_inference",
+            "batch_norm_backward",
+            *OUTPUTS,
+            *row_cases.SCALES,
+        )
+        for shape in ROW_SHAPES
+    ),
+    *(
+        Case(kernel, shape, {"name": name})
+        for kernel in ("learned_forward", "learned_backward")
+        for name in LEARNED
         for shape in ROW_SHAPES
     ),
     *(
@@ -347,14 +398,25 @@ CASES = [
         for shape in [*FLAT_SHAPES, (33, 17)]
     ),
     *(Case("clip_by_global_norm", (33, 1000, 1, 17), {"limit": limit}) for limit in (0.5, 1e9)),
+    *(Case("penalize", shape, penalty) for penalty in penalty_cases.PENALTIES for shape in [*FLAT_SHAPES, (33, 17)]),
+    *(Case("soft_threshold", shape, {"threshold": t}) for t in (0.0, 0.7) for shape in [*FLAT_SHAPES, (33, 17)]),
+    *(Case("keep_nonnegative", shape) for shape in [*FLAT_SHAPES, (33, 17)]),
+    *(
+        Case("limit_norms", shape, limits)
+        for limits in penalty_cases.LIMITS
+        for shape in [*mixed(1, BATCHES, SIZES), *FLAT_SHAPES]
+    ),
 ]
 TIMED = [
     Case("dense_forward", (256, 300, 300), {"bias": "bias"}),
     Case("dense_backward", (256, 300, 300)),
     *(Case(k, (256, 300)) for k in ("batch_norm_forward", "batch_norm_inference", "batch_norm_backward", "softmax")),
+    *(Case(kernel, (256, 300)) for kernel in row_cases.SCALES),
     Case("loss_forward_backward", (256, 100), {"loss": "sparse_categorical_crossentropy", "from_logits": True}),
     Case("sgd_step", (50_000,), {"momentum": 0.9, "nesterov": False}),
     Case("adam_step", (50_000,), {"step": 10}),
+    Case("penalize", (50_000,), {"l1": 0.0, "l2": 0.3}),
+    Case("limit_norms", (300, 100), {"max_value": 0.5}),
 ]
 
 
@@ -376,6 +438,7 @@ def gated(x: Array, y: Array, slope: Array) -> Array:
     return gate + np.abs(slope - gate)
 
 
+CLIPPED = {"max_value": 3.0, "negative_slope": 0.25, "threshold": 0.5}
 ACTIVATION_CASES = [
     ActivationCase("linear", 0, 0),
     ActivationCase("relu", 0, 0),
@@ -396,6 +459,11 @@ ACTIVATION_CASES = [
     ActivationCase("log_sigmoid", 2, 2.5),
     ActivationCase("exponential", 2, 2),
     ActivationCase("relu6", 0, 0),
+    ActivationCase("clipped_relu", 0, 0),
+    ActivationCase("clipped_relu", 1, 0, parameters=CLIPPED),
+    ActivationCase("threshold", 0, 0),
+    ActivationCase("threshold", 0, 0, parameters={"threshold": -0.5, "default_value": 1.5}),
+    ActivationCase("tanh_shrink", 4, 4),
     ActivationCase("hard_sigmoid", 2, 1),
     ActivationCase("hard_silu", 3, 1.3, lambda x, y, slope: np.where(abs(x) < 3, 0.5 + abs(x) / 3, 1)),
     ActivationCase("hard_tanh", 0, 0),

@@ -2,7 +2,9 @@
 #include "math/activations.h"
 #include "math/functions.h"
 #include "math/losses.h"
+#include "math/random.h"
 #include "math/metrics.h"
+#include "math/penalties.h"
 #include "math/updates.h"
 
 namespace evenflow {
@@ -15,6 +17,16 @@ __global__ void functions(const V* x, V* y) {
 }
 template __global__ void functions(const float*, float*);
 template __global__ void functions(const double*, double*);
+
+template <class V>
+__global__ void random_numbers(std::uint64_t* c, V* normal) {
+  std::uint64_t words[4] = {c[0], c[1], c[2], c[3]};
+  philox4x32(words, c[4]);
+  const auto s = static_cast<std::int32_t>(words[threadIdx.x]);
+  normal[threadIdx.x] = normal_of_word(V(s), V(word_tail(s)));
+}
+template __global__ void random_numbers(std::uint64_t*, float*);
+template __global__ void random_numbers(std::uint64_t*, double*);
 
 template <class Activation, class V>
 __global__ void activation(Activation f, const V* x, V* y, V* slope) {
@@ -62,6 +74,14 @@ __global__ void update(Rule rule, V* p, const V* g, V* a, V* b, V* c) {
   if constexpr (Rule::slots == 2) rule(p[i], g[i], a[i], b[i]);
   if constexpr (Rule::slots == 3) rule(p[i], g[i], a[i], b[i], c[i]);
 }
+
+template <class V>
+__global__ void penalties(Penalty penalty, NormLimits limits, const V* p, V* g) {
+  const int i = threadIdx.x;
+  g[i] = penalty.template slope_added<true, true>(g[i], p[i]) * limits.scale(p[i]);
+}
+template __global__ void penalties(Penalty, NormLimits, const float*, float*);
+template __global__ void penalties(Penalty, NormLimits, const double*, double*);
 
 // Taking a kernel's address compiles it.
 template <class... Types>

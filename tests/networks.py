@@ -44,13 +44,30 @@ def dense(units: int, use_bias: bool = True, trainable: bool = True) -> Spec:
     return {"kind": "dense", "units": units, "use_bias": use_bias, "trainable": trainable}
 
 
-def batch_norm(center: bool = True, scale: bool = True, trainable: bool = True) -> Spec:
+def batch_norm(center: bool = True, scale: bool = True, trainable: bool = True, **more: Any) -> Spec:
     settings = {"momentum": 0.9, "epsilon": 1e-3, "center": center, "scale": scale, "trainable": trainable}
-    return {"kind": "batch_normalization", **settings}
+    return {"kind": "batch_normalization", **settings, **more}
+
+
+def normalization(invert: bool = False, **more: Any) -> Spec:
+    return {"kind": "normalization", "invert": invert, **more}
+
+
+def layer_norm(center: bool = True, scale: bool = True, trainable: bool = True) -> Spec:
+    settings = {"epsilon": 1e-3, "center": center, "scale": scale, "trainable": trainable}
+    return {"kind": "layer_normalization", **settings}
+
+
+def rms_norm(trainable: bool = True) -> Spec:
+    return {"kind": "rms_normalization", "epsilon": 1e-6, "trainable": trainable}
 
 
 def activation(name: str, **parameters: float) -> Spec:
     return {"kind": "activation", "activation": name, "parameters": parameters}
+
+
+def learned(name: str, *, shared: bool = False, trainable: bool = True) -> Spec:
+    return {**activation(name), "shared": shared, "trainable": trainable}
 
 
 def rescaling(scale: float, offset: float = 0.0) -> Spec:
@@ -173,6 +190,79 @@ NETWORKS: dict[str, Spec] = {
         ],
         SQUARED,
     ),
+    "statistics of columns": network(
+        65,
+        [
+            rescaling(0.5, 0.25),
+            batch_norm(shape=[5, 13], axis=[2]),
+            activation("silu"),
+            batch_norm(shape=[5, 13], axis=[1], scale=False, unbiased_variance=True),
+            activation("tanh"),
+            batch_norm(shape=[5, 13], axis=[1, 2]),
+            dense(33),
+            batch_norm(unbiased_variance=True),
+            activation("elu"),
+            dense(4),
+        ],
+        CATEGORICAL,
+        from_logits=True,
+    ),
+    "statistics of more than a panel": network(
+        210, [batch_norm(shape=[2, 3, 35], axis=[1, 3]), dense(17), activation("tanh"), dense(3)], SQUARED
+    ),
+    "frozen statistics of columns": network(
+        66,
+        [
+            batch_norm(shape=[2, 3, 11], axis=[2], center=False),
+            activation("gelu"),
+            batch_norm(shape=[2, 3, 11], axis=[1, 3], trainable=False),
+            batch_norm(shape=[66], axis=[1]),
+            dense(3),
+        ],
+        SQUARED,
+    ),
+    "statistics given": network(
+        65,
+        [
+            normalization(shape=[5, 13], axis=[2]),
+            dense(17),
+            normalization(),
+            activation("tanh"),
+            dense(16),
+            normalization(shape=[16], axis=[]),
+            activation("tanh"),
+            dense(3),
+            normalization(invert=True),
+        ],
+        SQUARED,
+    ),
+    "row normalization": network(
+        33,
+        [
+            layer_norm(),
+            dense(65),
+            rms_norm(),
+            activation("silu"),
+            dense(17, use_bias=False),
+            layer_norm(center=False, scale=False),
+            activation("tanh"),
+            layer_norm(scale=False),
+            rms_norm(),
+            dense(100),
+            activation("elu"),
+            layer_norm(center=False),
+            dense(7),
+            activation("softmax"),
+        ],
+        SPARSE,
+        metrics=("sparse_categorical_accuracy",),
+    ),
+    "rows and columns normalized": network(
+        16, [dense(33, use_bias=False), batch_norm(), layer_norm(), activation("silu"), dense(3)], SQUARED
+    ),
+    "row normalization at the ends": network(
+        97, [rms_norm(trainable=False), layer_norm(), activation("gelu"), layer_norm(trainable=False)], SQUARED
+    ),
     "no layer to train at the bottom": network(
         9, [activation("tanh"), dense(6), activation("softmax")], SPARSE, metrics=("sparse_categorical_accuracy",)
     ),
@@ -198,6 +288,55 @@ NETWORKS: dict[str, Spec] = {
             *(activation("tanh"), noise("dropout", rate=0.25)),
         ],
         SQUARED,
+        metrics=("mean_absolute_error",),
+    ),
+    "noise beside other layers": network(
+        12,
+        [
+            *(layer_norm(center=False, scale=False), noise("dropout", rate=0.2), learned("learned_swish")),
+            *(noise("gaussian_dropout", rate=0.1), dense(20), batch_norm(shape=[4, 5], axis=[1]), activation("elu")),
+            *(noise("alpha_dropout", rate=0.3), activation("tanh"), noise("rrelu"), rms_norm()),
+            *(noise("alpha_dropout", rate=0.1), dense(4), noise("gaussian_noise", stddev=0.1)),
+        ],
+        SQUARED,
+    ),
+    "learned by unit": network(
+        17,
+        [
+            dense(100),
+            learned("prelu"),
+            dense(33, use_bias=False),
+            batch_norm(),
+            learned("learned_swish"),
+            batch_norm(),
+            dense(5),
+            activation("log_softmax"),
+        ],
+        CATEGORICAL,
+        from_logits=True,
+        metrics=("categorical_accuracy", "mean_absolute_error"),
+    ),
+    "learned and shared": network(
+        33,
+        [
+            learned("learned_swish", shared=True),
+            dense(97, use_bias=False),
+            learned("prelu", shared=True),
+            batch_norm(center=False),
+            learned("prelu", trainable=False),
+            dense(65),
+            learned("learned_swish", shared=True, trainable=False),
+            learned("prelu"),
+            dense(3),
+            activation("log_softmax"),
+        ],
+        SQUARED,
+        metrics=("mean_absolute_error",),
+    ),
+    "sparsemax": network(
+        9,
+        [dense(31), learned("prelu", shared=True), dense(20), activation("sparsemax")],
+        SQUARED,  # the cross-entropy of a zero has no slope
         metrics=("mean_absolute_error",),
     ),
 }
@@ -243,7 +382,7 @@ def initialize(shapes: dict[str, tuple[int, ...]], rng: np.random.Generator, dty
         noise = rng.uniform(0.1, 1, shape) * rng.choice([-1, 1], shape)
         if name.endswith("/kernel"):
             noise = rng.standard_normal(shape) * np.sqrt(1.5 / shape[0])
-        elif name.endswith(("/gamma", "/moving_variance")):
+        elif name.endswith(("/gamma", "/scale", "variance")):
             noise = rng.uniform(0.5, 1.5, shape)
-        values[name] = noise.astype(dtype)
+        values[name] = np.asarray(noise, dtype)
     return values

@@ -13,6 +13,10 @@ def counterparts(torch: Any) -> dict[str, Callable[..., Any]]:
         "relu": f.relu,
         "leaky_relu": lambda x, negative_slope=0.2: f.leaky_relu(x, negative_slope),
         "relu6": f.relu6,
+        "clipped_relu": lambda x, max_value=6.0, negative_slope=0.0, threshold=0.0: torch.where(
+            x > threshold, torch.clamp(x, max=max_value), negative_slope * (x - threshold)
+        ),
+        "threshold": lambda x, threshold=0.0, default_value=0.0: f.threshold(x, threshold, default_value),
         "elu": lambda x, alpha=1.0: f.elu(x, alpha),
         "celu": lambda x, alpha=1.0: alpha * f.celu(x / alpha),  # its own alpha is rounded to float32 in slopes
         "selu": f.selu,
@@ -32,6 +36,7 @@ def counterparts(torch: Any) -> dict[str, Callable[..., Any]]:
         "log_sigmoid": f.logsigmoid,
         "tanh": torch.tanh,
         "hard_tanh": f.hardtanh,
+        "tanh_shrink": f.tanhshrink,
         "softsign": f.softsign,
         "soft_shrink": lambda x, threshold=0.5: f.softshrink(x, threshold),
         "hard_shrink": lambda x, threshold=0.5: f.hardshrink(x, threshold),

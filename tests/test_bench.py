@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from evenflow.bench import cli, harness, pieces, worker, workloads
+from evenflow.bench import activations, cli, harness, pieces, report, rules, worker, workloads
 from evenflow.bench.harness import Comparison, MissingError, Series, Worker, WorkerError
 from evenflow.bench.numpy_peer import Numpy
 from evenflow.bench.peers import PEERS, Evenflow, EvenflowFit
@@ -232,11 +232,51 @@ def test_pieces_on_their_own(tmp_path, monkeypatch, capfd):
     options = ["--predict", "--optimizer", "--import", "--rounds", "1", "--seconds", "0.01", "--threads", "1"]
     assert cli.main(options) == 0
     lines = capfd.readouterr().out.splitlines()
-    for piece in pieces.PIECES:
+    for piece in (piece for piece in pieces.PIECES if piece.group != "rules"):
         if piece.peer == "evenflow":
             assert any(line.strip().startswith(piece.what) and line.endswith("evenflow") for line in lines), piece.what
         else:
             assert f"  {piece.what}, torch: not installed" in lines
+
+
+def test_activations_beside_relu(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(activations, "catalogue", lambda: ["relu", "gelu", "prelu", "prelu, shared"])
+    monkeypatch.setattr(activations, "WORKLOAD", WORKLOADS["tiny"])
+    file = tmp_path / "bench.json"
+    options = ["--activations", "--rounds", "2", "--seconds", "0.001", "--threads", "1", "--json", str(file)]
+    assert cli.main(options) == 0
+    lines = capfd.readouterr().out.splitlines()
+    found = json.loads(file.read_text(encoding="utf-8"))["activations"]
+    assert list(found) == ["relu", "gelu", "prelu", "prelu, shared"]
+    for name, cost in found.items():
+        assert any(line.strip().startswith(name) for line in lines)
+        assert len(cost["times"]) == len(cost["beside"]) >= 2
+        assert cost["ratio_of_least"] == min(cost["times"]) / min(cost["beside"])
+
+
+def test_catalogue_of_activations_and_their_answers(monkeypatch):
+    names = activations.catalogue()
+    assert names[0] == "relu"
+    learned = {f"{name}{of}" for name in _core.learned_activations() for of in ("", ", shared")}
+    assert set(names) == {*_core.activations(), *learned}
+    monkeypatch.setattr(activations, "WORKLOAD", WORKLOADS["tiny"])
+    expected = activations.Training("prelu, shared", 1)
+    assert expected.spec["layers"][2]["shared"]
+    monkeypatch.setattr(activations, "LOSS_TOLERANCE", 0.0)
+    with pytest.raises(WrongAnswerError, match="gelu, tiny: loss of a first step expected"):
+        activations.Training("gelu", 1)
+
+
+@pytest.mark.parametrize("rule", rules.RULES)
+def test_rules_on_their_own(rule):
+    found = pieces.evenflow_rule("50,000", rule, threads=1, seconds=0.01)
+    assert all(0 < seconds < 1 for seconds in [*found["times"], found["ceiling"]])
+
+
+def test_a_share_is_shown():
+    answer = {"times": [2e-6, 3e-6], "ceiling": 1e-6}
+    piece = {"group": "rules", "what": "Lion", "peer": "evenflow", "target": None, "rounds": [answer]}
+    assert "50%" in report.piece_table([piece])
 
 
 @pytest.mark.peers

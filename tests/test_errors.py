@@ -259,7 +259,6 @@ def test_a_refused_call_does_not_build_a_model():
     ("stack", "words"),
     [
         (lambda: [Input((28, 28)), Dense(3)], ["Dense", "(rows, 28, 28)", "(rows, features)", "Flatten()"]),
-        (lambda: [BatchNormalization(input_shape=(28, 28))], ["BatchNormalization", "(rows, 28, 28)", "Flatten()"]),
         (lambda: [Dense(3), Input((3,))], ["Input", "first"]),
         (lambda: [Input((3,)), Input((3,))], ["Input", "first"]),
         (lambda: [Dense(2, name="a"), Dense(2, name="a")], ["'a'", "no other layer"]),

@@ -180,6 +180,21 @@ def test_batch_norm(data, dtype, rows, columns):
 
 @fuzz
 @given(st.data(), DTYPES, st.integers(0, 12), SIZES)
+def test_row_normalization(data, dtype, rows, columns):
+    x, dy = data.draw(arrays((rows, columns), dtype)), data.draw(arrays((rows, columns), dtype))
+    gamma, beta = (data.draw(arrays((columns,), dtype)) for _ in range(2))
+    settings = {"names": ["x", "dy", "gamma", "beta", "scale"], "epsilon": data.draw(scalars(1e-3))}
+    for kernel, arguments in (
+        (_core.layer_norm_forward, (x, gamma, beta)),
+        (_core.layer_norm_backward, (dy, x, gamma)),
+        (_core.rms_norm_forward, (x, gamma)),
+        (_core.rms_norm_backward, (dy, x, gamma)),
+    ):
+        attempt(kernel, *arguments, **settings)
+
+
+@fuzz
+@given(st.data(), DTYPES, st.integers(0, 12), SIZES)
 def test_rows(data, dtype, rows, columns):
     x = data.draw(arrays((rows, columns), dtype))
     p = attempt(_core.softmax, x, names=["x"])
@@ -258,8 +273,10 @@ def spec() -> dict:
     """A new one each time: the test below spoils it."""
     layers = [
         networks.rescaling(0.5),
+        networks.batch_norm(shape=[3, 3], axis=[2]),
         networks.dense(17),
         networks.batch_norm(),
+        networks.layer_norm(),
         networks.activation("leaky_relu", negative_slope=0.2),
         networks.dense(5),
         networks.activation("softmax"),
@@ -369,5 +386,5 @@ def test_variables_take_their_shape_only(data):
 
 @pytest.mark.parametrize("call", ["get", "gradient"])
 def test_unknown_variable(call):
-    with pytest.raises(ValueError, match=r"layer_11/kernel.*layer_1/kernel"):
-        getattr(_core.Program(spec()), call)("layer_11/kernel")
+    with pytest.raises(ValueError, match=r"layer_22/kernel.*layer_2/kernel"):
+        getattr(_core.Program(spec()), call)("layer_22/kernel")

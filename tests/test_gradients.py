@@ -59,6 +59,18 @@ def test_batch_norm(shape, isa, rng):
         check(lambda: dy * _core.batch_norm_forward(x, gamma, beta, epsilon=1e-3)[0], values, gradient, rng, name)
 
 
+@pytest.mark.parametrize("shape", [(1, 2), (3, 16), (12, 33), (5, 77)], ids=str)
+@pytest.mark.parametrize("kernel", ["layer_norm", "rms_norm"])
+def test_row_normalization(kernel, shape, isa, rng):
+    x, dy = 2 + 3 * rng.standard_normal(shape), rng.standard_normal(shape)
+    names, keywords = ("gamma", "beta") if kernel == "layer_norm" else ("scale",), {"epsilon": 1e-3}
+    vectors = [rng.uniform(0.5, 1.5, shape[1]) for _ in names]
+    forward, backward = getattr(_core, f"{kernel}_forward"), getattr(_core, f"{kernel}_backward")
+    gradients = backward(dy, x, vectors[0], **keywords)
+    for name, values, gradient in zip(("x", *names), (x, *vectors), gradients, strict=True):
+        check(lambda: dy * forward(x, *vectors, **keywords), values, gradient, rng, name)
+
+
 @pytest.mark.parametrize("case", ACTIVATION_CASES, ids=lambda c: "-".join([c.name, *map(str, c.parameters.values())]))
 def test_activation(case, isa, rng):
     x, dy = 2 * rng.standard_normal((13, 33)), rng.standard_normal((13, 33))
@@ -100,7 +112,7 @@ def away_from_kinks(spec: Any, program: Any, x: np.ndarray) -> bool:
     kinked = [
         i
         for i, layer in enumerate(spec["layers"])
-        if layer.get("activation") in ("relu", "leaky_relu", "elu", "selu") or layer.get("noise") == "rrelu"
+        if layer.get("activation") in ("relu", "leaky_relu", "prelu", "elu", "selu") or layer.get("noise") == "rrelu"
     ]
     return all(np.abs(net.inputs[i]).min() > 100 * STEP for i in kinked)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import update_cases
 from cases import Case
-from networks import activation, batch_norm, dense
+from networks import activation, batch_norm, dense, layer_norm
 
 from evenflow import _core
 
@@ -107,6 +107,16 @@ def test_activations(fence, dtype, name):
         fence.clear()
 
 
+@pytest.mark.parametrize("name", sorted(_core.learned_activations()))
+def test_learned_activations(fence, dtype, name):
+    for n in TAILS:
+        x, dy, parameter = draw((3, n), dtype), draw((3, n), dtype), draw(n, dtype)
+        fx, fdy, fparameter = map(fence, (x, dy, parameter))
+        same(_core.learned_forward(name, fx, fparameter), _core.learned_forward(name, x, parameter))
+        same(_core.learned_backward(name, fdy, fx, fparameter), _core.learned_backward(name, dy, x, parameter))
+        fence.clear()
+
+
 def test_batch_norm(fence, dtype):
     for n in TAILS:
         x, dy, gamma, beta = draw((5, n), dtype), draw((5, n), dtype), draw(n, dtype), draw(n, dtype)
@@ -124,6 +134,20 @@ def test_batch_norm(fence, dtype):
         fence.clear()
 
 
+def test_row_normalization(fence, dtype):
+    for n in TAILS:
+        x, dy, gamma, beta = draw((5, n), dtype), draw((5, n), dtype), draw(n, dtype), draw(n, dtype)
+        fx, fdy, fgamma, fbeta = map(fence, (x, dy, gamma, beta))
+        for kernel, own, plain in (
+            (_core.layer_norm_forward, (fx, fgamma, fbeta), (x, gamma, beta)),
+            (_core.layer_norm_backward, (fdy, fx, fgamma), (dy, x, gamma)),
+            (_core.rms_norm_forward, (fx, fgamma), (x, gamma)),
+            (_core.rms_norm_backward, (fdy, fx, fgamma), (dy, x, gamma)),
+        ):
+            same(kernel(*own, epsilon=1e-3), kernel(*plain, epsilon=1e-3))
+        fence.clear()
+
+
 def test_rows(fence, dtype):
     rng = np.random.default_rng(0)
     for n in TAILS:
@@ -131,6 +155,8 @@ def test_rows(fence, dtype):
         probabilities, targets = _core.softmax(x), (draw((5, n), dtype) > 0).astype(dtype)
         fx, flabels, fprobabilities, ftargets = map(fence, (x, labels, probabilities, targets))
         same(_core.softmax(fx), probabilities)
+        for output in (_core.log_softmax, _core.sparsemax):
+            same(output(fx), output(x))
         cases = [
             ("sparse_categorical_crossentropy", x, fx, labels, flabels, True),
             ("sparse_categorical_crossentropy", probabilities, fprobabilities, labels, flabels, False),
@@ -158,6 +184,12 @@ def test_updates(fence, dtype):
             _core.sgd_step(p, g, None, learning_rate=0.1)
             _core.sgd_step(p, g, m, learning_rate=0.1, momentum=0.9, nesterov=True)
             _core.adam_step(p, g, m, v, step=1, learning_rate=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-7)
+            for l1, l2 in ((0.1, 0.0), (0.0, 0.1), (0.1, 0.1)):
+                _core.penalize(p, g, l1=l1, l2=l2)
+            _core.soft_threshold(p, 0.1)
+            _core.keep_nonnegative(m)
+            for whole in (p, v.reshape(n, 1), g.reshape(1, n)):
+                _core.limit_norms(whole, max_value=0.5)
             answers.append(tuple(a.copy() for a in (p, g, m, v)))
         same(answers[1], answers[0])
         fence.clear()
@@ -178,7 +210,7 @@ def test_update_rules(fence, dtype, kernel, settings):
 
 def chain(inputs: int, units: int) -> dict:
     """A network whose every layer ends in the same tail."""
-    layers = [batch_norm(), dense(units), batch_norm(), activation("elu", alpha=1.0), dense(units)]
+    layers = [batch_norm(), dense(units), batch_norm(), activation("elu", alpha=1.0), layer_norm(), dense(units)]
     made = networks.network(inputs, layers, networks.SQUARED, metrics=("mean_absolute_error",))
     return networks.with_optimizer(made, networks.NESTEROV)
 

@@ -97,16 +97,20 @@ def test_cells_of_the_chapter():
     assert len(model.fit(x, x.sum(1), epochs=2, verbose=0).history["loss"]) == 2
 
 
-@pytest.mark.parametrize("name", [*_core.activations(), "softmax"])
+@pytest.mark.parametrize("name", list(keras.activations.FUNCTIONS))
 def test_string_function_and_layer_give_the_same_bits(name):
     function = getattr(keras.activations, name)
     parameters = _core.activations().get(name, {})
     forms = [name, function, partial(function, **parameters), keras.layers.Activation(name)]
     forms.append({"kind": name, "parameters": parameters})
     forms += {"silu": ["swish"], "hard_silu": ["hard_swish", keras.activations.hard_swish]}.get(name, [])
-    classes = {"relu": "ReLU", "elu": "ELU", "softmax": "Softmax"}
+    classes = {"relu": "ReLU", "elu": "ELU", "softmax": "Softmax", "prelu": "PReLU", "silu": "Swish"}
     if name in classes:
         forms.append(getattr(keras.layers, classes[name])())
+    if name == "learned_swish":
+        forms.append(keras.layers.Swish(trainable_beta="unit"))
+    if name == "clipped_relu":
+        forms.append(keras.layers.ReLU(6))
     if name == "leaky_relu":
         forms.append(keras.layers.LeakyReLU(negative_slope=0.2))
     x = np.random.default_rng(0).standard_normal((40, 7)).astype(np.float32)
@@ -177,6 +181,11 @@ def test_default_learning_rates_and_names():
         "clipvalue": None,
         "clipnorm": 2.0,
         "global_clipnorm": None,
+        "use_ema": False,
+        "ema_momentum": 0.99,
+        "ema_overwrite_frequency": None,
+        "gradient_accumulation_steps": None,
+        "learning_rate_factors": None,
     }
 
 
@@ -235,7 +244,13 @@ found["weights"] = [[w.name, list(w.shape), w.trainable] for w in model.weights]
 print(json.dumps(found))
 """
 COMPARED = {
-    "layers": ["Dense", "BatchNormalization", "Activation", "ReLU", "LeakyReLU", "ELU", "Softmax", "Rescaling"],
+    "layers": [
+        *("Dense", "BatchNormalization", "Activation", "ReLU", "LeakyReLU", "ELU", "Softmax", "Rescaling"),
+        "ActivityRegularization",
+        *("Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise"),
+    ],
+    "regularizers": ["L1", "L2", "L1L2"],
+    "constraints": list(keras.constraints.REGISTRY.classes),
     "initializers": sorted({*keras.initializers.REGISTRY.classes} - {"Auto"}),
     "optimizers": list(keras.optimizers.REGISTRY.classes),
 }

@@ -145,7 +145,7 @@ def test_mean_and_variance_that_a_layer_promises(name, rate, isa, dtype, rng):
 
 # Programs -------------------------------------------------------------------------------------------------------------
 
-NOISY = ["dropout", "noise of every kind beside batch norm"]
+NOISY = ["dropout", "noise of every kind beside batch norm", "noise beside other layers"]
 
 
 def trained(spec: Any, x: Any, y: Any, **options: Any) -> Any:
@@ -239,6 +239,39 @@ def test_same_bits_for_slices_layouts_and_maps(name, isa, rng, tmp_path):
             part = sliced.train(x, y, learning_rate=0.01, first_step=first, max_steps=1, after=part)
     assert part.loss == right[0][-1]
     same(state(sliced), right[1])
+
+
+def test_noise_beside_penalties_of_activities(isa, dtype, rng):
+    penalty = {"kind": "activity_regularization", "l1": 0.01, "l2": 0.02}
+    layers = [noise("gaussian_dropout", rate=0.1), penalty, dense(20), activation("elu"), penalty]
+    layers += [noise("dropout", rate=0.3), penalty, activation("tanh"), penalty, noise("rrelu"), penalty, dense(4)]
+    spec = with_optimizer(network(12, layers, SQUARED), MOMENTUM)
+    program, net = made(spec, dtype=dtype.name), reference.Network(spec)
+    for variable, value in net.variables.items():
+        value[...] = program.get(variable)
+    x, y = data(spec, 32, rng, dtype)
+    bound = 200 * float(np.finfo(dtype).eps)
+    net.forward(x, training=False)
+    assert program.evaluate(x, y).loss == pytest.approx(net.loss(y)[0].sum() + 32 * net.penalty(), rel=bound)
+    for _ in range(3):
+        loss = program.train(x, y, learning_rate=0.01).loss
+        assert loss == pytest.approx(net.train_step(x, y, 0.01)[0], rel=bound)
+    for variable, right in net.variables.items():
+        np.testing.assert_allclose(program.get(variable), right, rtol=0, atol=bound * np.abs(right).max())
+
+
+def test_accumulated_batches_draw_numbers_of_their_own(isa, rng):
+    optimizer = {**MOMENTUM, "gradient_accumulation_steps": 3}
+    spec = with_optimizer(network(12, [noise("dropout", rate=0.5), dense(4)], SQUARED), optimizer)
+    program, net = made(spec, dtype="float64"), reference.Network(spec)
+    for variable, value in net.variables.items():
+        value[...] = program.get(variable)
+    x, y = data(spec, 32, rng)
+    losses = []
+    for _ in range(6):
+        losses.append(program.train(x, y, learning_rate=0.01).loss)
+        assert losses[-1] == pytest.approx(net.train_step(x, y, 0.01)[0], rel=1e-12)
+    assert len(set(losses)) == 6
 
 
 # Monte Carlo ----------------------------------------------------------------------------------------------------------

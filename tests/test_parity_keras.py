@@ -166,20 +166,20 @@ def test_the_same_lines_train_the_same_model(kind):
     np.testing.assert_allclose(scores[1], scores[0], rtol=1e-6, atol=1e-9)
 
 
-ABSENT = {"glu", "log_softmax", "sparsemax", "tanh_shrink", "threshold"}  # of Keras' names: rows, and rarely used ones
-OWN = {"gelu_tanh", "gelu_sigmoid"}
+ABSENT = {"glu"}  # of Keras' names: it halves the units
+OWN = {"gelu_tanh", "gelu_sigmoid", "clipped_relu", "prelu", "learned_swish"}
 
 
 def test_names_of_activations_are_those_of_keras():
     theirs = {name for name in dir(keras.activations) if not name.startswith("_")} - {"get", "serialize", "deserialize"}
-    ours = {*_core.activations(), "softmax", "hard_swish"}
-    assert ours - OWN == theirs - ABSENT
+    assert {*evenflow.activations.FUNCTIONS, "hard_swish"} - OWN == theirs - ABSENT
 
 
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
-        *((name, {}) for name in sorted(set(_core.activations()) - OWN)),
+        *((name, {}) for name in sorted(set(_core.activations()) - OWN - {"threshold"})),
+        ("threshold", {"threshold": -0.5, "default_value": 1.5}),
         ("leaky_relu", {"negative_slope": 0.01}),
         ("elu", {"alpha": 0.7}),
         ("celu", {"alpha": 0.5}),  # PyTorch rounds 1 / alpha to float32

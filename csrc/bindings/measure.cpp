@@ -62,7 +62,7 @@ double measure_bandwidth(std::int64_t bytes, int threads, double seconds) {
     float* at[3];
     for (int i = 0; i < 3; ++i) at[i] = memory[static_cast<std::size_t>(3 * thread + i)].data();
     float* slots[1] = {at[2]};
-    for (int pass = 0; pass < passes; ++pass) k.update(Momentum{0.9, 0.0, 0.0}, {}, 0, at[0], at[1], slots, own);
+    for (int pass = 0; pass < passes; ++pass) k.update(Momentum{0.9, 0.0, 0.0}, {}, {}, at[0], at[1], slots, own);
     return 20.0 * static_cast<double>(own) * passes;
   });
 }

@@ -12,8 +12,10 @@ namespace evenflow {
 
 void bind_program(py::module_& m);
 void bind_layers(py::module_& m);
+void bind_row_normalization(py::module_& m);
 void bind_activations(py::module_& m);
 void bind_updates(py::module_& m);
+void bind_penalties(py::module_& m);
 void bind_noise(py::module_& m);
 void bind_measure(py::module_& m);
 void bind_metrics(py::module_& m);
@@ -84,11 +86,22 @@ py::dict activation_names() {
   py::dict all;
   const auto& k = kernels<float>();
   for (int i = 0; i < k.activation_count; ++i) {
+    const auto& activation = k.activations[i];
+    if (activation.learned != nullptr) continue;
     py::dict parameters;
-    if (k.activations[i].parameter_name != nullptr)
-      parameters[k.activations[i].parameter_name] = k.activations[i].parameter;
-    all[k.activations[i].name] = parameters;
+    for (int j = 0; j < activation.parameter_count; ++j)
+      parameters[activation.parameters[j].name] = activation.parameters[j].initial;
+    all[activation.name] = parameters;
   }
+  return all;
+}
+
+py::dict learned_activation_names() {
+  py::dict all;
+  const auto& k = kernels<float>();
+  for (int i = 0; i < k.activation_count; ++i)
+    if (const auto& activation = k.activations[i]; activation.learned != nullptr)
+      all[activation.name] = py::make_tuple(activation.learned, activation.learned_initial);
   return all;
 }
 
@@ -120,10 +133,13 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("build_info", &build_info);
   m.def("find_nonfinite", &find_nonfinite, py::arg("x"), py::arg("dtype") = "float64");
   m.def("activations", &activation_names);
+  m.def("learned_activations", &learned_activation_names);
   bind_program(m);
   bind_layers(m);
+  bind_row_normalization(m);
   bind_activations(m);
   bind_updates(m);
+  bind_penalties(m);
   bind_noise(m);
   bind_measure(m);
   bind_metrics(m);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bindings/arrays.h"
+#include "kernels/kernels.h"
 #include "math/optimizers.h"
 
 namespace evenflow {
@@ -50,6 +51,19 @@ inline std::string range_text(Range range) {
 inline void check_range(const char* function, const char* name, double value, Range range) {
   if (value >= range.lowest && value <= range.highest) return;
   refuse(function, name, range_text(range), number_text(value));
+}
+
+// The hyper-parameters of an activation: -1 for a name that is none of them.
+inline int parameter_index(const ActivationKernel<float>& activation, const std::string& name) {
+  for (int i = 0; i < activation.parameter_count; ++i)
+    if (name == activation.parameters[i].name) return i;
+  return -1;
+}
+inline std::string parameter_text(const ActivationKernel<float>& activation, const std::string& name) {
+  std::string all;
+  for (int i = 0; i < activation.parameter_count; ++i)
+    all += (i == 0 ? "" : ", ") + std::string(activation.parameters[i].name);
+  return all.empty() ? "no hyper-parameters for '" + name + "'" : all;
 }
 
 }  // namespace evenflow

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "bindings/arrays.h"
+#include "bindings/names.h"
 #include "program/plan.h"
 
 namespace evenflow {
@@ -24,10 +24,28 @@ std::vector<std::string> noise_names(const Kernels<T>& k) {
   return names;
 }
 
+inline std::string penalty_text(const Penalty& penalty) {
+  return (penalty.l1 != 0 ? ", l1 " + number_text(penalty.l1) : "") +
+         (penalty.l2 != 0 ? ", l2 " + number_text(penalty.l2) : "");
+}
+
+// What regularizes a variable; nothing where it is frozen.
+inline std::string regularization_text(const Plan& p, int variable) {
+  const Variable& v = p.variables[static_cast<std::size_t>(variable)];
+  const Regularization& r = v.regularization;
+  if (!v.trainable || !(r.penalty.active() || r.settles())) return "";
+  std::string found = penalty_text(r.penalty);
+  if (r.proximal) found += " proximal";
+  if (r.nonnegative) found += ", not negative";
+  if (r.norms) found += ", norms from " + number_text(r.norms->lowest) + " to " + number_text(r.norms->highest);
+  return " (" + v.name.substr(v.name.find('/') + 1) + found + ")";
+}
+
 inline py::list plan_steps(const Plan& p, const std::vector<std::string>& activations,
                            const std::vector<std::string>& noises) {
   py::list all;
   const auto name = [&](int variable) { return p.variables[static_cast<std::size_t>(variable)].name; };
+  const auto kept = [&](int variable) { return variable < 0 ? std::string() : regularization_text(p, variable); };
   for (std::size_t s = 0; s < p.stages.size(); ++s) {
     const Stage& stage = p.stages[s];
     const auto add = [&](const std::string& operation, std::ptrdiff_t offset) {
@@ -39,19 +57,37 @@ inline py::list plan_steps(const Plan& p, const std::vector<std::string>& activa
       row["offset"] = offset;
       all.append(row);
     };
-    add(stage.kernel < 0 ? "gather" : "product " + name(stage.kernel), stage.product);
+    if (stage.row != RowOperation::none)
+      add((stage.row == RowOperation::layer_normalization ? "layer_normalization " : "rms_normalization ") +
+              stage.row_layer,
+          stage.product);
+    else
+      add(stage.kernel < 0 ? "gather" : "product " + name(stage.kernel) + kept(stage.kernel), stage.product);
     if (s == 0 && !p.rescaling_layer.empty()) add("rescale " + p.rescaling_layer, stage.product);
     for (const Segment& segment : stage.segments) {
-      if (segment.form == Affine::bias) add("bias " + name(segment.shift), segment.out);
-      if (segment.form == Affine::normalize)
-        add((segment.batch_statistics ? "normalize " : "normalize (frozen) ") + name(segment.mean), segment.out);
+      if (segment.form == Affine::bias) add("bias " + name(segment.shift) + kept(segment.shift), segment.out);
+      if (segment.source == Statistics::applied) {
+        if (segment.scale >= 0) add("scale " + name(segment.scale) + kept(segment.scale), segment.out);
+        if (segment.shift >= 0) add("bias " + name(segment.shift) + kept(segment.shift), segment.out);
+      } else if (segment.form == Affine::normalize) {
+        const bool moving = segment.source == Statistics::tracked && !segment.batch_statistics;
+        const std::string shared =
+            segment.groups.count > 0 ? " (" + std::to_string(segment.groups.count) + " shared)" : "";
+        add((segment.invert ? "denormalize "
+             : moving       ? "normalize (frozen) "
+                            : "normalize ") +
+                name(segment.invert ? segment.shift : segment.mean) + shared +
+                (segment.source == Statistics::tracked ? kept(segment.scale) + kept(segment.shift) : ""),
+            segment.out);
+      }
       if (segment.noise.kind >= 0)
         add(noises[static_cast<std::size_t>(segment.noise.kind)] + " " + segment.activation_layer, segment.out);
       else if (!segment.activation_layer.empty())
         add(activations[static_cast<std::size_t>(segment.activation)] + " " + segment.activation_layer, segment.out);
+      if (segment.activity.active()) add("activity" + penalty_text(segment.activity), segment.out);
     }
     if (s + 1 == p.stages.size() && p.output != Output::plain)
-      add(std::string(p.output == Output::softmax ? "softmax " : "sigmoid ") + p.output_layer +
+      add(std::string(output_names[static_cast<int>(p.output)]) + " " + p.output_layer +
               (p.fused_loss ? " (with the loss)" : ""),
           stage.output);
   }

@@ -21,7 +21,8 @@ void bind_program(py::module_& m) {
       .def_readonly("next_step", &Progress::next_step)
       .def_readonly("seconds", &Progress::seconds)
       .def_readonly("threads", &Progress::threads)
-      .def_readonly("gradient_norm", &Progress::gradient_norm);
+      .def_readonly("gradient_norm", &Progress::gradient_norm)
+      .def_readonly("gradient_norms", &Progress::gradient_norms);
 
   const double forever = std::numeric_limits<double>::infinity();
   py::class_<PyProgram>(m, "Program", R"(A network compiled into a plan over one block of memory.
@@ -46,8 +47,10 @@ there is, and RuntimeError when two threads use a program at once.)")
       .def_property_readonly("outputs", &PyProgram::outputs)
       .def_property("threads", &PyProgram::threads, &PyProgram::set_threads)
       .def_property("iterations", &PyProgram::iterations, &PyProgram::set_iterations)
-      .def_property_readonly("parameters", [](py::object self) { return self.cast<PyProgram&>().flat(self, false); })
-      .def_property_readonly("gradients", [](py::object self) { return self.cast<PyProgram&>().flat(self, true); })
+      .def_property("momentum_product", &PyProgram::momentum_product, &PyProgram::set_momentum_product)
+      .def_property_readonly("parameters", [](py::object self) { return self.cast<PyProgram&>().parameters(self); })
+      .def_property_readonly("gradients", [](py::object self) { return self.cast<PyProgram&>().gradients(self); })
+      .def_property_readonly("gradient_norms", &PyProgram::gradient_norms)
       .def("__str__", &PyProgram::print, "The plan: operations, shapes, offsets in the arena, panels.")
       .def("plan", &PyProgram::steps, "The plan as data: one dict for each operation.")
       .def("variables", &PyProgram::variables, "(name, shape, trainable) of each variable, in layer order.")
@@ -66,7 +69,7 @@ there is, and RuntimeError when two threads use a program at once.)")
       .def("train", &PyProgram::train, py::arg("x"), py::arg("y"), py::kw_only(), py::arg("learning_rate"),
            py::arg("momentum") = py::none(), py::arg("order") = py::none(), py::arg("batch_size") = 0,
            py::arg("first_step") = 0, py::arg("seconds") = forever, py::arg("max_steps") = 0,
-           py::arg("after") = py::none(),
+           py::arg("after") = py::none(), py::arg("gradient_norms") = py::none(),
            R"(Train on the steps of an epoch, natively, without the GIL.
 
 Step k takes the rows order[k * batch_size : (k + 1) * batch_size] of x [rows, inputs] and y. The last batch may be
@@ -79,6 +82,8 @@ batch_size: at most the program's; 0: the program's.
 first_step, max_steps: which steps to do; 0 steps: to the end of the epoch.
 seconds: end after the first step that ends later than this.
 after: what an earlier call returned, whose sums go on; the sums of many calls are then the bits of one call's.
+gradient_norms: a float64 array [steps of the epoch, trainable variables] for the l2 norms of their gradients before
+clipping; row k is written by step k, or left as it is where that step only accumulates.
 
 Raises ValueError or TypeError, before anything is changed, for shapes, types, labels or rates that do not fit.)")
       .def("evaluate", &PyProgram::evaluate, py::arg("x"), py::arg("y"), py::kw_only(), py::arg("batch_size") = 0,
@@ -102,10 +107,12 @@ first_row, so calls may share out rows and passes.)")
           "is `iterations` unless given: the same ones until `update`, and those that `train` would draw.")
       .def("backward", &PyProgram::backward, py::arg("dy"),
            "From the gradient of the outputs of the last `forward` to that of its inputs, which is returned [rows, "
-           "inputs]; fills `gradients`.")
+           "inputs]; fills `gradients`, those of the spec's penalties included.")
       .def("update", &PyProgram::update, py::arg("learning_rate"),
            "One step of the optimizer with the gradients as they are, clipped as the spec says; returns their l2 norm "
-           "before clipping.");
+           "before clipping. `backward` has summed it up already, unless `gradients` was looked at since, or a view of "
+           "it still lives: whoever has that may have changed them. Where the spec accumulates gradients, most calls "
+           "only do that, and return the norm of this batch's gradient; the norm in a step is that of the mean.");
 }
 
 }  // namespace evenflow

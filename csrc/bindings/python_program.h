@@ -12,6 +12,7 @@
 #include <sstream>
 #include <variant>
 
+#include "bindings/epoch.h"
 #include "bindings/plan.h"
 #include "bindings/spec.h"
 
@@ -83,6 +84,32 @@ class PyProgram {
     const Busy busy(busy_);
     visit([&](auto& p) { p.iterations = value; });
   }
+  // The product of Nadam's momenta so far, which depends on those that steps had.
+  py::object momentum_product() const {
+    if (!moves_momentum()) return py::none();
+    return py::float_(visit([](const auto& p) {
+      if (p.momenta.step() == p.step()) return p.momenta.product();
+      Momenta constant;  // the number of steps was set
+      return p.momenta_until(constant, p.step(), nullptr);
+    }));
+  }
+  void set_momentum_product(const py::object& value) {
+    if (!moves_momentum()) {
+      if (!value.is_none())
+        refuse("Program", "momentum_product", "None, since no other optimizer than nadam has it",
+               text(py::repr(value)));
+      return;
+    }
+    double product = 0;
+    try {
+      product = value.cast<double>();
+    } catch (const py::cast_error&) {
+      refuse_type("Program", "momentum_product", "a number", text(py::repr(value)));
+    }
+    check_range("Program", "momentum_product", product, share);
+    const Busy busy(busy_);
+    visit([&](auto& p) { p.momenta = Momenta(p.step(), product); });
+  }
 
   // variables
 
@@ -105,23 +132,34 @@ class PyProgram {
     const Busy busy(busy_);
     visit([](auto& p) { p.reset_slots(); });
   }
-  py::array flat(py::object self, bool gradients) const {
-    return visit([&](auto& p) -> py::array {
-      return py::array(py::dtype(dtype_), {p.plan().trainable_size}, {}, gradients ? p.gradients() : p.parameters(),
-                       self);
-    });
+  py::array parameters(py::object self) const {
+    return visit(
+        [&](auto& p) { return py::array(py::dtype(dtype_), {p.plan().trainable_size}, {}, p.parameters(), self); });
+  }
+  // Whoever has this view, or a view of it, may write the gradients: then their norms are not known any more.
+  py::array gradients(py::object self) {
+    lent_ = true;
+    py::object known = view_.is_none() ? py::none() : view_();
+    if (known.is_none()) {
+      known = visit(
+          [&](auto& p) { return py::array(py::dtype(dtype_), {p.plan().trainable_size}, {}, p.gradients(), self); });
+      view_ = py::weakref(known);
+    }
+    return known;
   }
 
   // epochs
 
   Progress train(const py::object& x, const py::object& y, const py::object& learning_rate, const py::object& momentum,
                  const py::object& order, std::int64_t batch_size, std::int64_t first_step, double seconds,
-                 std::int64_t max_steps, const Progress* after) {
-    return epoch("train", x, y, &learning_rate, momentum, order, batch_size, first_step, seconds, max_steps, after);
+                 std::int64_t max_steps, const Progress* after, const py::object& gradient_norms) {
+    return epoch("train", x, y, &learning_rate, momentum, order, batch_size, first_step, seconds, max_steps, after,
+                 gradient_norms);
   }
   Progress evaluate(const py::object& x, const py::object& y, std::int64_t batch_size, std::int64_t first_step,
                     double seconds, const Progress* after) {
-    return epoch("evaluate", x, y, nullptr, py::none(), py::none(), batch_size, first_step, seconds, 0, after);
+    return epoch("evaluate", x, y, nullptr, py::none(), py::none(), batch_size, first_step, seconds, 0, after,
+                 py::none());
   }
 
   py::array predict(const py::object& x, const py::object& out) {
@@ -191,6 +229,7 @@ class PyProgram {
       py::gil_scoped_release nogil;
       p.backward(from, to);
     });
+    lent_ = !view_.is_none() && !view_().is_none();
     return dx;
   }
 
@@ -202,7 +241,20 @@ class PyProgram {
     return visit([&](auto& p) {
       const Busy busy(busy_);
       py::gil_scoped_release nogil;
+      if (lent_) p.norms_known = false;
       return p.update(learning_rate);
+    });
+  }
+  // By variable; None where nobody asked for them.
+  py::object gradient_norms() const {
+    py::dict all;
+    return visit([&](const auto& p) -> py::object {
+      if (!p.norms_known) return py::none();
+      std::size_t i = 0;
+      const auto norms = p.gradient_norms();
+      for (const Variable& v : plan().variables)
+        if (v.trainable) all[py::str(v.name)] = norms[i++];
+      return all;
     });
   }
 
@@ -236,10 +288,7 @@ class PyProgram {
     return std::make_shared<Program<T>>(Plan(spec, k.layout, batch_size, known), k, fused);
   }
 
-  static py::tuple shape(const Variable& v) {
-    if (v.inputs == 0) return py::make_tuple(v.units);
-    return py::make_tuple(v.inputs, v.units);
-  }
+  static py::tuple shape(const Variable& v) { return py::tuple(py::cast(v.dims)); }
 
   std::size_t slot_index(const std::string& function, const std::string& slot) const {
     return index_of(function, "slot", slot, slot_names());
@@ -258,9 +307,7 @@ class PyProgram {
   }
   py::array read(const std::string& function, const std::string& name, std::size_t part) const {
     const Variable& v = variable(function, name, part > 0);
-    std::vector<py::ssize_t> dims;
-    if (v.inputs > 0) dims.push_back(v.inputs);
-    dims.push_back(v.units);
+    const std::vector<py::ssize_t> dims(v.dims.begin(), v.dims.end());
     py::array out(py::dtype(dtype_), dims);
     const Busy busy(busy_);
     visit([&](auto& p) {
@@ -271,9 +318,7 @@ class PyProgram {
   void write(const std::string& function, const std::string& name, const py::object& value, std::size_t part) {
     const Variable& v = variable(function, name, part > 0);
     const py::array from = array_of(function, "value", value);
-    std::vector<py::ssize_t> dims;
-    if (v.inputs > 0) dims.push_back(v.inputs);
-    dims.push_back(v.units);
+    const std::vector<py::ssize_t> dims(v.dims.begin(), v.dims.end());
     visit([&](auto& p) {
       using T = element<decltype(p)>;
       const T* data = dense<T>(function + " '" + name + "'", "value", from, dims);
@@ -288,27 +333,6 @@ class PyProgram {
   void check_rows(const char* function, const Feed& feed) const {
     if (feed.rows < 1 || feed.rows > plan().capacity)
       refuse(function, "x", "1 to " + std::to_string(plan().capacity) + " rows", std::to_string(feed.rows));
-  }
-
-  // A number, which `one` then holds, or an array with one for each step, which is read where it lies.
-  static PerStep per_step(const char* function, const char* argument, const py::object& given, std::int64_t steps,
-                          double& one) {
-    PerStep found;
-    found.several = py::isinstance<py::array>(given) && py::array(given).ndim() > 0;
-    if (found.several) {
-      found.values = dense<double>(function, argument, py::array(given), {steps});
-    } else {
-      try {
-        one = given.cast<double>();
-      } catch (const py::cast_error&) {
-        refuse_type(function, argument, "a number or a float64 array", text(py::repr(given)));
-      }
-      found.values = &one;
-    }
-    for (std::int64_t i = 0; i < (found.several ? steps : 1); ++i)
-      if (!std::isfinite(found.values[i]))
-        refuse(function, argument, "finite numbers", std::to_string(found.values[i]));
-    return found;
   }
 
   void check_momentum(const char* function, const PerStep& momentum, std::int64_t steps) const {
@@ -327,7 +351,7 @@ class PyProgram {
 
   Progress epoch(const char* function, const py::object& x, const py::object& y, const py::object* learning_rate,
                  const py::object& momentum, const py::object& order, std::int64_t batch_size, std::int64_t first_step,
-                 double seconds, std::int64_t max_steps, const Progress* after) {
+                 double seconds, std::int64_t max_steps, const Progress* after, const py::object& norms) {
     const Plan& p = plan();
     if (!p.spec.loss) refuse(function, "y", "a spec with a loss", "a spec without one");
     Feed inputs = features(function, x);
@@ -375,6 +399,12 @@ class PyProgram {
         run.momentum = per_step(function, "momentum", momentum, steps, one_momentum);
         check_momentum(function, run.momentum, steps);
       }
+      if (!norms.is_none()) {
+        std::int64_t trained = 0;
+        for (const Variable& v : p.variables) trained += v.trainable ? 1 : 0;
+        run.norms = dense<double>(function, "gradient_norms", array_of(function, "gradient_norms", norms),
+                                  {steps, trained}, true);
+      }
     }
     const Busy busy(busy_);
     if (sparse && first_step == 0) check_labels(function, targets, p.units());
@@ -394,26 +424,15 @@ class PyProgram {
              "those of " + std::to_string(after.metrics.size()));
   }
 
-  static void check_labels(const char* function, const Feed& y, int units) {
-    constexpr std::int64_t at_once = std::int64_t{1} << 24;  // rows between two looks at Ctrl-C
-    std::int64_t bad = -1, value = 0;
-    for (std::int64_t row = 0; row < y.rows;) {
-      {
-        const py::gil_scoped_release nogil;
-        for (const std::int64_t end = std::min(y.rows, row + at_once); row < end && bad < 0; ++row) {
-          convert_row(&value, y, y.data + row * y.row_stride, 0, 1);
-          if (value < 0 || value >= units) bad = row;
-        }
-      }
-      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-      if (bad >= 0)
-        refuse(function, "y", "labels from 0 to " + std::to_string(units - 1),
-               std::to_string(value) + " in row " + std::to_string(bad));
-    }
+  bool moves_momentum() const {
+    const auto& optimizer = plan().spec.optimizer.optimizer;
+    return optimizer && std::visit([](const auto& o) { return o.momentum_changes; }, *optimizer);
   }
 
   py::dict spec_;
   std::string dtype_;
+  py::object view_ = py::none();  // a weak reference to the gradients' view, while there is one
+  bool lent_ = false;             // since before the last `backward` or after it
   std::variant<std::shared_ptr<Program<float>>, std::shared_ptr<Program<double>>> program_;
   mutable std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
 };

@@ -79,8 +79,10 @@ class SpecReader {
   static LayerSpec layer(const py::dict& data, std::size_t position) {
     SpecReader in("Program: layer " + std::to_string(position), data);
     LayerSpec layer{};
-    layer.kind = static_cast<LayerSpec::Kind>(index_of(
-        in.where_, "kind", in.string("kind"), {"rescaling", "dense", "batch_normalization", "activation", "noise"}));
+    layer.kind = static_cast<LayerSpec::Kind>(
+        index_of(in.where_, "kind", in.string("kind"),
+                 {"rescaling", "dense", "batch_normalization", "activation", "normalization", "layer_normalization",
+                  "rms_normalization", "activity_regularization", "noise"}));
     layer.name = in.string("name");
     layer.trainable = in.flag("trainable", false);
     constexpr double huge = 1e300;
@@ -95,6 +97,20 @@ class SpecReader {
         layer.epsilon = in.number("epsilon", 0, huge);
         layer.center = in.flag("center", true);
         layer.scale = in.flag("scale", true);
+        layer.unbiased_variance = in.flag("unbiased_variance", false);
+        layer.trainable = in.flag("trainable", true);
+        axes(in, layer);
+        break;
+      case LayerSpec::normalization:
+        layer.invert = in.flag("invert", false);
+        layer.trainable = false;
+        axes(in, layer);
+        break;
+      case LayerSpec::layer_normalization:
+      case LayerSpec::rms_normalization:
+        layer.epsilon = in.number("epsilon", 0, huge);
+        layer.center = layer.kind == LayerSpec::layer_normalization && in.flag("center", true);
+        layer.scale = in.flag("scale", true);
         layer.trainable = in.flag("trainable", true);
         break;
       case LayerSpec::rescaling:
@@ -104,35 +120,106 @@ class SpecReader {
       case LayerSpec::activation:
         activation(in, layer);
         break;
+      case LayerSpec::activity_regularization:
+        layer.activity = in.penalty();
+        break;
       case LayerSpec::noise:
         layer.random = noise_of(in.where_, in.string("noise"),
                                 in.missing("parameters") ? py::dict() : in.need<py::dict>("parameters", "a dict"),
                                 in.need<py::object>("seed", "a whole number"));
         if (in.string("noise") == "rrelu") {  // what it is where nothing is random
           layer.activation_name = "leaky_relu";
-          layer.parameter = (layer.random.parameters[0] + layer.random.parameters[1]) / 2;
+          layer.parameters[0] = (layer.random.parameters[0] + layer.random.parameters[1]) / 2;
         }
         break;
     }
+    regularization(in, layer);
     return layer;
+  }
+
+  Penalty penalty() const {
+    Penalty found;
+    if (!missing("l1")) found.l1 = number("l1", 0, nonnegative.highest);
+    if (!missing("l2")) found.l2 = number("l2", 0, nonnegative.highest);
+    return found;
+  }
+  // What a layer's dict under `key` holds for each of its variables.
+  template <class Read>
+  void each_variable(const char* key, Read read) const {
+    if (missing(key)) return;
+    for (const auto& [name, given] : need<py::dict>(key, "a dict")) {
+      if (!py::isinstance<py::dict>(given))
+        refuse_type(where_, key, "a dict for every variable", text(py::repr(given)));
+      read(text(name),
+           SpecReader(where_ + ": " + key + " of '" + text(name) + "'", py::reinterpret_borrow<py::dict>(given)));
+    }
+  }
+  static void regularization(const SpecReader& in, LayerSpec& layer) {
+    in.each_variable("regularizers", [&](const std::string& name, const SpecReader& given) {
+      Regularization& r = layer.regularization[name];
+      r.penalty = given.penalty();
+      r.proximal = given.flag("proximal", false);
+      if (r.proximal && r.penalty.l2 != 0)
+        refuse(given.where_, "l2", "0 beside a proximal l1", number_text(r.penalty.l2));
+    });
+    in.each_variable("constraints", [&](const std::string& name, const SpecReader& given) {
+      Regularization& r = layer.regularization[name];
+      r.nonnegative = index_of(given.where_, "kind", given.string("kind"), {"norm", "non_negative"}) == 1;
+      if (r.nonnegative) return;
+      NormLimits limits;
+      limits.lowest = given.number("min_value", 0, nonnegative.highest);
+      limits.highest = given.number("max_value", limits.lowest, nonnegative.highest);
+      limits.rate = given.number("rate", 0, 1);
+      r.norms = limits;
+    });
+  }
+
+  // The shape of rows, and in ascending order which of its axes, from 1, have statistics of their own.
+  static void axes(const SpecReader& in, LayerSpec& layer) {
+    if (in.missing("shape") && in.missing("axis")) return;
+    const auto numbers = [&](const char* key) {
+      std::vector<int> found;
+      for (const auto& entry : in.need<py::sequence>(key, "a list")) {
+        py::dict one;
+        one[key] = entry;
+        found.push_back(SpecReader(in.where_, one).whole(key, 1));
+      }
+      return found;
+    };
+    layer.shape = numbers("shape");
+    layer.axis = numbers("axis");
+    if (layer.shape.empty()) refuse(in.where_, "shape", "at least one size", "none");
+    for (std::size_t i = 0; i < layer.axis.size(); ++i)
+      if (layer.axis[i] > static_cast<int>(layer.shape.size()) || (i > 0 && layer.axis[i] <= layer.axis[i - 1]))
+        refuse(in.where_, "axis", "ascending numbers from 1 to " + std::to_string(layer.shape.size()),
+               std::to_string(layer.axis[i]));
   }
 
   static void activation(const SpecReader& in, LayerSpec& layer) {
     const auto& k = kernels<float>();
     std::vector<std::string> names;
     for (int i = 0; i < k.activation_count; ++i) names.emplace_back(k.activations[i].name);
-    names.emplace_back("softmax");
+    for (Output output : {Output::softmax, Output::log_softmax, Output::sparsemax})
+      names.emplace_back(output_names[static_cast<int>(output)]);
     layer.activation_name = in.string("activation");
-    const std::size_t index = index_of(in.where_, "activation", layer.activation_name, names);
+    const auto index = static_cast<int>(index_of(in.where_, "activation", layer.activation_name, names));
     const py::dict given = in.missing("parameters") ? py::dict() : in.need<py::dict>("parameters", "a dict");
-    const char* own = index + 1 == names.size() ? nullptr : k.activations[index].parameter_name;
-    if (own != nullptr) layer.parameter = k.activations[index].parameter;
+    const ActivationKernel<float> none{};
+    const ActivationKernel<float>& own = index < k.activation_count ? k.activations[index] : none;
+    for (int i = 0; i < own.parameter_count; ++i)
+      layer.parameters[static_cast<std::size_t>(i)] = own.parameters[i].initial;
     for (const auto& [key, value] : given) {
-      if (own == nullptr || text(key) != own)
-        refuse(in.where_, "parameters", own == nullptr ? "none for " + layer.activation_name : std::string(own),
-               text(key));
-      layer.parameter = SpecReader(in.where_, given).number(own, 0, 1e300);
+      const int found = parameter_index(own, text(key));
+      if (found < 0) refuse(in.where_, "parameters", parameter_text(own, layer.activation_name), text(key));
+      const Parameter& parameter = own.parameters[found];
+      layer.parameters[static_cast<std::size_t>(found)] =
+          SpecReader(in.where_, given).number(parameter.name, parameter.lowest, unbounded);
     }
+    if (own.learned == nullptr) return;
+    layer.learned = own.learned;
+    layer.learned_initial = own.learned_initial;
+    layer.shared = in.flag("shared", false);
+    layer.trainable = in.flag("trainable", true);
   }
 
   // Hyper-parameters into an optimizer's members.
@@ -156,6 +243,19 @@ class SpecReader {
     OptimizerSpec o;
     o.optimizer = in.any_optimizer(Optimizers());
     Fill{in}("weight_decay", o.weight_decay, nonnegative);
+    o.coupled = in.flag("coupled", false);
+    if (!in.missing("gradient_accumulation_steps")) o.accumulation = in.whole("gradient_accumulation_steps", 2);
+    if (in.flag("use_ema", false)) {
+      o.ema_momentum = in.missing("ema_momentum") ? 0.99 : in.number("ema_momentum", 0, 1);
+      if (!in.missing("ema_overwrite_frequency")) o.ema_overwrite_frequency = in.whole("ema_overwrite_frequency", 1);
+    }
+    if (!in.missing("learning_rate_factors")) {
+      const auto factors = in.need<py::dict>("learning_rate_factors", "a dict");
+      for (const auto& [name, value] : factors)
+        o.rate_factors.emplace_back(
+            text(name),
+            SpecReader("Program: optimizer: learning_rate_factors", factors).number(text(name).c_str(), 0, 1e300));
+    }
     if (!in.missing("undecayed"))
       for (const auto& name : in.need<py::sequence>("undecayed", "a list")) o.undecayed.push_back(text(name));
     int given = 0;

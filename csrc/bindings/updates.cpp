@@ -1,7 +1,9 @@
 // Eager update rules and clipping, in place.
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "bindings/eager.h"
 #include "bindings/names.h"
@@ -30,7 +32,8 @@ std::vector<T*> update_arrays(const char* function, const std::vector<std::pair<
 struct Call {
   const char* function;
   double learning_rate, weight_decay;
-  std::int64_t step = 1;  // of rules that count
+  std::int64_t step = 1;                        // of rules that count
+  std::optional<double> momentum_product = {};  // of Nadam's steps before this one
 };
 struct Argument {
   const char* name;
@@ -57,49 +60,55 @@ void step(const Call& call, const Optimizer& optimizer, const std::vector<Argume
     const auto at = update_arrays<T>(call.function, arrays);
     const std::ptrdiff_t n = arrays[0].second.size();
     py::gil_scoped_release nogil;
-    const Moment moment{call.learning_rate, static_cast<double>(call.step), Momenta().until(optimizer, call.step)};
-    const double decay = call.weight_decay * call.learning_rate;
+    Momenta before;
+    if (call.momentum_product) before = Momenta(call.step - 1, *call.momentum_product);
+    const double momenta = before.until(optimizer, call.step, nullptr);
+    const Moment moment{call.learning_rate, static_cast<double>(call.step), momenta};
+    const Decay decay{call.weight_decay * call.learning_rate};
     optimizer.rule(moment,
                    [&](const auto& rule) { kernels<T>().update(rule, {}, decay, at[0], at[1], at.data() + 2, n); });
   });
 }
 
 void sgd_step(const py::object& p, const py::object& g, const py::object& m, double learning_rate, double momentum,
-              bool nesterov, double weight_decay) {
+              bool nesterov, double weight_decay, bool torch) {
   const char* name = "sgd_step";
   if (momentum != 0 && m.is_none()) refuse_type(name, "m", "an array, since momentum is not 0", "None");
   std::vector<Argument> arrays{{"p", p}, {"g", g}};
   if (!m.is_none()) arrays.push_back({"m", m});
-  step({name, learning_rate, weight_decay}, SgdOptimizer{{}, momentum, nesterov}, arrays);
+  step({name, learning_rate, weight_decay}, SgdOptimizer{{}, momentum, nesterov, torch}, arrays);
 }
 
 void adam_step(const py::object& p, const py::object& g, const py::object& m, const py::object& v,
                const py::object& v_max, std::int64_t number, double learning_rate, double beta_1, double beta_2,
-               double epsilon, double weight_decay) {
+               double epsilon, double weight_decay, bool torch) {
   std::vector<Argument> arrays{{"p", p}, {"g", g}, {"m", m}, {"v", v}};
   if (!v_max.is_none()) arrays.push_back({"v_max", v_max});
-  step({"adam_step", learning_rate, weight_decay, number}, AdamOptimizer{{}, beta_1, beta_2, epsilon, !v_max.is_none()},
-       arrays);
+  step({"adam_step", learning_rate, weight_decay, number},
+       AdamOptimizer{{}, beta_1, beta_2, epsilon, !v_max.is_none(), torch}, arrays);
 }
 
 void nadam_step(const py::object& p, const py::object& g, const py::object& m, const py::object& v, std::int64_t number,
                 double learning_rate, double beta_1, double beta_2, double epsilon, double momentum_decay,
-                double weight_decay) {
-  step({"nadam_step", learning_rate, weight_decay, number}, NadamOptimizer{{}, beta_1, beta_2, epsilon, momentum_decay},
-       {{"p", p}, {"g", g}, {"m", m}, {"v", v}});
+                double weight_decay, std::optional<double> momentum_product) {
+  const char* name = "nadam_step";
+  if (momentum_product) check_range(name, "momentum_product", *momentum_product, share);
+  step({name, learning_rate, weight_decay, number, momentum_product},
+       NadamOptimizer{{}, beta_1, beta_2, epsilon, momentum_decay}, {{"p", p}, {"g", g}, {"m", m}, {"v", v}});
 }
 
 void adamax_step(const py::object& p, const py::object& g, const py::object& m, const py::object& u,
                  std::int64_t number, double learning_rate, double beta_1, double beta_2, double epsilon,
-                 double weight_decay) {
-  step({"adamax_step", learning_rate, weight_decay, number}, AdamaxOptimizer{{}, beta_1, beta_2, epsilon},
+                 double weight_decay, bool torch) {
+  step({"adamax_step", learning_rate, weight_decay, number}, AdamaxOptimizer{{}, beta_1, beta_2, epsilon, torch},
        {{"p", p}, {"g", g}, {"m", m}, {"u", u}});
 }
 
 void adagrad_step(const py::object& p, const py::object& g, const py::object& accumulator, double learning_rate,
-                  double epsilon, double weight_decay) {
+                  double epsilon, double weight_decay, bool torch) {
   AdagradOptimizer optimizer;
   optimizer.epsilon = epsilon;
+  optimizer.torch = torch;
   step({"adagrad_step", learning_rate, weight_decay}, optimizer, {{"p", p}, {"g", g}, {"accumulator", accumulator}});
 }
 
@@ -111,7 +120,7 @@ void adadelta_step(const py::object& p, const py::object& g, const py::object& g
 
 void rmsprop_step(const py::object& p, const py::object& g, const py::object& velocity, const py::object& m,
                   const py::object& average, double learning_rate, double rho, double momentum, double epsilon,
-                  double weight_decay) {
+                  double weight_decay, bool torch) {
   const char* name = "rmsprop_step";
   if (m.is_none() != (momentum == 0))
     refuse_type(name, "m", m.is_none() ? "an array, since momentum is not 0" : "None, since momentum is 0",
@@ -119,7 +128,8 @@ void rmsprop_step(const py::object& p, const py::object& g, const py::object& ve
   std::vector<Argument> arrays{{"p", p}, {"g", g}, {"velocity", velocity}};
   if (!m.is_none()) arrays.push_back({"m", m});
   if (!average.is_none()) arrays.push_back({"average_gradient", average});
-  step({name, learning_rate, weight_decay}, RmspropOptimizer{{}, rho, momentum, epsilon, !average.is_none()}, arrays);
+  step({name, learning_rate, weight_decay}, RmspropOptimizer{{}, rho, momentum, epsilon, !average.is_none(), torch},
+       arrays);
 }
 
 void lion_step(const py::object& p, const py::object& g, const py::object& m, double learning_rate, double beta_1,
@@ -127,7 +137,7 @@ void lion_step(const py::object& p, const py::object& g, const py::object& m, do
   step({"lion_step", learning_rate, weight_decay}, LionOptimizer{{}, beta_1, beta_2}, {{"p", p}, {"g", g}, {"m", m}});
 }
 
-// The square sum of one array, in a program's order: panel after panel of a matrix, or of a vector.
+// The square sum of one array, in a program's order: block after block, panel after panel of a matrix, or of a vector.
 template <class T>
 double square_sum(const char* function, const py::array& g) {
   const T* from = dense<T>(function, "g", g, std::vector<py::ssize_t>(g.shape(), g.shape() + g.ndim()), true);
@@ -136,8 +146,14 @@ double square_sum(const char* function, const py::array& g) {
   if (g.size() == 0) return 0;
   const Tensor<T> panels(k, static_cast<int>(g.size() / features), features, from);
   double total = 0;
-  for (int p = 0; p < k.layout.panels(features); ++p)
-    total += k.square_sum(panels.panel(p), static_cast<std::ptrdiff_t>(panels.rows) * panels.width(p));
+  for (int p = 0; p < k.layout.panels(features); ++p) {
+    const int width = panels.width(p);
+    double sum = 0;
+    for (int first = 0; first < panels.rows; first += k.layout.full())
+      sum += k.square_sum(panels.panel(p) + static_cast<std::ptrdiff_t>(first) * width,
+                          static_cast<std::ptrdiff_t>(std::min(k.layout.full(), panels.rows - first)) * width);
+    total += sum;
+  }
   return total;
 }
 
@@ -188,24 +204,25 @@ double clip_by_global_norm(const py::sequence& gs, double limit) {
 
 void bind_updates(py::module_& m) {
   m.def("sgd_step", &sgd_step, py::arg("p"), py::arg("g"), py::arg("m"), py::kw_only(), py::arg("learning_rate"),
-        py::arg("momentum") = 0.0, py::arg("nesterov") = false, py::arg("weight_decay") = 0.0);
+        py::arg("momentum") = 0.0, py::arg("nesterov") = false, py::arg("weight_decay") = 0.0,
+        py::arg("torch") = false);
   m.def("adam_step", &adam_step, py::arg("p"), py::arg("g"), py::arg("m"), py::arg("v"), py::arg("v_max") = py::none(),
         py::kw_only(), py::arg("step"), py::arg("learning_rate"), py::arg("beta_1"), py::arg("beta_2"),
-        py::arg("epsilon"), py::arg("weight_decay") = 0.0);
+        py::arg("epsilon"), py::arg("weight_decay") = 0.0, py::arg("torch") = false);
   m.def("nadam_step", &nadam_step, py::arg("p"), py::arg("g"), py::arg("m"), py::arg("v"), py::kw_only(),
         py::arg("step"), py::arg("learning_rate"), py::arg("beta_1"), py::arg("beta_2"), py::arg("epsilon"),
-        py::arg("momentum_decay") = 1.0, py::arg("weight_decay") = 0.0);
+        py::arg("momentum_decay") = 1.0, py::arg("weight_decay") = 0.0, py::arg("momentum_product") = py::none());
   m.def("adamax_step", &adamax_step, py::arg("p"), py::arg("g"), py::arg("m"), py::arg("u"), py::kw_only(),
         py::arg("step"), py::arg("learning_rate"), py::arg("beta_1"), py::arg("beta_2"), py::arg("epsilon"),
-        py::arg("weight_decay") = 0.0);
+        py::arg("weight_decay") = 0.0, py::arg("torch") = false);
   m.def("adagrad_step", &adagrad_step, py::arg("p"), py::arg("g"), py::arg("accumulator"), py::kw_only(),
-        py::arg("learning_rate"), py::arg("epsilon"), py::arg("weight_decay") = 0.0);
+        py::arg("learning_rate"), py::arg("epsilon"), py::arg("weight_decay") = 0.0, py::arg("torch") = false);
   m.def("adadelta_step", &adadelta_step, py::arg("p"), py::arg("g"), py::arg("accumulated_grad"),
         py::arg("accumulated_delta_var"), py::kw_only(), py::arg("learning_rate"), py::arg("rho"), py::arg("epsilon"),
         py::arg("weight_decay") = 0.0);
   m.def("rmsprop_step", &rmsprop_step, py::arg("p"), py::arg("g"), py::arg("velocity"), py::arg("m") = py::none(),
         py::arg("average_gradient") = py::none(), py::kw_only(), py::arg("learning_rate"), py::arg("rho"),
-        py::arg("momentum") = 0.0, py::arg("epsilon"), py::arg("weight_decay") = 0.0);
+        py::arg("momentum") = 0.0, py::arg("epsilon"), py::arg("weight_decay") = 0.0, py::arg("torch") = false);
   m.def("lion_step", &lion_step, py::arg("p"), py::arg("g"), py::arg("m"), py::kw_only(), py::arg("learning_rate"),
         py::arg("beta_1"), py::arg("beta_2"), py::arg("weight_decay") = 0.0);
   m.def("clip_by_value", &clip_by_value, py::arg("g"), py::arg("limit"));

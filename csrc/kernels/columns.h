@@ -110,10 +110,17 @@ struct ColumnKernels {
     });
   }
 
-  static void moving_average(T* moving, const T* batch, double momentum, int width) {
+  static void standardizer(T* inverse, T* scale, const T* variance, double smallest, bool inverted, int width) {
     each_vector<V>(width, [&](int j) {
-      fma(V::load(moving + j), V(momentum), V::load(batch + j) * V(1 - momentum)).store(moving + j);
+      const V deviation = max(sqrt(V::load(variance + j)), V(smallest)), r = V(1) / deviation;
+      r.store(inverse + j);
+      (inverted ? deviation : r).store(scale + j);
     });
+  }
+
+  static void moving_average(T* moving, const T* batch, double momentum, double share, int width) {
+    each_vector<V>(
+        width, [&](int j) { fma(V::load(moving + j), V(momentum), V::load(batch + j) * V(share)).store(moving + j); });
   }
 
   static void normalize_backward(T* dz, const T* x, int rows, int width, const Columns<T>& columns, const T* dshift,
@@ -161,11 +168,9 @@ constexpr ActivationKernel<scalar_of<V>> activation_kernel() {
   ActivationKernel<scalar_of<V>> kernel{};
   kernel.name = Activation::name;
   kernel.needs_input = Activation::needs_input;
-  static_assert(Activation::parameter_count <= 1, "the table has room for one hyper-parameter");
-  if constexpr (Activation::parameter_count == 1) {
-    kernel.parameter_name = Activation::parameters[0].name;
-    kernel.parameter = Activation::parameters[0].initial;
-  }
+  static_assert(Activation::parameter_count <= most_parameters, "the table has no room for the hyper-parameters");
+  kernel.parameter_count = Activation::parameter_count;
+  for (int i = 0; i < Activation::parameter_count; ++i) kernel.parameters[i] = Activation::parameters[i];
   kernel.forward[0] = ColumnOperation<V, Activation, Affine::none>::forward;
   kernel.forward[1] = ColumnOperation<V, Activation, Affine::bias>::forward;
   kernel.forward[2] = ColumnOperation<V, Activation, Affine::normalize>::forward;
@@ -174,13 +179,5 @@ constexpr ActivationKernel<scalar_of<V>> activation_kernel() {
   kernel.backward[2] = ColumnOperation<V, Activation, Affine::normalize>::backward;
   return kernel;
 }
-
-// One row of the table per type of the list.
-template <class V, class Types>
-struct ActivationTable;
-template <class V, class... Types>
-struct ActivationTable<V, List<Types...>> {
-  static constexpr ActivationKernel<scalar_of<V>> rows[] = {activation_kernel<V, Types>()...};
-};
 
 }  // namespace evenflow

@@ -9,6 +9,7 @@
 #include "kernels/layout.h"
 #include "kernels/metric.h"
 #include "math/activation.h"
+#include "math/penalties.h"
 #include "math/random.h"
 #include "math/updates.h"
 
@@ -25,6 +26,8 @@ struct Columns {
   const T* mean = nullptr;     // of the batch, or moving
   const T* inverse = nullptr;  // 1 / sqrt(variance + epsilon)
   const T* scale = nullptr;    // gamma * inverse
+  const T* learned = nullptr;  // the activation's parameter, and
+  T* dlearned = nullptr;       // its gradient, summed over rows
 };
 
 // An activation with both directions of every affine form. y may be x; the gradient dy is overwritten by the gradient
@@ -36,8 +39,10 @@ struct ActivationKernel {
                             const double* parameters);
   const char* name;
   bool needs_input;
-  const char* parameter_name;  // nullptr without one
-  double parameter;
+  int parameter_count;
+  Parameter parameters[most_parameters];
+  const char* learned;  // the name of the parameter that is trained, one for each feature; nullptr without one
+  double learned_initial;
   Forward forward[affines];
   Backward backward[affines];
 };
@@ -65,7 +70,10 @@ struct NoiseKernel {
 };
 
 enum class Loss { sparse_categorical_crossentropy, categorical_crossentropy, binary_crossentropy, mean_squared_error };
-enum class Output { plain, softmax, sigmoid };  // what the loss kernel itself applies to the last stage
+// What the loss kernel itself applies to the last stage.
+enum class Output { plain, sigmoid, softmax, log_softmax, sparsemax };
+constexpr const char* output_names[] = {"linear", "sigmoid", "softmax", "log_softmax", "sparsemax"};
+constexpr bool of_rows(Output output) { return output > Output::sigmoid; }  // not element by element
 
 // The rows of one step as the loss kernel sees them.
 template <class T>
@@ -87,6 +95,12 @@ struct LossRows {
   bool one_hot_labels;           // some metric wants them so
 };
 
+// Weight decay, before the update rule.
+struct Decay {
+  double rate = 0;     // decoupled: p <- p - p * rate
+  double coupled = 0;  // PyTorch's: g <- g + coupled * p, after clipping
+};
+
 // What becomes of a gradient before the update rule sees it: scaled, then limited to [-limit, limit].
 struct Clip {
   double scale = 1;
@@ -94,10 +108,18 @@ struct Clip {
   bool active() const { return scale != 1 || limit != std::numeric_limits<double>::infinity(); }
 };
 
+// A moving average of p: average <- keep * average + (1 - keep) * p, in the pass that changes p.
+template <class T>
+struct Average {
+  T* values = nullptr;
+  double keep = 0;          // 0: the average becomes p
+  bool overwrites = false;  // and p the average
+};
+
 // The kernel of each rule, found by the rule's type.
 template <class T, class Rule>
 struct UpdateKernel {
-  void (*run)(const Rule&, Clip, double decay, T* p, const T* g, T* const* slots, std::ptrdiff_t n);
+  void (*run)(const Rule&, Clip, const Decay&, T* p, const T* g, T* const* slots, std::ptrdiff_t n, const Average<T>&);
 };
 template <class T, class RuleList>
 struct UpdateKernels;
@@ -131,8 +153,10 @@ struct Kernels {
   void (*moments)(T* mean, T* variance, const T* x, int rows, int width);
   // inverse = 1 / sqrt(variance + epsilon), scale = gamma * inverse
   void (*normalizer)(T* inverse, T* scale, const T* variance, const T* gamma, double epsilon, int width);
-  // moving <- moving * momentum + batch * (1 - momentum)
-  void (*moving_average)(T* moving, const T* batch, double momentum, int width);
+  // inverse = 1 / max(sqrt(variance), smallest); scale is that, or inverted the deviation itself.
+  void (*standardizer)(T* inverse, T* scale, const T* variance, double smallest, bool inverted, int width);
+  // moving <- moving * momentum + batch * share
+  void (*moving_average)(T* moving, const T* batch, double momentum, double share, int width);
   // dz <- scale * (dz - dshift / rows - (x - mean) * inverse * dscale / rows)
   void (*normalize_backward)(T* dz, const T* x, int rows, int width, const Columns<T>&, const T* dshift,
                              const T* dscale);
@@ -143,20 +167,42 @@ struct Kernels {
   // The lanes from `valid` on of every row are set to zero.
   void (*clear_padding)(T* x, int rows, int width, int valid);
 
-  void (*softmax)(T* y, const T* x, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
-  void (*softmax_backward)(T* dz, const T* y, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
+  // An output of rows, and from the gradient of y to that of its input; scratch: 2 * padded units.
+  void (*output_forward)(Output, T* y, const T* x, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
+  void (*output_backward)(Output, T* dz, const T* y, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
+  // Of each row: y = (x - mean) * inverse with inverse = 1 / sqrt(variance + epsilon), which is kept; not centered: the
+  // mean is taken as 0. scratch: padded units; backward 2 * padded units.
+  void (*normalize_rows)(T* y, T* inverse, const T* x, std::ptrdiff_t stride, int units, double epsilon, bool centered,
+                         T* scratch, int first, int last);
+  // dx = inverse * (dy - mean(dy) - y * mean(dy * y)); not centered: without mean(dy)
+  void (*normalize_rows_backward)(T* dx, const T* dy, const T* y, const T* inverse, std::ptrdiff_t stride, int units,
+                                  bool centered, T* scratch, int first, int last);
+
   void (*loss)(const LossRows<T>&, T* scratch, int first, int last);  // scratch: 3 * padded units
   MetricKernel<T> metrics[MetricKinds::size];
 
   double (*square_sum)(const T* g, std::ptrdiff_t n);
   void (*clip)(T* g, std::ptrdiff_t n, Clip);
+  // The penalty of p; its gradient is added to g, unless that is nullptr.
+  double (*penalize)(T* g, const T* p, std::ptrdiff_t n, const Penalty&);
+  // p <- sign(p) * max(|p| - threshold, 0)
+  void (*soft_threshold)(T* p, std::ptrdiff_t n, double threshold);
+  // p <- max(p, 0)
+  void (*keep_nonnegative)(T* p, std::ptrdiff_t n);
+  // Each column of w[inputs][width], or a vector, is scaled to a norm within the limits.
+  void (*limit_norms)(T* w, int inputs, int width, const NormLimits&);
+  void (*limit_norm)(T* p, std::ptrdiff_t n, const NormLimits&);
   UpdateKernels<T, Rules> updates;
-  // One step of a rule; decay of p itself comes first: p <- p - p * decay. n need not be a multiple of lanes.
+  // One step of a rule, after clipping and decay. n need not be a multiple of lanes.
   template <class Rule>
-  void update(const Rule& rule, Clip clip_first, double decay, T* p, const T* g, T* const* slots,
-              std::ptrdiff_t n) const {
-    static_cast<const UpdateKernel<T, Rule>&>(updates).run(rule, clip_first, decay, p, g, slots, n);
+  void update(const Rule& rule, Clip clip_first, const Decay& decay, T* p, const T* g, T* const* slots,
+              std::ptrdiff_t n, const Average<T>& average = {}) const {
+    static_cast<const UpdateKernel<T, Rule>&>(updates).run(rule, clip_first, decay, p, g, slots, n, average);
   }
+  // The average of a p that did not change.
+  void (*follow)(T* p, std::ptrdiff_t n, const Average<T>&);
+  // sum <- sum + g; with a share, g <- share * (sum + g) and sum <- 0.
+  void (*accumulate)(T* g, T* sum, std::ptrdiff_t n, double share);
 
   // Multiply-adds in registers for measuring the ceiling; returns flops done.
   double (*multiply_add)(std::ptrdiff_t repetitions, T* sink);

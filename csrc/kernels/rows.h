@@ -64,10 +64,48 @@ struct RowKernels {
     each(units, [&](int j, int) { (V::load(p + j) / V(by)).store(p + j); });
   }
 
-  static void softmax(T* y, const T* x, std::ptrdiff_t stride, int units, T* scratch, int first, int last) {
+  // z <- z - log(sum(exp(z))), with p for scratch
+  EVENFLOW_INLINE static void log_softmax(T* z, T* p, int units) {
+    const Exponentials e = exponentials(p, z, units);
+    const V highest(e.highest), rest(log(e.sum));
+    each(units,
+         [&](int j, int valid) { select(V::first(valid), (V::load(z + j) - highest) - rest, V(0)).store(z + j); });
+  }
+
+  // z <- max(z - t, 0), the nearest point whose entries are at least 0 and add up to 1: t is the mean of the entries
+  // above it, less 1 / their number. From all entries on, those not above t leave, until none does or rounding brings
+  // one back. Michelot 1986; Martins and Astudillo 2016.
+  EVENFLOW_INLINE static void sparsemax(T* z, int units) {
+    V top(-Format<T>::infinity);
+    each(units,
+         [&](int j, int valid) { top = max(top, select(V::first(valid), V::load(z + j), V(-Format<T>::infinity))); });
+    const T highest = maximum(top);  // taken off first: entries that matter are then within [-1, 0]
+    each(units, [&](int j, int) { (V::load(z + j) - V(highest)).store(z + j); });
+    T t = -1, count = static_cast<T>(units + 1), before;
+    do {
+      before = count;
+      count = total(units, [&](int j) { return select(V::load(z + j) > V(t), V(1), V(0)); });
+      const T sum = total(units, [&](int j) {
+        const V entry = V::load(z + j);
+        return select(entry > V(t), entry, V(0));
+      });
+      t = (sum - 1) / count;
+    } while (count < before);
+    each(units,
+         [&](int j, int valid) { select(V::first(valid), at_least(V::load(z + j) - V(t), V(0)), V(0)).store(z + j); });
+  }
+
+  // z becomes the output; p is scratch
+  EVENFLOW_INLINE static void apply(Output output, T* z, T* p, int units) {
+    if (output == Output::softmax) divide(z, exponentials(z, z, units).sum, units);
+    if (output == Output::log_softmax) log_softmax(z, p, units);
+    if (output == Output::sparsemax) sparsemax(z, units);
+  }
+  static void output_forward(Output output, T* y, const T* x, std::ptrdiff_t stride, int units, T* scratch, int first,
+                             int last) {
     for (int row = first; row < last; ++row) {
       gather(scratch, x, stride, row, units);
-      divide(scratch, exponentials(scratch, scratch, units).sum, units);
+      apply(output, scratch, scratch + layout.padded(units), units);
       scatter(y, scratch, stride, row, units);
     }
   }
@@ -77,12 +115,33 @@ struct RowKernels {
     const V mean(total(units, [&](int j) { return V::load(p + j) * V::load(d + j); }));
     each(units, [&](int j, int) { (V::load(p + j) * (V::load(d + j) - mean)).store(d + j); });
   }
-  static void softmax_backward(T* dz, const T* y, std::ptrdiff_t stride, int units, T* scratch, int first, int last) {
+  // d <- d - exp(y) * sum(d)
+  EVENFLOW_INLINE static void through_log_softmax(T* d, const T* y, int units) {
+    const V sums(total(units, [&](int j) { return V::load(d + j); }));
+    each(units, [&](int j, int valid) {
+      select(V::first(valid), fma(-exp(V::load(y + j)), sums, V::load(d + j)), V(0)).store(d + j);
+    });
+  }
+  // d <- d - its mean where y > 0, 0 elsewhere
+  EVENFLOW_INLINE static void through_sparsemax(T* d, const T* y, int units) {
+    const auto within = [&](int j, V value) { return select(V::load(y + j) > V(0), value, V(0)); };
+    const T count = total(units, [&](int j) { return within(j, V(1)); });
+    const V mean(total(units, [&](int j) { return within(j, V::load(d + j)); }) / count);
+    each(units, [&](int j, int) { within(j, V::load(d + j) - mean).store(d + j); });
+  }
+  // d, the gradient of an output y, becomes that of what it was made from
+  EVENFLOW_INLINE static void through(Output output, T* d, const T* y, int units) {
+    if (output == Output::softmax) through_softmax(d, y, units);
+    if (output == Output::log_softmax) through_log_softmax(d, y, units);
+    if (output == Output::sparsemax) through_sparsemax(d, y, units);
+  }
+  static void output_backward(Output output, T* dz, const T* y, std::ptrdiff_t stride, int units, T* scratch, int first,
+                              int last) {
     T* p = scratch + layout.padded(units);
     for (int row = first; row < last; ++row) {
       gather(scratch, dz, stride, row, units);
       gather(p, y, stride, row, units);
-      through_softmax(scratch, p, units);
+      through(output, scratch, p, units);
       scatter(dz, scratch, stride, row, units);
     }
   }
@@ -148,11 +207,12 @@ struct RowKernels {
       const std::int64_t label = in.labels != nullptr ? in.labels[row] : 0;
       const T* t = in.targets != nullptr ? in.targets + static_cast<std::ptrdiff_t>(row) * padded : nullptr;
       gather(z, in.z, in.stride, row, units);
+      if (of_rows(in.output) && in.output != Output::softmax) apply(in.output, z, p, units);
       // the prediction, in p
       Exponentials e{};
       if (in.output == Output::softmax || (categorical && in.from_logits)) e = exponentials(p, z, units);
       if (in.output == Output::softmax || (categorical && in.from_logits)) divide(p, e.sum, units);
-      const bool plain = in.output == Output::plain;
+      const bool plain = in.output != Output::softmax && in.output != Output::sigmoid;
       if (in.output == Output::sigmoid)
         each(units, [&](int j, int) { sigmoid(V::load(z + j)).store(p + j); });
       else if (plain && !(categorical && in.from_logits))
@@ -179,7 +239,7 @@ struct RowKernels {
         } else {
           value = elementwise(SquaredError(), z, t, units, scale, true);
         }
-        if (in.output == Output::softmax) through_softmax(z, p, units);
+        through(in.output, z, p, units);
       }
       in.losses[row] = static_cast<double>(value);
       if (in.dz != nullptr) scatter(in.dz, z, in.stride, row, units);

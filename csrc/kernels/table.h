@@ -3,10 +3,12 @@
 
 #include <type_traits>
 
-#include "kernels/columns.h"
 #include "kernels/gemm.h"
+#include "kernels/learned.h"
 #include "kernels/metrics.h"
 #include "kernels/noise.h"
+#include "kernels/penalties.h"
+#include "kernels/row_normalization.h"
 #include "kernels/rows.h"
 #include "kernels/update.h"
 
@@ -28,8 +30,8 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   Kernels<scalar_of<V>> k{};
   k.isa = isa;
   k.layout = Layout{V::lanes};
-  k.activation_count = Activations::size;
-  k.activations = ActivationTable<V, Activations>::rows;
+  k.activation_count = Activations::size + LearnedActivations::size;
+  k.activations = ActivationTable<V, Activations, LearnedActivations>::rows;
   k.noise_count = Noises::size;
   k.noises = NoiseTable<V, Noises>::rows;
   k.random_words = random_words_of_rows<V>;
@@ -40,18 +42,28 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.weight_gradient = Gemm<V>::weight_gradient;
   k.moments = ColumnKernels<V>::moments;
   k.normalizer = ColumnKernels<V>::normalizer;
+  k.standardizer = ColumnKernels<V>::standardizer;
   k.moving_average = ColumnKernels<V>::moving_average;
   k.normalize_backward = ColumnKernels<V>::normalize_backward;
   k.scale_columns = ColumnKernels<V>::scale_columns;
   k.rescale = ColumnKernels<V>::rescale;
   k.clear_padding = ColumnKernels<V>::clear_padding;
-  k.softmax = RowKernels<V>::softmax;
-  k.softmax_backward = RowKernels<V>::softmax_backward;
+  k.output_forward = RowKernels<V>::output_forward;
+  k.output_backward = RowKernels<V>::output_backward;
+  k.normalize_rows = RowNormalization<V>::forward;
+  k.normalize_rows_backward = RowNormalization<V>::backward;
   k.loss = RowKernels<V>::loss;
   fill_metrics<V>(k, MetricKinds());
   k.square_sum = FlatKernels<V>::square_sum;
   k.clip = FlatKernels<V>::clip;
+  k.penalize = PenaltyKernels<V>::penalize;
+  k.soft_threshold = PenaltyKernels<V>::soft_threshold;
+  k.keep_nonnegative = PenaltyKernels<V>::keep_nonnegative;
+  k.limit_norms = PenaltyKernels<V>::limit_norms;
+  k.limit_norm = PenaltyKernels<V>::limit_norm;
   k.updates = update_kernels<V>(Rules());
+  k.follow = FlatKernels<V>::follow;
+  k.accumulate = FlatKernels<V>::accumulate;
   k.multiply_add = FlatKernels<V>::multiply_add;
   return k;
 }

@@ -17,53 +17,111 @@ struct FlatKernels {
     EVENFLOW_INLINE V operator()(V g) const { return at_least(at_most(g * scale, limit), -limit); }
   };
 
-  // p <- p - p * rate
-  struct Decay {
-    V rate;
-    explicit Decay(double r) : rate(-r) {}
-    EVENFLOW_INLINE V operator()(V p) const { return fma(rate, p, p); }
+  // What stands around a rule: what it does to the gradient and to p before it, and to p after it, at element i.
+  struct Bare {
+    EVENFLOW_INLINE V gradient(V g, V) const { return g; }
+    EVENFLOW_INLINE V before(V p) const { return p; }
+    template <class Load, class Store>
+    EVENFLOW_INLINE V after(V p, Load, Store, std::ptrdiff_t) const {
+      return p;
+    }
   };
-  struct Same {
-    EVENFLOW_INLINE V operator()(V x) const { return x; }
+  struct Clipped : Bare {
+    Clipper clip;
+    explicit Clipped(Clip c) : clip(c) {}
+    EVENFLOW_INLINE V gradient(V g, V) const { return clip(g); }
+  };
+  // p <- p - p * rate
+  struct Decayed : Clipped {
+    V rate;
+    Decayed(Clip c, const Decay& decay) : Clipped(c), rate(-decay.rate) {}
+    EVENFLOW_INLINE V before(V p) const { return fma(rate, p, p); }
+  };
+  struct Averaging {
+    V moves;
+    Average<T> average;
+    explicit Averaging(const Average<T>& a) : moves(1 - a.keep), average(a) {}
+    template <class Load, class Store>
+    EVENFLOW_INLINE V after(V p, Load load, Store store, std::ptrdiff_t i) const {
+      if (average.values == nullptr) return p;
+      V value = p;
+      if (average.keep != 0) {
+        value = load(average.values + i);
+        value = fma(moves, p - value, value);
+      }
+      store(value, average.values + i);
+      return average.overwrites ? value : p;
+    }
+  };
+  struct All : Decayed {
+    V coupled;
+    Averaging averaging;
+    All(Clip c, const Decay& decay, const Average<T>& a) : Decayed(c, decay), coupled(decay.coupled), averaging(a) {}
+    EVENFLOW_INLINE V gradient(V g, V p) const { return fma(coupled, p, this->clip(g)); }
+    template <class Load, class Store>
+    EVENFLOW_INLINE V after(V p, Load load, Store store, std::ptrdiff_t i) const {
+      return averaging.after(p, load, store, i);
+    }
   };
 
-  template <class Rule, class Load, class Store, class Gradient, class Parameter, std::size_t... s>
-  EVENFLOW_INLINE static void apply(const Rule& rule, Load load, Store store, Gradient gradient, Parameter parameter,
-                                    std::ptrdiff_t i, T* p, const T* g, [[maybe_unused]] T* const* slots,
-                                    std::index_sequence<s...>) {
-    V value = parameter(load(p + i));
+  template <class Rule, class Load, class Store, class Around, std::size_t... s>
+  EVENFLOW_INLINE static void apply(const Rule& rule, Load load, Store store, const Around& around, std::ptrdiff_t i,
+                                    T* p, const T* g, [[maybe_unused]] T* const* slots, std::index_sequence<s...>) {
+    const V old = load(p + i);
+    V value = around.before(old);
     V state[Rule::slots + 1] = {load(slots[s] + i)...};
-    rule(value, gradient(load(g + i)), state[s]...);
+    rule(value, around.gradient(load(g + i), old), state[s]...);
     (store(state[s], slots[s] + i), ...);
-    store(value, p + i);
+    store(around.after(value, load, store, i), p + i);
   }
 
-  template <class Rule, class Gradient, class Parameter>
-  EVENFLOW_INLINE static void pass(const Rule& rule, Gradient gradient, Parameter parameter, T* p, const T* g,
-                                   T* const* slots, std::ptrdiff_t n) {
+  // f(load, store, i) for every vector of n elements; the last may be a part of one.
+  template <class F>
+  EVENFLOW_INLINE static void each_vector(std::ptrdiff_t n, F f) {
+    std::ptrdiff_t i = 0;
+    for (; i + V::lanes <= n; i += V::lanes)
+      f([](const T* from) { return V::load(from); }, [](V x, T* to) { x.store(to); }, i);
+    if (i == n) return;
+    const int rest = static_cast<int>(n - i);
+    f([=](const T* from) { return V::load(from, rest); }, [=](V x, T* to) { x.store(to, rest); }, i);
+  }
+
+  template <class Rule, class Around>
+  EVENFLOW_INLINE static void pass(const Rule& rule, const Around& around, T* p, const T* g, T* const* slots,
+                                   std::ptrdiff_t n) {
     constexpr std::make_index_sequence<Rule::slots> each{};
     T* own[Rule::slots + 1] = {};
     for (int s = 0; s < Rule::slots; ++s) own[s] = slots[s];
-    std::ptrdiff_t i = 0;
-    for (; i + V::lanes <= n; i += V::lanes)
-      apply(
-          rule, [](const T* from) { return V::load(from); }, [](V x, T* to) { x.store(to); }, gradient, parameter, i, p,
-          g, own, each);
-    if (i == n) return;
-    const int rest = static_cast<int>(n - i);
-    apply(
-        rule, [=](const T* from) { return V::load(from, rest); }, [=](V x, T* to) { x.store(to, rest); }, gradient,
-        parameter, i, p, g, own, each);
+    each_vector(n,
+                [&](auto load, auto store, std::ptrdiff_t i) { apply(rule, load, store, around, i, p, g, own, each); });
   }
 
   template <class Rule>
-  static void update(const Rule& rule, Clip clip, double decay, T* p, const T* g, T* const* slots, std::ptrdiff_t n) {
-    if (decay != 0)
-      pass(rule, Clipper(clip), Decay(decay), p, g, slots, n);
+  static void update(const Rule& rule, Clip clip, const Decay& decay, T* p, const T* g, T* const* slots,
+                     std::ptrdiff_t n, const Average<T>& average) {
+    if (decay.coupled != 0 || average.values != nullptr)
+      pass(rule, All(clip, decay, average), p, g, slots, n);
+    else if (decay.rate != 0)
+      pass(rule, Decayed(clip, decay), p, g, slots, n);
     else if (clip.active())
-      pass(rule, Clipper(clip), Same(), p, g, slots, n);
+      pass(rule, Clipped(clip), p, g, slots, n);
     else
-      pass(rule, Same(), Same(), p, g, slots, n);
+      pass(rule, Bare(), p, g, slots, n);
+  }
+
+  static void follow(T* p, std::ptrdiff_t n, const Average<T>& average) {
+    const Averaging averaging(average);
+    each_vector(n, [&](auto load, auto store, std::ptrdiff_t i) {
+      store(averaging.after(load(p + i), load, store, i), p + i);
+    });
+  }
+
+  static void accumulate(T* g, T* sum, std::ptrdiff_t n, double share) {
+    each_vector(n, [&](auto load, auto store, std::ptrdiff_t i) {
+      const V total = load(sum + i) + load(g + i);
+      if (share != 0) store(total * V(share), g + i);
+      store(share != 0 ? V(0) : total, sum + i);
+    });
   }
 
   // In double, whatever the element type: a norm of millions of gradients must not drift.
@@ -91,10 +149,7 @@ struct FlatKernels {
 
   static void clip(T* g, std::ptrdiff_t n, Clip clip) {
     const Clipper clipper(clip);
-    std::ptrdiff_t i = 0;
-    for (; i + V::lanes <= n; i += V::lanes) clipper(V::load(g + i)).store(g + i);
-    const int rest = static_cast<int>(n - i);
-    if (rest != 0) clipper(V::load(g + i, rest)).store(g + i, rest);
+    each_vector(n, [&](auto load, auto store, std::ptrdiff_t i) { store(clipper(load(g + i)), g + i); });
   }
 
   // Twelve chains of two, as the micro-kernels have them.

@@ -355,6 +355,24 @@ struct Tanh : WithoutParameters {
   }
 };
 
+// y = x - tanh(x). Below 1 the slope's tanh is x - y, which has lost nothing there.
+struct TanhShrink : WithoutParameters {
+  static constexpr const char* name = "tanh_shrink";
+  static constexpr bool needs_input = true;
+
+  HD explicit TanhShrink(const double*) {}
+
+  template <class V>
+  HD V value(V x) const {
+    return tanh_shrink(x);
+  }
+  template <class V>
+  HD V slope(V x, V y) const {
+    const V t = select(abs(x) < V(1), x - y, tanh(x));
+    return t * t;
+  }
+};
+
 // y = x / (1 + |x|). Turian et al. 2009. Slope's error: 2 eps.
 struct Softsign : WithoutParameters {
   static constexpr const char* name = "softsign";
@@ -393,8 +411,9 @@ struct Exp : WithoutParameters {
 };
 
 // The only registry: names, kernel tables and tests are folds over it.
-using Activations = List<Linear, Relu, LeakyRelu, Relu6, Elu, Celu, Selu, Gelu, GeluTanh, GeluSigmoid, Silu, Swish,
-                         HardSilu, Mish, Softplus, Squareplus, SparsePlus, Sigmoid, HardSigmoid, SparseSigmoid,
-                         LogSigmoid, Tanh, HardTanh, Softsign, SoftShrink, HardShrink, Exp>;
+using Activations =
+    List<Linear, Relu, LeakyRelu, Relu6, ClippedRelu, Threshold, Elu, Celu, Selu, Gelu, GeluTanh, GeluSigmoid, Silu,
+         Swish, HardSilu, Mish, Softplus, Squareplus, SparsePlus, Sigmoid, HardSigmoid, SparseSigmoid, LogSigmoid, Tanh,
+         HardTanh, TanhShrink, Softsign, SoftShrink, HardShrink, Exp>;
 
 }  // namespace evenflow

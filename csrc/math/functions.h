@@ -116,6 +116,31 @@ HD V tanh(V x) {
   return copysign(y, x);
 }
 
+// x - tanh(x): tanh's series below 1; above, (a - 1 + (a + 1) e) / (1 + e), e = exp(-2a), adds nothing of opposite
+// sign. Error: 4 ULP.
+template <class V>
+HD V tanh_shrink(V x) {
+  const V a = abs(x);
+  const V square = a * a;
+  V p;
+  if constexpr (is_float<V>) {
+    p = polynomial(square, 0.3333333316, -0.1333331052, 0.05396339164, -0.02182939694, 0.008697375661, -0.003206055525,
+                   0.000922916403, -0.0001426146152);
+  } else {
+    p = polynomial(square, 0.333333333333333329, -0.13333333333333087, 0.0539682539680439758, -0.0218694885290549072,
+                   0.00886323540338022347, -0.00359212666773974104, 0.00145582461861076829, -0.000589978976820590316,
+                   0.000238956083181007267, -0.0000964606602656252634, 0.0000383862810567721898,
+                   -0.0000146024038735187128, 4.98485501293945685e-6, -1.37768545401057343e-6, 2.62850302154239119e-7,
+                   -2.50921467959260458e-8);
+  }
+  V n;
+  const V m = expm1_reduced(reduce(at_least(V(-2) * a, constant<V>(-20.0, -40.0)), n));
+  const V power = power_of_two(n);
+  const V e = fma(m, power, power);
+  const V above = fma(a + V(1), e, a - V(1)) / (V(1) + e);
+  return copysign(select(a < V(1), a * square * p, above), x);
+}
+
 // ---- logarithm
 
 // n * ln(2) + log(1 + f) for -0.25 <= f <= 0.5, by atanh's series in s = f / (2 + f) as in FreeBSD's msun.

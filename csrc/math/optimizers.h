@@ -17,7 +17,7 @@ constexpr Range nonnegative{0, 1e300};
 constexpr Range denominator{1e-30, 1e300};
 
 // What a step tells its rule: its number t = 1, 2, ..., the product of Momenta, and the momentum or beta_1 that stands
-// in place of the optimizer's; corrections are those of an optimizer that had it from the first step on.
+// in place of the optimizer's; Adam's corrections are those of an optimizer that had it from the first step on.
 struct Moment {
   double learning_rate, t, momenta;
   const double* momentum = nullptr;
@@ -25,6 +25,7 @@ struct Moment {
   double kept(double own) const { return momentum == nullptr ? own : *momentum; }
 };
 
+// Where PyTorch's arithmetic differs from Keras', a member `torch` asks for it.
 struct OptimizerDefaults {
   static constexpr bool momentum_changes = false;  // else momentum_share(t) is the part of beta_1 that step t uses
   const Range* momentum_range() const { return nullptr; }  // of Moment::momentum
@@ -34,27 +35,32 @@ struct OptimizerDefaults {
 struct SgdOptimizer : OptimizerDefaults {
   static constexpr const char* name = "sgd";
   double momentum = 0;
-  bool nesterov = false;
+  bool nesterov = false, torch = false;
+  double dampening = 0;  // PyTorch's
 
   template <class Self, class Visit>
   static void each(Self& self, const Visit& visit) {
     visit("momentum", self.momentum, share);
     visit("nesterov", self.nesterov);
+    visit("torch", self.torch);
+    visit("dampening", self.dampening, share);
   }
   const Range* momentum_range() const { return momentum == 0 ? nullptr : &share; }
   template <class Use>
   auto rule(const Moment& at, Use use) const {
     if (momentum == 0) return use(Sgd{at.learning_rate});
     const double kept = at.kept(momentum);
-    if (nesterov) return use(Nesterov{kept, -at.learning_rate, 1});
-    return use(Momentum{kept, -at.learning_rate, 1});
+    const double taken = torch ? (at.t > 1 ? 1 - dampening : 1) : -at.learning_rate;
+    const double step = torch ? -at.learning_rate : 1;
+    if (nesterov) return use(Nesterov{kept, taken, step});
+    return use(Momentum{kept, taken, step});
   }
 };
 
 struct AdamOptimizer : OptimizerDefaults {
   static constexpr const char* name = "adam";
   double beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7;
-  bool amsgrad = false;
+  bool amsgrad = false, torch = false;
 
   template <class Self, class Visit>
   static void each(Self& self, const Visit& visit) {
@@ -62,14 +68,16 @@ struct AdamOptimizer : OptimizerDefaults {
     visit("beta_2", self.beta_2, decay_rate);
     visit("epsilon", self.epsilon, denominator);
     visit("amsgrad", self.amsgrad);
+    visit("torch", self.torch);
   }
   const Range* momentum_range() const { return &decay_rate; }
   template <class Use>
   auto rule(const Moment& at, Use use) const {
     const double kept = at.kept(beta_1);
-    const double step = at.learning_rate * std::sqrt(1 - std::pow(beta_2, at.t)) / (1 - std::pow(kept, at.t));
-    if (amsgrad) return use(Amsgrad{kept, beta_2, epsilon, step});
-    return use(Adam{kept, beta_2, epsilon, step});
+    const double correction = std::sqrt(1 - std::pow(beta_2, at.t)), hat = torch ? epsilon * correction : epsilon;
+    const double step = at.learning_rate * correction / (1 - std::pow(kept, at.t));
+    if (amsgrad) return use(Amsgrad{kept, beta_2, hat, step});
+    return use(Adam{kept, beta_2, hat, step});
   }
 };
 
@@ -90,7 +98,7 @@ struct NadamOptimizer : OptimizerDefaults {
   double momentum_share(double t) const { return 1 - 0.5 * std::pow(0.96, t * momentum_decay); }
   template <class Use>
   auto rule(const Moment& at, Use use) const {
-    const double kept = at.kept(beta_1), product = std::pow(kept, at.t) * at.momenta;
+    const double kept = at.kept(beta_1), product = at.momenta;
     const double next = kept * momentum_share(at.t + 1), correction = std::sqrt(1 - std::pow(beta_2, at.t));
     const double size = at.learning_rate * correction;
     return use(Nadam{kept, beta_2, epsilon * correction, size * next / (1 - product * next),
@@ -101,34 +109,41 @@ struct NadamOptimizer : OptimizerDefaults {
 struct AdamaxOptimizer : OptimizerDefaults {
   static constexpr const char* name = "adamax";
   double beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7;
+  bool torch = false;
 
   template <class Self, class Visit>
   static void each(Self& self, const Visit& visit) {
     visit("beta_1", self.beta_1, decay_rate);
     visit("beta_2", self.beta_2, decay_rate);
     visit("epsilon", self.epsilon, denominator);
+    visit("torch", self.torch);
   }
   const Range* momentum_range() const { return &decay_rate; }
   template <class Use>
   auto rule(const Moment& at, Use use) const {
-    const double kept = at.kept(beta_1);
-    return use(Adamax{kept, beta_2, epsilon, at.learning_rate / (1 - std::pow(kept, at.t))});
+    const double kept = at.kept(beta_1), step = at.learning_rate / (1 - std::pow(kept, at.t));
+    if (torch) return use(TorchAdamax{kept, beta_2, epsilon, step});
+    return use(Adamax{kept, beta_2, epsilon, step});
   }
 };
 
 struct AdagradOptimizer : OptimizerDefaults {
   static constexpr const char* name = "adagrad";
   double initial_accumulator_value = 0.1, epsilon = 1e-7;
+  bool torch = false;
+  double lr_decay = 0;  // PyTorch's
 
   double initial_slot() const { return initial_accumulator_value; }
   template <class Self, class Visit>
   static void each(Self& self, const Visit& visit) {
     visit("initial_accumulator_value", self.initial_accumulator_value, nonnegative);
     visit("epsilon", self.epsilon, denominator);
+    visit("torch", self.torch);
+    visit("lr_decay", self.lr_decay, nonnegative);
   }
   template <class Use>
   auto rule(const Moment& at, Use use) const {
-    return use(Adagrad{epsilon, at.learning_rate});
+    return use(Adagrad{torch ? 0 : epsilon, torch ? epsilon : 0, at.learning_rate / (1 + (at.t - 1) * lr_decay)});
   }
 };
 
@@ -150,7 +165,7 @@ struct AdadeltaOptimizer : OptimizerDefaults {
 struct RmspropOptimizer : OptimizerDefaults {
   static constexpr const char* name = "rmsprop";
   double rho = 0.9, momentum = 0, epsilon = 1e-7;
-  bool centered = false;
+  bool centered = false, torch = false;
 
   template <class Self, class Visit>
   static void each(Self& self, const Visit& visit) {
@@ -158,15 +173,16 @@ struct RmspropOptimizer : OptimizerDefaults {
     visit("momentum", self.momentum, share);
     visit("epsilon", self.epsilon, denominator);
     visit("centered", self.centered);
+    visit("torch", self.torch);
   }
   const Range* momentum_range() const { return momentum == 0 ? nullptr : &share; }
   template <class Use>
   auto rule(const Moment& at, Use use) const {
-    const Rmsprop plain{rho, epsilon, at.learning_rate};
-    const double kept = at.kept(momentum);
-    if (centered && momentum != 0) return use(RmspropCenteredMomentum{plain, kept});
+    const Rmsprop plain{rho, torch ? 0 : epsilon, torch ? epsilon : 0, at.learning_rate};
+    const double kept = at.kept(momentum), taken = torch ? 1 : at.learning_rate, step = torch ? at.learning_rate : 1;
+    if (centered && momentum != 0) return use(RmspropCenteredMomentum{plain, kept, taken, step});
     if (centered) return use(RmspropCentered{plain});
-    if (momentum != 0) return use(RmspropMomentum{plain, kept});
+    if (momentum != 0) return use(RmspropMomentum{plain, kept, taken, step});
     return use(plain);
   }
 };
@@ -190,20 +206,30 @@ struct LionOptimizer : OptimizerDefaults {
 using Optimizers = List<SgdOptimizer, AdamOptimizer, NadamOptimizer, AdamaxOptimizer, AdagradOptimizer,
                         AdadeltaOptimizer, RmspropOptimizer, LionOptimizer>;
 
-// The product of an optimizer's momenta up to a step, as shares of beta_1, continued from the last step asked for.
+// The product of the momenta that the steps of an optimizer had, continued from the last step asked for. After a jump,
+// all steps before are taken to have had the optimizer's own beta_1.
 class Momenta {
  public:
+  Momenta() = default;
+  Momenta(std::int64_t step, double product) : step_(step), product_(product) {}
+
+  // Until a step, which has this momentum in place of the optimizer's unless it is nullptr.
   template <class Optimizer>
-  double until(const Optimizer& optimizer, std::int64_t step) {
+  double until(const Optimizer& optimizer, std::int64_t step, const double* momentum) {
     if constexpr (Optimizer::momentum_changes) {
-      if (step < step_) *this = Momenta();
-      // Shares grow to 1, and a product that 1 - product does not notice need not shrink further.
-      for (double next = 0; step_ < step && product_ > 1e-30 && next != 1; product_ *= next)
-        next = optimizer.momentum_share(static_cast<double>(++step_));
+      if (step != step_ + 1) *this = Momenta();
+      double part = 0;                            // grows to 1
+      while (step_ < step && product_ > 1e-30) {  // 1 - product does not notice a smaller one
+        ++step_;
+        if (part != 1) part = optimizer.momentum_share(static_cast<double>(step_));
+        product_ *= (momentum != nullptr && step_ == step ? *momentum : optimizer.beta_1) * part;
+      }
       step_ = step;
     }
     return product_;
   }
+  std::int64_t step() const { return step_; }
+  double product() const { return product_; }
 
  private:
   std::int64_t step_ = 0;

@@ -60,6 +60,55 @@ struct LeakyRelu {
   }
 };
 
+// y = x for x > threshold, negative_slope * (x - threshold) else, and at most max_value. The ReLUs of Keras' layer that
+// are not one of the others.
+struct ClippedRelu {
+  static constexpr const char* name = "clipped_relu";
+  static constexpr bool needs_input = true;
+  static constexpr int parameter_count = 3;
+  static constexpr Parameter parameters[] = {{"max_value", 6.0}, {"negative_slope", 0.0}, {"threshold", 0.0}};
+
+  double max_value, negative_slope, threshold, lowest;
+
+  HD explicit ClippedRelu(const double* p)
+      : max_value(p[0] < unbounded ? p[0] : Format<double>::infinity),
+        negative_slope(p[1]),
+        threshold(p[2]),
+        lowest(p[1] == 0 ? -1 : -Format<double>::infinity) {}  // 0 times minus infinity would be no number
+
+  template <class V>
+  HD V value(V x) const {
+    const V below = fma(V(negative_slope), at_least(x - V(threshold), V(lowest)), V(0));  // no negative zero
+    return select(x > V(threshold), at_most(x, V(max_value)), below);
+  }
+  template <class V>
+  HD V slope(V x, V) const {
+    const V above = select(x >= V(max_value), V(0), V(1));
+    return select(is_nan(x), x, select(x > V(threshold), above, V(negative_slope)));
+  }
+};
+
+// y = x for x > threshold, default_value else.
+struct Threshold {
+  static constexpr const char* name = "threshold";
+  static constexpr bool needs_input = true;
+  static constexpr int parameter_count = 2;
+  static constexpr Parameter parameters[] = {{"threshold", 0.0, -unbounded}, {"default_value", 0.0, -unbounded}};
+
+  double threshold, default_value;
+
+  HD explicit Threshold(const double* p) : threshold(p[0]), default_value(p[1]) {}
+
+  template <class V>
+  HD V value(V x) const {
+    return select(x <= V(threshold), V(default_value), x);
+  }
+  template <class V>
+  HD V slope(V x, V) const {
+    return select(is_nan(x), x, select(x > V(threshold), V(1), V(0)));
+  }
+};
+
 // y = min(max(x, 0), 6). Krizhevsky 2010.
 struct Relu6 : WithoutParameters {
   static constexpr const char* name = "relu6";

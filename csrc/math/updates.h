@@ -123,17 +123,35 @@ struct Adamax {
   }
 };
 
-// accumulator <- accumulator + g^2;  p <- p - learning_rate * g / sqrt(accumulator + epsilon). Duchi et al. 2011.
+// Adamax as PyTorch has it: u <- max(beta_2 * u, |g| + epsilon);  p <- p - step * m / u. A u without any gradient so
+// far stays 0: PyTorch's is epsilon, which the first gradient exceeds, and p does not move before.
+struct TorchAdamax {
+  static constexpr int slots = 2;
+  static constexpr const char* slot_names[] = {"m", "u"};
+
+  double beta_1, beta_2, epsilon, step;
+
+  template <class V>
+  HD void operator()(V& p, V g, V& m, V& u) const {
+    m = moved(m, g, beta_1);
+    const V seen = u + abs(g);
+    u = select(seen > V(0), max(V(beta_2) * u, abs(g) + V(epsilon)), seen);
+    p = fma(V(-step), m / max(u, V(epsilon)), p);
+  }
+};
+
+// accumulator <- accumulator + g^2;  p <- p - learning_rate * g / (sqrt(accumulator + epsilon) + outer).
+// Duchi et al. 2011. Keras has its epsilon in the root, PyTorch outside of it.
 struct Adagrad {
   static constexpr int slots = 1;
   static constexpr const char* slot_names[] = {"accumulator"};
 
-  double epsilon, learning_rate;
+  double epsilon, outer, learning_rate;
 
   template <class V>
   HD void operator()(V& p, V g, V& accumulator) const {
     accumulator = fma(g, g, accumulator);
-    p = fma(V(-learning_rate), ratio_to_root(g, accumulator + V(epsilon), V(0)), p);
+    p = fma(V(-learning_rate), ratio_to_root(g, accumulator + V(epsilon), V(outer)), p);
   }
 };
 
@@ -156,31 +174,32 @@ struct Adadelta {
   }
 };
 
-// velocity <- rho * velocity + (1 - rho) * g^2;  p <- p - learning_rate * g / sqrt(velocity + epsilon)
+// velocity <- rho * velocity + (1 - rho) * g^2;  p <- p - learning_rate * g / (sqrt(velocity + epsilon) + outer)
 // Hinton 2012, lecture 6e. Centered, the variance velocity - average_gradient^2 stands in place of velocity: it is
-// negative by rounding only. With momentum, m <- momentum * m + learning_rate * (the ratio);  p <- p - m.
+// negative by rounding only. With momentum, m <- momentum * m + taken * (the ratio);  p <- p - step * m.
+// Keras has its epsilon in the root, and taken = learning_rate, step = 1; PyTorch the epsilon outside, and the reverse.
 struct Rmsprop {
   static constexpr int slots = 1;
   static constexpr const char* slot_names[] = {"velocity"};
 
-  double rho, epsilon, learning_rate;
+  double rho, epsilon, outer, learning_rate;
 
   template <class V>
   HD void operator()(V& p, V g, V& velocity) const {
     p = fma(V(-learning_rate), ratio(g, velocity), p);
   }
 
-  // g / sqrt(velocity + epsilon), with the new velocity; and centered.
+  // g / (sqrt(velocity + epsilon) + outer), with the new velocity; and centered.
   template <class V>
   HD V ratio(V g, V& velocity) const {
     velocity = moved_square(velocity, g, rho);
-    return ratio_to_root(g, velocity + V(epsilon), V(0));
+    return ratio_to_root(g, velocity + V(epsilon), V(outer));
   }
   template <class V>
   HD V ratio(V g, V& velocity, V& average) const {
     velocity = moved_square(velocity, g, rho);
     average = moved(average, g, rho);
-    return ratio_to_root(g, at_least(fma(-average, average, velocity), V(0)) + V(epsilon), V(0));
+    return ratio_to_root(g, at_least(fma(-average, average, velocity), V(0)) + V(epsilon), V(outer));
   }
 };
 struct RmspropMomentum {
@@ -188,12 +207,12 @@ struct RmspropMomentum {
   static constexpr const char* slot_names[] = {"velocity", "momentum"};
 
   Rmsprop plain;
-  double momentum;
+  double momentum, taken, step;
 
   template <class V>
   HD void operator()(V& p, V g, V& velocity, V& m) const {
-    m = fma(V(momentum), m, V(plain.learning_rate) * plain.ratio(g, velocity));
-    p = p - m;
+    m = fma(V(momentum), m, V(taken) * plain.ratio(g, velocity));
+    p = fma(V(-step), m, p);
   }
 };
 struct RmspropCentered {
@@ -212,12 +231,12 @@ struct RmspropCenteredMomentum {
   static constexpr const char* slot_names[] = {"velocity", "momentum", "average_gradient"};
 
   Rmsprop plain;
-  double momentum;
+  double momentum, taken, step;
 
   template <class V>
   HD void operator()(V& p, V g, V& velocity, V& m, V& average) const {
-    m = fma(V(momentum), m, V(plain.learning_rate) * plain.ratio(g, velocity, average));
-    p = p - m;
+    m = fma(V(momentum), m, V(taken) * plain.ratio(g, velocity, average));
+    p = fma(V(-step), m, p);
   }
 };
 
@@ -230,16 +249,14 @@ struct Lion {
 
   template <class V>
   HD void operator()(V& p, V g, V& m) const {
-    const V push = moved(m, g, beta_1);
-    const V sign = select(push > V(0), V(1), select(push < V(0), V(-1), push));  // 0 and NaN are their own
-    p = fma(V(-learning_rate), sign, p);
+    p = fma(V(-learning_rate), sign(moved(m, g, beta_1)), p);
     m = moved(m, g, beta_2);
   }
 };
 
 // The only registry: the table of kernels is a fold over it.
-using Rules = List<Sgd, Momentum, Nesterov, Adam, Amsgrad, Nadam, Adamax, Adagrad, Adadelta, Rmsprop, RmspropMomentum,
-                   RmspropCentered, RmspropCenteredMomentum, Lion>;
+using Rules = List<Sgd, Momentum, Nesterov, Adam, Amsgrad, Nadam, Adamax, TorchAdamax, Adagrad, Adadelta, Rmsprop,
+                   RmspropMomentum, RmspropCentered, RmspropCenteredMomentum, Lion>;
 constexpr int most_slots = 3;
 
 }  // namespace evenflow

@@ -144,6 +144,11 @@ HD T at_most(T x, T bound) {
 
 HD float abs(float x) { return ::fabsf(x); }
 HD double abs(double x) { return ::fabs(x); }
+// 0 and NaN are their own.
+template <class V>
+HD V sign(V x) {
+  return select(x > V(0), V(1), select(x < V(0), V(-1), x));
+}
 HD float sqrt(float x) { return ::sqrtf(x); }
 HD double sqrt(double x) { return ::sqrt(x); }
 HD float copysign(float magnitude, float sign) { return ::copysignf(magnitude, sign); }

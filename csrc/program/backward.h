@@ -6,92 +6,148 @@
 namespace evenflow {
 
 template <class T>
-void Program<T>::Step::backward_columns(int number, int panel, int width, bool training) const {
+void Program<T>::Step::backward_segment(int number, const Segment& s, int panel, int width, bool training) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   T* dz = gradient(number, panel);
-  for (auto s = stage.segments.rbegin(); s != stage.segments.rend(); ++s) {
-    if (s->noise.kind >= 0 && backward_noise(*s, panel, width, dz)) continue;
-    const bool batch = training && s->batch_statistics;
-    const Columns<T> c = columns(*s, stage.units, panel, batch);
-    const auto place = [&](int variable, int which) {
-      return variable >= 0 && plan.variables[static_cast<std::size_t>(variable)].trainable
-                 ? p.gradients_ + slice(variable, panel)
-                 : statistic(*s, which, stage.units, panel);
-    };
-    T *dshift = place(s->shift, 4), *dscale = place(s->scale, 5);
-    k.activations[s->activation].backward[static_cast<int>(s->form)](dz, at(s->in, panel), at(result(*s), panel), rows,
-                                                                     width, c, dshift, dscale, &s->parameter);
-    if (s->form != Affine::normalize) continue;
-    if (batch)
-      k.normalize_backward(dz, at(s->in, panel), rows, width, c, dshift, dscale);
-    else
-      k.scale_columns(dz, rows, width, c.scale);
-  }
+  if (s.noise.kind >= 0 && backward_noise(s, panel, width, dz)) return;
+  const bool batch = training && s.batch_statistics, shared = s.groups.count > 0;
+  const Columns<T> c = columns(s, stage.units, panel, batch);
+  const auto place = [&](int variable, int which) {
+    return !shared && variable >= 0 && plan.variables[static_cast<std::size_t>(variable)].trainable
+               ? p.gradients_ + slice(variable, panel)
+               : statistic(s, which, stage.units, panel);
+  };
+  T *dshift = place(s.shift, 4), *dscale = place(s.scale, 5);
+  if (s.activity.active())
+    k.penalize(dz, at(result(s), panel), static_cast<std::ptrdiff_t>(rows) * width, s.activity.over(rows));
+  k.activations[s.activation].backward[static_cast<int>(s.form)](dz, at(s.in, panel), at(result(s), panel), rows, width,
+                                                                 c, dshift, dscale, s.parameters.data());
+  if (s.form == Affine::normalize && !batch)
+    k.scale_columns(dz, rows, width, c.scale);
+  else if (s.form == Affine::normalize && !shared)
+    k.normalize_backward(dz, at(s.in, panel), rows, width, c, dshift, dscale);
+  if (shared) return;  // the sums of groups come later
+  for (int variable : {s.shift, s.scale})
+    if (variable >= 0) penalize(variable, panel, slice(variable, panel), width);
+}
+
+template <class T>
+void Program<T>::Step::backward_columns(int number, int panel, int width, bool training) const {
+  const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
+  for (auto s = stage.segments.rbegin(); s != stage.segments.rend(); ++s)
+    backward_segment(number, *s, panel, width, training);
 }
 
 template <class T>
 void Program<T>::Step::backward_stage(int number, bool training) const {
   const int last = static_cast<int>(plan.stages.size()) - 1;
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
-  own_panels(stage.units, [&](int panel, int width) {
-    if (number < last) {
-      const Stage& above = plan.stages[static_cast<std::size_t>(number) + 1];
-      k.transpose(scratch, p.parameters_ + plan.variables[static_cast<std::size_t>(above.kernel)].offset, stage.units,
-                  above.units, panel * plan.layout.full(), width);
-      k.product(gradient(number, panel), gradient(number + 1, 0), plan.panel_stride(), scratch, rows, above.units,
-                width);
-    }
-    backward_columns(number, panel, width, training);
-  });
+  const auto enter = [&](int panel, int width) {
+    if (number == last) return;
+    const Stage& above = plan.stages[static_cast<std::size_t>(number) + 1];
+    if (above.kernel < 0) return;  // its row operation has been here
+    k.transpose(scratch, p.parameters_ + plan.variables[static_cast<std::size_t>(above.kernel)].offset, stage.units,
+                above.units, panel * plan.layout.full(), width);
+    k.product(gradient(number, panel), gradient(number + 1, 0), plan.panel_stride(), scratch, rows, above.units, width);
+  };
+  if (!stage.shared) {
+    own_panels(stage.units, [&](int panel, int width) {
+      enter(panel, width);
+      backward_columns(number, panel, width, training);
+    });
+    return;
+  }
+  own_panels(stage.units, enter);
+  for (auto s = stage.segments.rbegin(); s != stage.segments.rend(); ++s) {
+    own_panels(stage.units, [&](int panel, int width) { backward_segment(number, *s, panel, width, training); });
+    if (s->groups.count > 0 && s->source == Statistics::tracked)
+      share_sums(number, *s, training && s->batch_statistics);
+  }
 }
 
 template <class T>
-template <class Spend>
-void Program<T>::Step::weight_gradient(int number, Spend spend) const {
+void Program<T>::Step::backward_rows(int number) const {
+  const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
+  if (stage.row == RowOperation::none) return;
+  k.normalize_rows_backward(gradient(number - 1, 0), gradient(number, 0), at(stage.product, 0),
+                            p.activations_ + stage.inverses, plan.panel_stride(), stage.units,
+                            stage.row == RowOperation::layer_normalization, scratch, first_row(thread),
+                            first_row(thread + 1));
+  barrier.wait(threads);
+}
+
+template <class T>
+template <class Visit>
+void Program<T>::Step::own_blocks(int number, Visit visit) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   if (stage.kernel < 0 || !plan.variables[static_cast<std::size_t>(stage.kernel)].trainable) return;
-  const Stage& below = plan.stages[static_cast<std::size_t>(number) - 1];
   own_panels(stage.units, [&](int panel, int width) {
     for (int part = 0; part < plan.layout.panels(stage.inputs); ++part) {
       const int first = part * plan.layout.full();
       const int count = std::min(plan.layout.full(), stage.inputs - first);
-      const std::ptrdiff_t offset = slice(stage.kernel, panel) + static_cast<std::ptrdiff_t>(first) * width;
-      k.weight_gradient(p.gradients_ + offset, at(below.output, part), gradient(number, panel), rows,
-                        plan.layout.width(stage.inputs, part), count, width);
-      spend(offset, static_cast<std::ptrdiff_t>(count) * width);
+      visit(panel, part, slice(stage.kernel, panel) + static_cast<std::ptrdiff_t>(first) * width, count, width);
     }
   });
 }
 
 template <class T>
-void Program<T>::Step::weight_gradient(int number) const {
-  weight_gradient(number, [](std::ptrdiff_t, std::ptrdiff_t) {});
+template <class Visit>
+void Program<T>::Step::weight_gradient(int number, Visit visit) const {
+  const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
+  own_blocks(number, [&](int panel, int part, std::ptrdiff_t offset, int count, int width) {
+    const Stage& below = plan.stages[static_cast<std::size_t>(number) - 1];
+    const std::ptrdiff_t n = static_cast<std::ptrdiff_t>(count) * width;
+    k.weight_gradient(p.gradients_ + offset, at(below.output, part), gradient(number, panel), rows,
+                      plan.layout.width(stage.inputs, part), count, width);
+    penalize(stage.kernel, panel, offset, n);
+    if (measures || accumulates) written(stage.kernel, panel, part, offset, n);
+    visit(offset, n);
+  });
 }
 
 template <class T>
-double Program<T>::Step::learn(const Spending& how, bool fused) const {
+void Program<T>::Step::gradients(int number) const {
+  weight_gradient(number, [](std::ptrdiff_t, std::ptrdiff_t) {});
+  if (!measures && !accumulates) return;
+  own_slices(
+      plan.stages[static_cast<std::size_t>(number)],
+      [&](int v, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) { written(v, panel, 0, offset, n); }, false,
+      false);
+}
+
+template <class T>
+void Program<T>::Step::learn(const Spendings& how, bool fused) const {
   const int last = static_cast<int>(plan.stages.size()) - 1;
-  if (plan.lowest > last) return 0;
+  if (plan.lowest > last) return;
   Clip clip;
   if (plan.spec.optimizer.clipvalue) clip.limit = *plan.spec.optimizer.clipvalue;
   // A kernel may change once nobody computes the gradient below it any more: two phases after its own.
   const auto finish = [&](int number) {
     const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
+    merge_learned(stage);
     weight_gradient(number,
                     [&](std::ptrdiff_t offset, std::ptrdiff_t n) { spend(how, clip, stage.kernel, offset, n); });
     own_slices(
-        stage, [&](int v, int, std::ptrdiff_t offset, std::ptrdiff_t n) { spend(how, clip, v, offset, n); }, false);
+        stage,
+        [&](int v, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) {
+          if (measures || accumulates) written(v, panel, 0, offset, n);
+          spend(how, clip, v, offset, n);
+        },
+        false);
   };
   for (int number = last; number >= plan.lowest; --number) {
     backward_stage(number, true);
-    if (!fused) weight_gradient(number);
+    if (!fused) gradients(number);
     if (fused && number + 2 <= last) finish(number + 2);
     barrier.wait(threads);
+    if (number > plan.lowest) backward_rows(number);
   }
-  if (!fused) return update(how);
+  if (!fused) {
+    merge_learned();
+    return update(how);
+  }
   if (plan.lowest + 1 <= last) finish(plan.lowest + 1);
   finish(plan.lowest);
-  return 0;
 }
 
 }  // namespace evenflow

@@ -48,55 +48,76 @@ void Program<T>::Step::gather_targets(const Feed& y, std::int64_t position) cons
 template <class T>
 Columns<T> Program<T>::Step::columns(const Segment& s, int units, int panel, bool batch) const {
   Columns<T> c;
+  if (s.learned >= 0) learned_columns(s, units, panel, c);
   if (s.form == Affine::none) return c;
-  c.shift = s.shift < 0 ? p.zeros_ : p.parameters_ + slice(s.shift, panel);
+  c.shift = s.shift < 0 ? p.zeros_ : vector(s, s.shift, 7, units, panel);
   if (s.form == Affine::normalize) {
-    c.mean = batch ? statistic(s, 0, units, panel) : p.parameters_ + slice(s.mean, panel);
+    c.mean = batch ? statistic(s, 0, units, panel) : s.mean < 0 ? p.zeros_ : vector(s, s.mean, 0, units, panel);
     c.inverse = statistic(s, 2, units, panel);
-    c.scale = statistic(s, 3, units, panel);
+    const bool own_scale = s.source == Statistics::applied && s.scale >= 0;
+    c.scale = own_scale ? vector(s, s.scale, 6, units, panel) : statistic(s, 3, units, panel);
   }
   return c;
 }
 
 template <class T>
-void Program<T>::Step::forward_columns(const Stage& stage, int panel, int width, bool training) const {
+void Program<T>::Step::forward_segment(const Stage& stage, const Segment& s, int panel, int width,
+                                       bool training) const {
   const int valid = stage.units - panel * plan.layout.full();
-  for (const Segment& s : stage.segments) {
-    if (s.noise.kind >= 0 && forward_noise(s, panel, width, valid)) continue;
-    const bool batch = training && s.batch_statistics;
-    const T* x = at(s.in, panel);
-    T* y = at(result(s), panel);
-    if (s.form == Affine::normalize) {
-      T *mean = statistic(s, 0, stage.units, panel), *variance = statistic(s, 1, stage.units, panel);
-      if (batch) {
-        k.moments(mean, variance, x, rows, width);
-        k.moving_average(p.parameters_ + slice(s.mean, panel), mean, s.momentum, width);
-        k.moving_average(p.parameters_ + slice(s.variance, panel), variance, s.momentum, width);
-      } else {
-        variance = p.parameters_ + slice(s.variance, panel);
-      }
-      k.normalizer(statistic(s, 2, stage.units, panel), statistic(s, 3, stage.units, panel), variance,
-                   s.scale < 0 ? nullptr : p.parameters_ + slice(s.scale, panel), s.epsilon, width);
-    }
-    k.activations[s.activation].forward[static_cast<int>(s.form)](y, x, rows, width,
-                                                                  columns(s, stage.units, panel, batch), &s.parameter);
-    if (valid < width) k.clear_padding(y, rows, width, valid);
+  if (s.noise.kind >= 0 && forward_noise(s, panel, width, valid)) return;
+  const bool batch = training && s.batch_statistics;
+  T* y = at(result(s), panel);
+  if (s.form == Affine::normalize) normalizer(stage, s, panel, width, batch);
+  k.activations[s.activation].forward[static_cast<int>(s.form)](
+      y, at(s.in, panel), rows, width, columns(s, stage.units, panel, batch), s.parameters.data());
+  if (valid < width) k.clear_padding(y, rows, width, valid);
+  if (s.activity.active())
+    activity_sum(s, panel) = k.penalize(nullptr, y, static_cast<std::ptrdiff_t>(rows) * width, s.activity);
+}
+
+template <class T>
+void Program<T>::Step::forward_columns(const Stage& stage, int panel, int width, bool training) const {
+  for (const Segment& s : stage.segments) forward_segment(stage, s, panel, width, training);
+}
+
+template <class T>
+template <class Enter>
+void Program<T>::Step::forward_stage(const Stage& stage, bool training, Enter enter) const {
+  if (!stage.shared) {
+    own_panels(stage.units, [&](int panel, int width) {
+      enter(panel, width);
+      forward_columns(stage, panel, width, training);
+    });
+    return;
   }
+  own_panels(stage.units, enter);
+  for (const Segment& s : stage.segments) {
+    if (s.groups.count > 0) share_statistics(stage, s, training && s.batch_statistics);
+    own_panels(stage.units, [&](int panel, int width) { forward_segment(stage, s, panel, width, training); });
+  }
+}
+
+template <class T>
+void Program<T>::Step::forward_rows(const Stage& stage, const Stage& below) const {
+  k.normalize_rows(at(stage.product, 0), p.activations_ + stage.inverses, at(below.output, 0), plan.panel_stride(),
+                   stage.units, stage.epsilon, stage.row == RowOperation::layer_normalization, scratch,
+                   first_row(thread), first_row(thread + 1));
+  barrier.wait(threads);
 }
 
 template <class T>
 void Program<T>::Step::forward(bool training, int first) const {
   if (first == 0) {
-    own_panels(plan.spec.inputs,
-               [&](int panel, int width) { forward_columns(plan.stages[0], panel, width, training); });
+    forward_stage(plan.stages[0], training, [](int, int) {});
     barrier.wait(threads);
   }
   for (std::size_t s = static_cast<std::size_t>(std::max(first, 1)); s < plan.stages.size(); ++s) {
-    const Stage& stage = plan.stages[s];
-    own_panels(stage.units, [&](int panel, int width) {
-      k.product(at(stage.product, panel), at(plan.stages[s - 1].output, 0), plan.panel_stride(),
+    const Stage &stage = plan.stages[s], &below = plan.stages[s - 1];
+    if (stage.row != RowOperation::none) forward_rows(stage, below);
+    forward_stage(stage, training, [&](int panel, int width) {
+      if (stage.kernel < 0) return;
+      k.product(at(stage.product, panel), at(below.output, 0), plan.panel_stride(),
                 p.parameters_ + slice(stage.kernel, panel), rows, stage.inputs, width);
-      forward_columns(stage, panel, width, training);
     });
     barrier.wait(threads);
   }
@@ -106,9 +127,9 @@ template <class T>
 const T* Program<T>::Step::finish_output() const {
   const Stage& last = plan.stages.back();
   if (plan.output == Output::plain) return at(last.output, 0);
-  if (plan.output == Output::softmax) {
-    k.softmax(p.probabilities_, at(last.output, 0), plan.panel_stride(), plan.units(), scratch, first_row(thread),
-              first_row(thread + 1));
+  if (of_rows(plan.output)) {
+    k.output_forward(plan.output, p.probabilities_, at(last.output, 0), plan.panel_stride(), plan.units(), scratch,
+                     first_row(thread), first_row(thread + 1));
   } else {
     own_panels(plan.units(), [&](int panel, int width) {
       sigmoid_kernel().forward[0](p.probabilities_ + panel * plan.panel_stride(), at(last.output, panel), rows, width,

@@ -21,27 +21,58 @@ struct Variable {
   std::ptrdiff_t offset = nowhere;  // in parameters; trainable ones first, at the same place in gradients and slots
   std::ptrdiff_t size = 0;
   double initial = 0;
-  bool decays = false;  // by the optimizer's weight decay
+  bool decays = false;      // by the optimizer's weight decay
+  int rate = 0;             // index in Plan::rates
+  std::vector<int> dims{};  // its shape for the world
+  Regularization regularization{};
+};
+
+// Where a normalization has its statistics from: batch normalization tracks them, other layers have them as variables,
+// and a row operation has applied them already.
+enum class Statistics { tracked, given, applied };
+
+// Features that share statistics, such as the pixels of a column of an image.
+struct Groups {
+  int count = 0;             // 0: every feature has its own
+  std::vector<int> of;       // the group of each feature
+  std::vector<int> members;  // features by group, ascending within
+  int size() const { return count == 0 ? 1 : static_cast<int>(members.size()) / count; }
+  const int* begin(int group) const { return members.data() + static_cast<std::ptrdiff_t>(group) * size(); }
 };
 
 // An affine operation and the activation that follows it; either may be missing. Or a random layer, with the activation
 // that takes its place where nothing is random, which is the identity but for rrelu.
 struct Segment {
   Affine form = Affine::none;
-  int shift = -1, scale = -1;     // variables: bias or beta, gamma
-  int mean = -1, variance = -1;   // variables: moving statistics
+  int shift = -1, scale = -1;    // variables: bias or beta, gamma
+  int mean = -1, variance = -1;  // variables: moving statistics
+  Statistics source = Statistics::tracked;
   bool batch_statistics = false;  // of the batch in training, else moving
+  bool unbiased = false, invert = false;
   double momentum = 0, epsilon = 0;
-  int activation = 0;  // row of the kernel table
-  double parameter = 0;
+  Groups groups;
+  int activation = 0;     // row of the kernel table
+  Penalty activity;       // on what comes out, per row
+  int activity_sum = -1;  // its place among the sums of activities
+  std::array<double, most_parameters> parameters{};
+  int learned = -1;     // variable of the activation
+  bool shared = false;  // it has one element, for all features
   Noise noise;
+  bool left_out = false;                       // a random layer with nothing to do while it is off
   std::string activation_layer;                // for printing
   std::ptrdiff_t in = nowhere, out = nowhere;  // activations; the same when nobody needs the input again
   std::ptrdiff_t quiet = nowhere;              // in place of out while random layers are off, as some are left out then
-  std::ptrdiff_t statistics = nowhere;         // mean, variance, inverse, scale, dshift, dscale: padded units each
+  // mean, variance, inverse, scale, dshift, dscale: padded units each. Where features share statistics: also gamma and
+  // beta spread over the features, then mean, variance, dshift, dscale of each group.
+  std::ptrdiff_t statistics = nowhere;
+  std::ptrdiff_t learned_columns =
+      nowhere;  // the learned variable's values and gradient by features: padded units each
 };
 
-// A linear map followed by column operations. Stage 0 has no map: it is the input.
+// What a stage does to whole rows in place of a linear map: x becomes (x - mean) / deviation, or x / root mean square.
+enum class RowOperation { none, layer_normalization, rms_normalization };
+
+// A linear map or a row operation, followed by column operations. Stage 0 has no map: it is the input.
 struct Stage {
   int kernel = -1;  // variable
   int inputs = 0, units = 0;
@@ -49,6 +80,11 @@ struct Stage {
   std::ptrdiff_t output = nowhere;   // what the next stage reads
   std::vector<Segment> segments;
   bool trainable = false;
+  bool shared = false;  // features of a segment share statistics
+  RowOperation row = RowOperation::none;
+  std::string row_layer;  // for printing
+  double epsilon = 0;
+  std::ptrdiff_t inverses = nowhere;  // what the row operation multiplied each row by
 };
 
 struct Plan {
@@ -57,13 +93,20 @@ struct Plan {
   int capacity;                     // rows
   std::vector<Variable> variables;  // in layer order
   std::vector<Stage> stages;
-  Output output = Output::plain;              // what remains after the last stage
-  bool fused_loss = false;                    // the loss is computed from the last stage itself
-  int lowest = 0;                             // lowest stage with something trainable; stages.size() if none
-  std::vector<std::string> slots;             // of the optimizer's rule
+  Output output = Output::plain;       // what remains after the last stage
+  bool merges_learned = false;         // there is a parameter of an activation that all units share, trainable
+  bool fused_loss = false;             // the loss is computed from the last stage itself
+  int lowest = 0;                      // lowest stage with something trainable; stages.size() if none
+  std::vector<std::string> slots;      // of the optimizer's rule; then these two where they are asked for:
+  int average = -1, accumulator = -1;  // moving average of the variable, sum of the gradients since the last step
+  int rule_slots = 0;
+  std::vector<double> rates{1};               // the variables' different factors of the learning rate
   double factor = 1, offset = 0;              // rescaling of the input
   std::string rescaling_layer, output_layer;  // for printing
   int noisy = 0;                              // lowest stage with a random layer; stages.size() if none
+
+  bool penalized = false, vector_norms = false;  // a trainable variable has a penalty; a vector has a limited norm
+  int activities = 0;                            // segments with a penalty on what comes out
 
   // Sizes of the arena's parts, in elements.
   std::ptrdiff_t trainable_size = 0, parameter_size = 0, activation_size = 0, gradient_panel_size = 0;

@@ -45,8 +45,8 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
   const std::ptrdiff_t panels = layout.panels(most);
   std::ptrdiff_t metrics = 0;
   for (const MetricSpec& metric : plan_.spec.metrics) metrics += metric.width(plan_.units());
-  const std::ptrdiff_t numbers =
-      plan_.capacity * (2 + metrics) + panels * static_cast<std::ptrdiff_t>(plan_.variables.size());
+  const std::ptrdiff_t sums = panels * static_cast<std::ptrdiff_t>(plan_.variables.size());
+  const std::ptrdiff_t numbers = plan_.capacity * (2 + metrics) + 2 * sums + panels * plan_.activities;
   arena_.allocate(static_cast<std::size_t>(bytes + numbers * static_cast<std::ptrdiff_t>(sizeof(double))));
   char* base = static_cast<char*>(arena_.data());
   for (auto [pointer, offset] : places) *pointer = reinterpret_cast<T*>(base + offset);
@@ -58,15 +58,20 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
   }
   labels_ = reinterpret_cast<std::int64_t*>(records);
   square_sums_ = reinterpret_cast<double*>(labels_ + plan_.capacity);
+  penalty_sums_ = square_sums_ + sums;
+  activity_sums_ = penalty_sums_ + sums;
   for (const Variable& v : plan_.variables)
     if (v.initial != 0) std::fill_n(parameters_ + v.offset, v.units, static_cast<T>(v.initial));
+  for (const Stage& stage : plan_.stages)  // inverse and scale of what a row operation has applied
+    for (const Segment& s : stage.segments)
+      if (s.source == Statistics::applied)
+        std::fill_n(activations_ + s.statistics + 2 * layout.padded(stage.units), 2 * layout.padded(stage.units), T(1));
   if (initial_slot() != 0) reset_slots();  // else memory that nobody needs yet stays untouched
 }
 
 template <class T>
-double Program<T>::momenta(Momenta& known, std::int64_t step) const {
-  const auto& optimizer = plan_.spec.optimizer.optimizer;
-  return optimizer ? std::visit([&](const auto& o) { return known.until(o, step); }, *optimizer) : 1;
+double Program<T>::momenta_until(Momenta& known, std::int64_t step, const double* momentum) const {
+  return std::visit([&](const auto& o) { return known.until(o, step, momentum); }, *plan_.spec.optimizer.optimizer);
 }
 
 template <class T>
@@ -83,7 +88,7 @@ void Program<T>::reset_slots() {
     if (!v.trainable) continue;
     const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(v.units) * (v.inputs == 0 ? 1 : v.inputs);
     const std::vector<T> value(static_cast<std::size_t>(size), static_cast<T>(initial_slot()));
-    for (int s = 0; s < static_cast<int>(plan_.slots.size()); ++s) pack(v, slot(s) + v.offset, value.data());
+    for (int s = 0; s < plan_.rule_slots; ++s) pack(v, slot(s) + v.offset, value.data());
   }
 }
 
@@ -123,24 +128,36 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
   for (std::size_t m = 0; m < metrics_.size(); ++m)
     progress.metrics[m].resize(static_cast<std::size_t>(plan_.spec.metrics[m].size(plan_.units())));
   progress.next_step = run.first_step;
+  if (run.training) norms_known = false;
   const double seconds_before = progress.seconds;
   forward_rows = 0;
 
+  const auto note_norms = [&](Progress& to, double* all, std::int64_t step) {
+    to.gradient_norms = gradient_norms();
+    to.gradient_norm = gradient_norm();
+    if (all != nullptr)
+      std::copy(to.gradient_norms.begin(), to.gradient_norms.end(), all + step * to.gradient_norms.size());
+  };
   const auto steps = [&](int wanted, std::int64_t until, double seconds) {
     Barrier barrier;
     std::atomic<bool> stop{false};
     const double begin = now();
     const std::int64_t first = progress.next_step, started = iterations;
-    momenta(momenta_, started);
+    const Momenta before = momenta;
     team::run(wanted, [&](int thread, int count) {
       if (thread == 0) progress.threads = count;
-      Momenta own = momenta_;
+      Momenta own = before;
+      typename Step::Spendings how(plan_.rates.size());
+      if (!run.training && plan_.penalized) {  // else the backward pass of each step adds them up
+        Step(*this, barrier, thread, count, run.batch_size, started).sum_penalties();
+        barrier.wait(count);
+      }
       for (std::int64_t step = first; step < until; ++step) {
         const std::int64_t position = step * run.batch_size;
         const int rows = static_cast<int>(std::min<std::int64_t>(run.batch_size, x.rows - position));
         Step self(*this, barrier, thread, count, rows, started + step - first + 1);
         if (run.momentum) self.momentum = run.momentum[step];
-        if (run.training) self.draws = {true, static_cast<std::uint64_t>(self.iteration - 1), {}, 0};
+        if (run.training) self.draws = {true, static_cast<std::uint64_t>(started + step - first), {}, 0};
         self.gather(x, position);
         self.gather_targets(y, position);
         self.forward(run.training);
@@ -149,21 +166,28 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
         if (thread == 0) {  // in row order, whatever the threads
           double loss = 0;
           for (int row = 0; row < rows; ++row) loss += losses_[row];
-          progress.loss += loss;
+          progress.loss += loss + self.activity_penalty();
           add_metrics(progress, rows);
         }
-        double norm = 0;
         if (run.training) {
-          const auto how = self.rule(run.learning_rate[step], momenta(own, self.iteration));
-          norm = self.learn(how, fusion_ && !self.needs_norm());
+          self.accumulates = plan_.accumulator >= 0;
+          self.measures = self.steps && (run.norms != nullptr || self.needs_norm());
+          if (self.steps)
+            self.rules(how, run.learning_rate[step],
+                       momenta_until(own, self.step, self.momentum ? &*self.momentum : nullptr));
+          self.learn(how, fusion_ && !self.needs_norm());
+          self.limit_vectors();
         }
         if (thread == 0 && now() - begin >= seconds) stop.store(true, std::memory_order_relaxed);
         barrier.wait(count);  // nobody gathers the next batch while this one is read, nobody misses the stop
         if (thread == 0) {
           if (run.training) {
             ++iterations;
-            progress.gradient_norm = norm;
+            momenta = own;
+            norms_known = self.measures;
+            if (self.measures) note_norms(progress, run.norms, step);
           }
+          if (plan_.penalized) progress.loss += rows * self.weight_penalty();
           progress.rows += rows;
           ++progress.steps;
           progress.next_step = step + 1;
@@ -283,6 +307,7 @@ void Program<T>::backward(const T* dy, T* dx) {
   team::run(wanted, [&](int thread, int count) {
     Step self(*this, barrier, thread, count, rows, 0);
     self.draws = forward_draws_;
+    self.measures = true;
     self.own_panels(units, [&](int panel, int width) {
       const int valid = std::min(full, units - panel * full);
       for (int row = 0; row < rows; ++row) {
@@ -292,9 +317,9 @@ void Program<T>::backward(const T* dy, T* dx) {
       }
     });
     barrier.wait(count);
-    if (plan_.output == Output::softmax) {
-      k_.softmax_backward(self.gradient(last, 0), probabilities_, plan_.panel_stride(), units, self.scratch,
-                          self.first_row(thread), self.first_row(thread + 1));
+    if (of_rows(plan_.output)) {
+      k_.output_backward(plan_.output, self.gradient(last, 0), probabilities_, plan_.panel_stride(), units,
+                         self.scratch, self.first_row(thread), self.first_row(thread + 1));
     } else if (plan_.output == Output::sigmoid) {
       self.own_panels(units, [&](int panel, int width) {
         self.sigmoid_kernel().backward[0](self.gradient(last, panel), nullptr,
@@ -305,9 +330,11 @@ void Program<T>::backward(const T* dy, T* dx) {
     barrier.wait(count);
     for (int number = last; number >= 0; --number) {
       self.backward_stage(number, forward_training_);
-      self.weight_gradient(number);
+      self.gradients(number);
       barrier.wait(count);
+      self.backward_rows(number);
     }
+    self.merge_learned();
     self.own_panels(inputs, [&](int panel, int width) {
       const int valid = std::min(full, inputs - panel * full);
       T* dz = self.gradient(0, panel);
@@ -318,6 +345,7 @@ void Program<T>::backward(const T* dy, T* dx) {
     });
   });
   forward_rows = 0;  // the activations are spent
+  norms_known = true;
 }
 
 template <class T>
@@ -326,16 +354,26 @@ double Program<T>::update(double learning_rate) {
   const int most = team::granted(wished > 0 ? wished : team::limit());
   const int wanted = wished > 0 || plan_.trainable_size >= parallel_parameters ? most : 1;
   prepare_scratch(wanted);
-  const double product = momenta(momenta_, iterations + 1);
+  const Momenta before = momenta;
   Barrier barrier;
-  double norm = 0;
   team::run(wanted, [&](int thread, int count) {
-    const Step self(*this, barrier, thread, count, 1, iterations + 1);
-    const double found = self.update(self.rule(learning_rate, product), true);
-    if (thread == 0) norm = found;
+    Step self(*this, barrier, thread, count, 1, iterations + 1);
+    typename Step::Spendings how(plan_.rates.size());
+    Momenta own = before;
+    if (self.steps) self.rules(how, learning_rate, momenta_until(own, self.step, nullptr));
+    self.accumulates = plan_.accumulator >= 0;
+    self.measures = self.accumulates || !norms_known;
+    if (self.measures) {
+      self.read_gradients();
+      barrier.wait(count);
+    }
+    self.update(how);
+    self.limit_vectors();
+    if (thread == 0) momenta = own;
   });
   ++iterations;
-  return norm;
+  norms_known = true;
+  return gradient_norm();
 }
 
 template <class T>

@@ -22,6 +22,7 @@ struct Progress {
   double seconds = 0;
   int threads = 1;
   double gradient_norm = 0;
+  std::vector<double> gradient_norms;  // of the trainable variables
 };
 
 // A setting of each step: one for all, or one per step of the epoch.
@@ -39,7 +40,8 @@ struct Run {
   std::int64_t first_step = 0, max_steps = 0;  // 0: to the end
   double seconds = 0;                          // stop after the first step that ends later
   PerStep learning_rate;
-  PerStep momentum;  // in place of the spec's momentum or beta_1
+  PerStep momentum;         // in place of the spec's momentum or beta_1
+  double* norms = nullptr;  // [step of the epoch][trainable variable]: of the gradients before clipping, if wanted
   bool training = false;
   const Progress* after = nullptr;  // what the sums go on from
 };
@@ -93,11 +95,18 @@ class Program {
                   double* mean, double* squares);
   void backward(const T* dy, T* dx);
   double update(double learning_rate);
-  void reset_slots();  // to what they start from
+  void reset_slots();                                                                     // to what they start from
+  double momenta_until(Momenta& known, std::int64_t step, const double* momentum) const;  // of the optimizer
+  std::int64_t step() const { return iterations / plan_.spec.optimizer.accumulation; }    // steps done
+  // The l2 norms of the trainable variables' gradients before clipping, when norms_known; and of all together.
+  std::vector<double> gradient_norms() const;
+  double gradient_norm() const;
 
   std::atomic<int> threads{0};  // 0: whatever finishes first, up to the process's limit
-  std::int64_t iterations = 0;
-  int forward_rows = 0;  // of the last `forward`; 0 if there is nothing to go back through
+  std::int64_t iterations = 0;  // batches that the optimizer was given: each is a step unless gradients accumulate
+  int forward_rows = 0;         // of the last `forward`; 0 if there is nothing to go back through
+  bool norms_known = false;     // of the gradients as they are
+  Momenta momenta;              // that steps had so far
 
   // Packed panels to C order and back.
   void unpack(const Variable& v, const T* packed, T* to) const;
@@ -109,9 +118,13 @@ class Program {
   void prepare_scratch(int count);
   int team_size(std::int64_t rows) const;
   double flops(int rows) const;
-  double momenta(Momenta& known, std::int64_t step) const;  // of the optimizer, up to a step
   double initial_slot() const;
   void add_metrics(Progress& progress, int rows) const;
+  // Of a variable's gradient: panel after panel, whatever the threads.
+  double* panel_square_sum(std::size_t variable, int panel) const {
+    return square_sums_ + panel * plan_.variables.size() + variable;
+  }
+  double square_sum(std::size_t variable) const;
 
   const Plan plan_;
   const Kernels<T>& k_;
@@ -120,11 +133,10 @@ class Program {
   T *parameters_, *gradients_, *slots_, *activations_, *zeros_, *probabilities_, *targets_;
   T* dz_[3];
   std::int64_t* labels_;
-  double *losses_, *square_sums_;
+  double *losses_, *square_sums_, *penalty_sums_, *activity_sums_;
   std::vector<MetricOutput<T>> metrics_;
   std::vector<std::vector<T>> scratch_;
   Race race_;
-  Momenta momenta_;
   bool forward_training_ = false;
   Draws forward_draws_;
 };

@@ -13,7 +13,7 @@ Draw Program<T>::Step::draw(const Segment& s, int panel) const {
 
 template <class T>
 bool Program<T>::Step::forward_noise(const Segment& s, int panel, int width, int valid) const {
-  if (!draws.on) return s.activation == 0;
+  if (!draws.on) return s.left_out;
   const NoiseKernel<T>& noise = k.noises[s.noise.kind];
   noise.forward(at(s.out, panel), at(s.in, panel), rows, width, draw(s, panel), s.noise.parameters);
   if (valid < width && !noise.keeps_zero) k.clear_padding(at(s.out, panel), rows, width, valid);
@@ -22,7 +22,7 @@ bool Program<T>::Step::forward_noise(const Segment& s, int panel, int width, int
 
 template <class T>
 bool Program<T>::Step::backward_noise(const Segment& s, int panel, int width, T* dz) const {
-  if (!draws.on) return s.activation == 0;
+  if (!draws.on) return s.left_out;
   k.noises[s.noise.kind].backward(dz, at(s.out, panel), rows, width, draw(s, panel), s.noise.parameters);
   return true;
 }

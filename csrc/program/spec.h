@@ -1,6 +1,8 @@
 // A network as plain data, as Python describes it.
 #pragma once
 
+#include <array>
+#include <map>
 #include <optional>
 #include <string>
 #include <variant>
@@ -20,16 +22,43 @@ struct Noise {
   std::uint32_t number = 0;  // of the random layers below, so that one seed serves many layers
 };
 
+// What is asked of a variable besides a small loss.
+struct Regularization {
+  Penalty penalty;
+  bool proximal = false;  // l1 as a threshold after each update, in place of its slope in the gradient
+  bool nonnegative = false;
+  std::optional<NormLimits> norms;  // of each unit's weights; of a whole vector
+
+  bool settles() const { return proximal || nonnegative || norms; }
+};
+
 struct LayerSpec {
-  enum Kind { rescaling, dense, batch_normalization, activation, noise } kind;
+  enum Kind {
+    rescaling,
+    dense,
+    batch_normalization,
+    activation,
+    normalization,
+    layer_normalization,
+    rms_normalization,
+    activity_regularization,
+    noise
+  } kind;
   std::string name;
   bool trainable = false;
   int units = 0;                     // dense
   bool use_bias = false;             // dense
-  double momentum = 0, epsilon = 0;  // batch normalization
-  bool center = false, scale = false;
-  std::string activation_name;  // activation; "softmax" only at the very end
-  double parameter = 0;
+  double momentum = 0, epsilon = 0;  // batch normalization; epsilon of all that divide by a deviation
+  bool center = false, scale = false, unbiased_variance = false;
+  std::vector<int> shape, axis;  // of rows, and which axes have statistics of their own; 1 is the first of the shape
+  bool invert = false;           // normalization
+  Penalty activity;              // activity regularization
+  std::map<std::string, Regularization> regularization;  // of the layer's variables, by their short names
+  std::string activation_name;                           // activation; an output of rows only at the very end
+  std::array<double, most_parameters> parameters{};
+  std::string learned;  // the variable of an activation that has one
+  double learned_initial = 0;
+  bool shared = false;            // one element for all features
   double factor = 1, offset = 0;  // rescaling
   Noise random;                   // noise
 };
@@ -47,7 +76,12 @@ struct OptimizerSpec {
   std::optional<AnyOptimizer> optimizer;
   double weight_decay = 0;
   std::vector<std::string> undecayed;  // variables that the decay leaves alone
+  bool coupled = false;                // the decay is a part of the gradient, as PyTorch has it
   std::optional<double> clipvalue, clipnorm, global_clipnorm;
+  int accumulation = 1;                                      // batches whose mean gradient makes a step
+  std::optional<double> ema_momentum;                        // of an average of every variable
+  int ema_overwrite_frequency = 0;                           // steps between two overwritings by that average; 0: never
+  std::vector<std::pair<std::string, double>> rate_factors;  // by variable; others have 1
 };
 
 struct Spec {

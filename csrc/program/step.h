@@ -16,10 +16,13 @@ struct Program<T>::Step {
   const Kernels<T>& k;
   Barrier& barrier;
   const int thread, threads, rows;
-  const std::int64_t iteration;  // of the optimizer, from 1
+  const std::int64_t step;  // of the optimizer, from 1: the one that this batch belongs to
+  const bool steps;         // whether this batch is its last
   T* const scratch;
   Draws draws;
   std::optional<double> momentum;  // of this step, in place of the spec's momentum or beta_1
+  bool measures = false;           // the norms of gradients, as they are written
+  bool accumulates = false;        // gradients, as they are written
 
   Step(Program& program, Barrier& meeting, int t, int count, int batch, std::int64_t number)
       : p(program),
@@ -29,7 +32,8 @@ struct Program<T>::Step {
         thread(t),
         threads(count),
         rows(batch),
-        iteration(number),
+        step((number + program.plan_.spec.optimizer.accumulation - 1) / program.plan_.spec.optimizer.accumulation),
+        steps(step * program.plan_.spec.optimizer.accumulation == number),
         scratch(program.scratch_[static_cast<std::size_t>(t)].data()) {}
 
   // This thread's panels of `features`: neighbours, balanced by vectors.
@@ -79,12 +83,32 @@ struct Program<T>::Step {
   // ---- forward (forward.h)
 
   Columns<T> columns(const Segment& s, int units, int panel, bool batch) const;
+  void forward_segment(const Stage& stage, const Segment& s, int panel, int width, bool training) const;
   void forward_columns(const Stage& stage, int panel, int width, bool training) const;
+  // `enter` writes a panel of what the stage's segments start from.
+  template <class Enter>
+  void forward_stage(const Stage& stage, bool training, Enter enter) const;
+  void forward_rows(const Stage& stage, const Stage& below) const;
   // From the gathered input, or the stage below `first`, to the last stage's output; meets after every stage.
   void forward(bool training, int first = 0) const;
   // What the loss would have applied: the prediction, in probabilities_ when there is something to apply.
   const T* finish_output() const;
   const ActivationKernel<T>& sigmoid_kernel() const;
+
+  // ---- normalization (normalization.h)
+
+  // The slice of a vector that belongs to a panel of features: the variable itself, or what was spread from its groups.
+  const T* vector(const Segment& s, int variable, int which, int units, int panel) const;
+  T* group_statistic(const Segment& s, int which, int units, int panel) const;
+  // The share of the batch's variance in the moving one.
+  double variance_share(const Segment& s) const;
+  // What a panel's (x - mean) is multiplied by, after the batch's statistics where those are wanted.
+  void normalizer(const Stage& stage, const Segment& s, int panel, int width, bool batch) const;
+  // Statistics, gamma and beta of the groups, of the batch or moving, spread over the features; meets.
+  void share_statistics(const Stage& stage, const Segment& s, bool batch) const;
+  // dgamma and dbeta of the groups, and the gradient of what was normalized; meets.
+  void share_sums(int number, const Segment& s, bool batch) const;
+  void spread_groups(const Segment& s, T* to, const T* from, int panel, T divisor) const;
 
   // ---- loss (forward.h)
 
@@ -94,42 +118,92 @@ struct Program<T>::Step {
 
   // The gradient of what enters a stage's column operations, and those of their vectors, for one panel.
   void backward_columns(int number, int panel, int width, bool training) const;
+  void backward_segment(int number, const Segment& s, int panel, int width, bool training) const;
+  // Through a stage's row operation, to the gradient of the stage below; meets.
+  void backward_rows(int number) const;
   // dz of a stage, from the stage above it unless it is the last.
   void backward_stage(int number, bool training) const;
-  // The kernel's gradient of one stage. With a rule, every block of it is spent while it is in cache.
-  template <class Spend>
-  void weight_gradient(int number, Spend spend) const;
-  void weight_gradient(int number) const;
+  // This thread's part of a stage's kernel, block after block: visit(panel, part, offset, inputs of the part, width).
+  template <class Visit>
+  void own_blocks(int number, Visit visit) const;
+  // The kernel's gradient of one stage; visit(offset, n) while a block of it is in cache.
+  template <class Visit>
+  void weight_gradient(int number, Visit visit) const;
+  // The gradients of one stage's variables, below whose dz this thread's part is done.
+  void gradients(int number) const;
+
+  // ---- what becomes of gradients as they are written (norms.h)
+
+  // A block of a variable's gradient is done: it is accumulated and measured while it is in cache.
+  void written(int number, int panel, int part, std::ptrdiff_t offset, std::ptrdiff_t n) const;
+  // The same for all gradients, after they were written by somebody else.
+  void read_gradients() const;
+  bool needs_norm() const { return plan.spec.optimizer.clipnorm || plan.spec.optimizer.global_clipnorm; }
+  static double shrink(double norm, double limit) { return norm <= limit ? 1 : limit / norm; }
+
+  // ---- regularizers and constraints (penalties.h)
+
+  double& penalty_sum(int variable, int panel) const {
+    return p.penalty_sums_[panel * static_cast<std::ptrdiff_t>(plan.variables.size()) + variable];
+  }
+  double& activity_sum(const Segment& s, int panel) const {
+    return p.activity_sums_[panel * static_cast<std::ptrdiff_t>(plan.activities) + s.activity_sum];
+  }
+  int panel_width(int variable, int panel) const {
+    return plan.layout.width(plan.variables[static_cast<std::size_t>(variable)].units, panel);
+  }
+  // Adds the penalty's gradient to a block of the variable's, and its value to the panel's sum.
+  void penalize(int number, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) const;
+  // The sums of this thread's panels, without a backward pass.
+  void sum_penalties() const;
+  // Panel after panel, whatever the threads: of all variables; of all rows.
+  double weight_penalty() const;
+  double activity_penalty() const;
+  // After the update of a block: proximal steps and constraints.
+  struct Spending;
+  void settle(const Spending& how, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
+  void limit_vectors() const;
+  // ---- parameters of activations (learned.h)
+
+  // Where a panel's operation reads the parameter and writes its gradient.
+  void learned_columns(const Segment& s, int units, int panel, Columns<T>& c) const;
+  // The gradients of a stage's shared parameters, from those of the panels after a meeting: by the first panel's owner.
+  void merge_learned(const Stage& stage) const;
+  // Of all stages, once they went backward; they count as written, and threads meet if there are any.
+  void merge_learned() const;
 
   // ---- update (update.h)
 
-  // What one step does to every parameter: the rule, and the share of p that weight decay takes first.
+  // What one step does to a parameter: the rule and the decay that comes first.
   struct Spending {
     AnyRule rule;
-    double decay;
+    Decay decay;
+    double rate;
   };
-  Spending rule(double rate, double momenta) const;
-  void spend(const Spending& how, Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
-  // f(variable number, offset, n) for this thread's slices of a stage's trainable variables.
+  // By the variables' factors of the learning rate, as Plan::rates has them.
+  using Spendings = std::vector<Spending>;
+  void rules(Spendings& how, double rate, double momenta) const;
+  void spend(const Spendings& how, Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
+  Average<T> average(std::ptrdiff_t offset) const;
+  // visit(variable number, panel, offset, n) for this thread's slices of a stage's trainable variables.
   template <class Visit>
-  void own_slices(const Stage& stage, Visit visit, bool with_kernel = true) const;
-  bool needs_norm() const { return plan.spec.optimizer.clipnorm || plan.spec.optimizer.global_clipnorm; }
-  // The square sum of each variable's gradient, panel after panel, whatever the threads.
-  double variable_square_sum(std::size_t number) const;
-  double global_norm() const;
-  static double shrink(double norm, double limit) { return norm <= limit ? 1 : limit / norm; }
-  // Clips and applies the optimizer to everything this thread owns; returns the global norm if it is wanted or needed.
-  double update(const Spending& how, bool want_norm = false) const;
+  void own_slices(const Stage& stage, Visit visit, bool with_kernel = true, bool with_shared = true) const;
+  // Clips and applies the optimizer to everything this thread owns, with norms that are known.
+  void update(const Spendings& how) const;
 
   // ---- a training step after the loss (backward.h)
 
   // Backward and update.
-  double learn(const Spending& how, bool fused) const;
+  void learn(const Spendings& how, bool fused) const;
 };
 
 }  // namespace evenflow
 
 #include "program/backward.h"
 #include "program/forward.h"
+#include "program/learned.h"
+#include "program/normalization.h"
+#include "program/norms.h"
+#include "program/penalties.h"
 #include "program/random.h"
 #include "program/update.h"

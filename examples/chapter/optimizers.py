@@ -1,8 +1,8 @@
 """Optimizers compared: the loss they reach, and what a step costs.
 
 Five layers of 50 ELUs learn digits whose pixels were scaled by factors between 0.1 and 10, as the columns of a raw
-table are: a long, narrow valley. Each optimizer takes the best of four learning rates (the lowest mean loss over all
-epochs), over three seeds. Momentum is worth most at the same rate; the adaptive ones find the way along the valley.
+table are: a long, narrow valley. Each optimizer takes the best of three learning rates (the lowest mean loss over all
+epochs), over two seeds. Momentum is worth most at the same rate; the adaptive ones find the way along the valley.
 """
 
 import numpy as np
@@ -13,20 +13,20 @@ import evenflow
 from evenflow.layers import Dense, Input
 from evenflow.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
 
-EPOCHS, SEEDS, GOOD = 15, (1, 2, 3), 0.1
-SMALL_RATES, LARGE_RATES = (0.0003, 0.001, 0.003, 0.01), (0.003, 0.01, 0.03, 0.1)
+EPOCHS, SEEDS, GOOD = 15, (1, 2), 0.1
+SMALL_RATES, RATES, LARGE_RATES = (0.001, 0.003, 0.01), (0.003, 0.01, 0.03), (0.01, 0.03, 0.1)
 OPTIMIZERS = {
     "SGD": (SGD, LARGE_RATES),
-    "momentum": (lambda rate: SGD(rate, momentum=0.9), (0.001, 0.003, 0.01, 0.03)),
-    "Nesterov": (lambda rate: SGD(rate, momentum=0.9, nesterov=True), (0.001, 0.003, 0.01, 0.03)),
+    "momentum": (lambda rate: SGD(rate, momentum=0.9), RATES),
+    "Nesterov": (lambda rate: SGD(rate, momentum=0.9, nesterov=True), RATES),
     "Adagrad": (Adagrad, LARGE_RATES),
     "RMSprop": (RMSprop, SMALL_RATES),
-    "Adadelta": (Adadelta, (0.3, 1.0, 3.0, 10.0)),
+    "Adadelta": (Adadelta, (1.0, 3.0, 10.0)),
     "Adam": (Adam, SMALL_RATES),
     "AdamW": (AdamW, SMALL_RATES),
-    "Adamax": (Adamax, (0.001, 0.003, 0.01, 0.03)),
+    "Adamax": (Adamax, RATES),
     "Nadam": (Nadam, SMALL_RATES),
-    "Lion": (Lion, (0.0001, 0.0003, 0.001, 0.003)),
+    "Lion": (Lion, (0.0003, 0.001, 0.003)),
 }
 FAMILIES = {
     "The gradient and its memory": ("momentum", "Nesterov"),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from . import (
         activations,
         callbacks,
+        constraints,
         datasets,
         initializers,
         kernels,
@@ -22,18 +23,22 @@ if TYPE_CHECKING:
         optimizers,
         plotting,
         reference,
+        regularizers,
         schedules,
+        torch,
     )
     from ._core import Program, __version__, num_threads, set_num_threads
     from .finder import find_learning_rate
     from .layers import Input
     from .models import Sequential
     from .naming import clear_session
+    from .recalibration import recalibrate_batch_norm
     from .seeds import set_seed
 
 _MODULES = (
     "activations",
     "callbacks",
+    "constraints",
     "datasets",
     "initializers",
     "kernels",
@@ -44,7 +49,9 @@ _MODULES = (
     "optimizers",
     "plotting",
     "reference",
+    "regularizers",
     "schedules",
+    "torch",
 )
 _NAMES = {
     "Input": "layers",
@@ -54,6 +61,7 @@ _NAMES = {
     "clear_session": "naming",
     "find_learning_rate": "finder",
     "num_threads": "_core",
+    "recalibrate_batch_norm": "recalibration",
     "set_num_threads": "_core",
     "set_seed": "seeds",
 }
@@ -66,6 +74,7 @@ __all__ = [
     "activations",
     "callbacks",
     "clear_session",
+    "constraints",
     "datasets",
     "find_learning_rate",
     "initializers",
@@ -77,10 +86,13 @@ __all__ = [
     "num_threads",
     "optimizers",
     "plotting",
+    "recalibrate_batch_norm",
     "reference",
+    "regularizers",
     "schedules",
     "set_num_threads",
     "set_seed",
+    "torch",
 ]
 
 

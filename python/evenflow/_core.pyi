@@ -34,6 +34,9 @@ def find_nonfinite(x: _Array, dtype: str = "float64") -> tuple[int, int] | None:
 def activations() -> dict[str, dict[str, float]]:
     """Activation names the core knows, each with its hyper-parameters and their defaults."""
 
+def learned_activations() -> dict[str, tuple[str, float]]:
+    """Activations with a parameter that is trained: its name and what it starts from."""
+
 def measure_fma(threads: int, seconds: float) -> float:
     """The best rate of multiply-adds in registers, float32, in operations per second; two per multiply-add."""
 
@@ -44,7 +47,7 @@ class Progress:
     """What calls of `train` or `evaluate` did: sums, from the call that was not told to go on `after` another."""
 
     @property
-    def loss(self) -> float: ...  # sum over rows of the row's loss
+    def loss(self) -> float: ...  # sum over rows of the row's loss and the penalties
     @property
     def metrics(self) -> list[NDArray[np.float64]]: ...  # each one's state: copies, in the order of the spec
     @property
@@ -60,7 +63,9 @@ class Progress:
     @property
     def gradient_norm(
         self,
-    ) -> float: ...  # global l2 norm before clipping, of the last step (0 when no clipping asks for it)
+    ) -> float: ...  # global l2 norm before clipping, of the last step (0 when nobody asks for it)
+    @property
+    def gradient_norms(self) -> list[float]: ...  # of each trainable variable; empty when nobody asks for them
 
 class Program:
     """A compiled network: one arena, one plan. Raises RuntimeError when two threads use it at once."""
@@ -95,17 +100,20 @@ class Program:
     def get(self, name: str) -> _Array: ...  # a copy, C order
     def set(self, name: str, value: _Array) -> None: ...
     def gradient(self, name: str) -> _Array: ...  # a copy, C order; of the last backward
-    def slot_names(self) -> list[str]: ...  # [] for plain SGD, ["momentum"], ["m", "v"], ...
+    def slot_names(self) -> list[str]: ...  # [] for plain SGD, ["momentum"], ["m", "v"], ...; "average", ...
     def get_slot(self, slot: str, name: str) -> _Array: ...
     def set_slot(self, slot: str, name: str, value: _Array) -> None: ...
     def reset_slots(self) -> None: ...  # as in a new program
-    iterations: int  # optimizer steps done
+    iterations: int  # batches that the optimizer was given: its steps, unless gradients accumulate
+    momentum_product: float | None  # of Nadam's steps so far; None with another optimizer
     @property
     def parameters(
         self,
     ) -> _Array: ...  # flat, zero copy, trainable part of the arena in plan order (layout: docs/design.md)
     @property
-    def gradients(self) -> _Array: ...  # flat, zero copy, same layout
+    def gradients(self) -> _Array: ...  # flat, zero copy, same layout; who looks here may write, so norms are forgotten
+    @property
+    def gradient_norms(self) -> dict[str, float] | None: ...  # before clipping, by variable; None when unknown
     # whole epochs
     def train(
         self,
@@ -120,6 +128,7 @@ class Program:
         seconds: float = ...,  # stop after the first step that ends later than this
         max_steps: int = 0,  # 0: to the end of the epoch
         after: Progress | None = None,  # sums to go on from: calls add up to the same bits as one call
+        gradient_norms: NDArray[np.float64] | None = None,  # [steps, trainable variables], filled: before clipping
     ) -> Progress: ...
     def evaluate(
         self,
@@ -157,6 +166,14 @@ class Program:
 # Eager kernels on C-ordered float32 or float64 arrays; evenflow.kernels documents them.
 def dense_forward(x: _Array, w: _Array, b: _Array | None = None) -> _Array: ...
 def dense_backward(dy: _Array, x: _Array, w: _Array) -> tuple[_Array, _Array, _Array]: ...  # dx, dw, db
+def layer_norm_forward(x: _Array, gamma: _Array, beta: _Array, *, epsilon: float) -> _Array: ...
+def layer_norm_backward(
+    dy: _Array, x: _Array, gamma: _Array, *, epsilon: float
+) -> tuple[_Array, _Array, _Array]: ...  # dx, dgamma, dbeta
+def rms_norm_forward(x: _Array, scale: _Array, *, epsilon: float) -> _Array: ...
+def rms_norm_backward(
+    dy: _Array, x: _Array, scale: _Array, *, epsilon: float
+) -> tuple[_Array, _Array]: ...  # dx, dscale
 def batch_norm_forward(
     x: _Array, gamma: _Array, beta: _Array, *, epsilon: float
 ) -> tuple[_Array, _Array, _Array]: ...  # y, mean, var
@@ -168,7 +185,11 @@ def batch_norm_backward(
 ) -> tuple[_Array, _Array, _Array]: ...  # dx, dgamma, dbeta
 def activation_forward(name: str, x: _Array, **parameters: float) -> _Array: ...
 def activation_backward(name: str, dy: _Array, x: _Array, y: _Array, **parameters: float) -> _Array: ...
+def learned_forward(name: str, x: _Array, parameter: _Array) -> _Array: ...
+def learned_backward(name: str, dy: _Array, x: _Array, parameter: _Array) -> tuple[_Array, _Array]: ...
 def softmax(x: _Array) -> _Array: ...
+def log_softmax(x: _Array) -> _Array: ...
+def sparsemax(x: _Array) -> _Array: ...
 def random_words(counter: Sequence[int], key: int, rows: int = 1) -> NDArray[np.uint32]: ...  # [rows, 4]
 def noise_forward(
     name: str, x: _Array, *, seed: int, step: int = 0, layer: int = 0, row: int = 0, **parameters: float
@@ -193,6 +214,7 @@ def sgd_step(
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
+    torch: bool = False,
 ) -> None: ...
 def adam_step(
     p: _Array,
@@ -207,6 +229,7 @@ def adam_step(
     beta_2: float,
     epsilon: float,
     weight_decay: float = 0.0,
+    torch: bool = False,
 ) -> None: ...
 def nadam_step(
     p: _Array,
@@ -221,6 +244,7 @@ def nadam_step(
     epsilon: float,
     momentum_decay: float = 1.0,
     weight_decay: float = 0.0,
+    momentum_product: float | None = None,
 ) -> None: ...
 def adamax_step(
     p: _Array,
@@ -234,6 +258,7 @@ def adamax_step(
     beta_2: float,
     epsilon: float,
     weight_decay: float = 0.0,
+    torch: bool = False,
 ) -> None: ...
 def adagrad_step(
     p: _Array,
@@ -243,6 +268,7 @@ def adagrad_step(
     learning_rate: float,
     epsilon: float,
     weight_decay: float = 0.0,
+    torch: bool = False,
 ) -> None: ...
 def adadelta_step(
     p: _Array,
@@ -267,6 +293,7 @@ def rmsprop_step(
     momentum: float = 0.0,
     epsilon: float,
     weight_decay: float = 0.0,
+    torch: bool = False,
 ) -> None: ...
 def lion_step(
     p: _Array,
@@ -281,3 +308,9 @@ def lion_step(
 def clip_by_value(g: _Array, limit: float) -> None: ...
 def clip_by_norm(g: _Array, limit: float) -> float: ...  # the norm before
 def clip_by_global_norm(gs: Sequence[_Array], limit: float) -> float: ...
+
+# Regularizers and constraints, in place.
+def penalize(p: _Array, g: _Array | None = None, *, l1: float = 0.0, l2: float = 0.0) -> float: ...  # the penalty of p
+def soft_threshold(p: _Array, threshold: float) -> None: ...
+def keep_nonnegative(p: _Array) -> None: ...
+def limit_norms(w: _Array, *, min_value: float = 0.0, max_value: float, rate: float = 1.0) -> None: ...

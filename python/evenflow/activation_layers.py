@@ -5,34 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from . import activations, errors
+from .activation_layer import ActivationLayer
 from .activations import Activation as CoreActivation
-from .layer import Layer
-
-
-def activation_spec(name: str, activation: CoreActivation) -> list[dict[str, Any]]:
-    """The core's entries of an activation: none where it is linear."""
-    if activation.kind == "linear":
-        return []
-    if activation.kind == "rrelu":
-        parameters = dict(activation.parameters)
-        seed = parameters.pop("seed")
-        return [{"kind": "noise", "name": name, "noise": "rrelu", "parameters": parameters, "seed": seed}]
-    return [{"kind": "activation", "name": name, "activation": activation.kind, "parameters": activation.parameters}]
-
-
-class ActivationLayer(Layer):
-    """Base class of the layers that apply one function to every element."""
-
-    def as_activation(self) -> CoreActivation:
-        """What `Dense(activation=this layer)` computes."""
-        raise NotImplementedError
-
-    def followed_by(self, activation: str) -> str:
-        own = self.as_activation().kind
-        return activation if own == "linear" else own
-
-    def spec(self) -> list[dict[str, Any]]:
-        return activation_spec(self.name, self.as_activation())
+from .layer import Shape
+from .learned_activations import activation_config, read_activation
 
 
 class Activation(ActivationLayer):
@@ -41,42 +17,47 @@ class Activation(ActivationLayer):
     ARGUMENTS = ("activation",)
 
     def __init__(self, activation: object, **options: Any) -> None:
-        self.activation = activations.resolve(activation, "Activation")
+        self.activation, self.learned = read_activation(activation, "Activation")
+        super().__init__(**options)
+
+    def as_activation(self) -> CoreActivation:
+        return self.activation
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape if self.learned is None else self.learned.compute_output_shape(input_shape)
+
+    def _make_variables(self, input_shape: Shape, dtype: str) -> None:
+        if self.learned is not None:
+            self.learned.become_part_of(self, self.name, input_shape, dtype)
+
+    def spec(self) -> list[dict[str, Any]]:
+        return super().spec() if self.learned is None else self.learned.spec_within(self, self.name)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "activation": activation_config(self.activation, self.learned)}
+
+
+class ReLU(ActivationLayer):
+    """x where x > threshold, else negative_slope * (x - threshold); at most max_value. By default max(x, 0); none of
+    the three is negative."""
+
+    ARGUMENTS = activations.RELU_ARGUMENTS
+
+    def __init__(
+        self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **options: Any
+    ) -> None:
+        self.activation = activations.relu_form("ReLU", negative_slope, max_value, threshold)
+        self.max_value = None if max_value is None else float(max_value)
+        self.negative_slope = float(negative_slope)
+        self.threshold = float(threshold)
         super().__init__(**options)
 
     def as_activation(self) -> CoreActivation:
         return self.activation
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "activation": activations.serialize(self.activation)}
-
-
-class ReLU(ActivationLayer):
-    """max(x, 0); negative_slope * x below zero; min(max(x, 0), 6) with max_value=6. Other limits, a limit together with
-    a slope, and Keras' `threshold` are not supported."""
-
-    ARGUMENTS = ("max_value", "negative_slope", "threshold")
-
-    def __init__(
-        self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **options: Any
-    ) -> None:
-        self.negative_slope = errors.number("ReLU", "negative_slope", negative_slope, at_least=0.0)
-        allowed = (None,) if self.negative_slope else (None, 6)
-        if max_value not in allowed or isinstance(max_value, bool):
-            expected = "None" if self.negative_slope else "None or 6"
-            raise errors.wrong_value("ReLU", "max_value", expected, max_value)
-        self.max_value = None if max_value is None else float(max_value)
-        if errors.number("ReLU", "threshold", threshold) != 0:
-            raise errors.wrong_value("ReLU", "threshold", "0", threshold)
-        super().__init__(**options)
-
-    def as_activation(self) -> CoreActivation:
-        if self.negative_slope:
-            return CoreActivation("leaky_relu", {"negative_slope": self.negative_slope})
-        return CoreActivation("relu" if self.max_value is None else "relu6", {})
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "max_value": self.max_value, "negative_slope": self.negative_slope}
+        own = {name: getattr(self, name) for name in ("max_value", "negative_slope", "threshold")}
+        return {**super().get_config(), **own}
 
 
 class LeakyReLU(ActivationLayer):
@@ -105,7 +86,7 @@ class ELU(ActivationLayer):
     ARGUMENTS = ("alpha",)
 
     def __init__(self, alpha: float = 1.0, **options: Any) -> None:
-        self.alpha = errors.number("ELU", "alpha", alpha)
+        self.alpha = errors.number("ELU", "alpha", alpha, at_least=0.0)
         super().__init__(**options)
 
     def as_activation(self) -> CoreActivation:

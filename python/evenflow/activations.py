@@ -2,8 +2,11 @@
 
 The same entry of the native table computes `activations.elu(x)`, `Dense(activation="elu")` and the layer `ELU()`: same
 bits. Every function takes an array of any shape and returns a new one; float32 and float64 keep their dtype, other
-numbers become float32. NaN stays NaN, infinities give limits. Hyper-parameters are finite and at least 0; give one in
-`activation=` with `functools.partial(celu, alpha=0.5)`.
+numbers become float32. NaN stays NaN, infinities give limits. Hyper-parameters are finite and at least 0 (those of
+`threshold` of any sign); give one in `activation=` with `functools.partial(celu, alpha=0.5)`. The parameter of `prelu`
+and `learned_swish` is trained: as an activation each is short for its layer, PReLU() or Swish(trainable_beta="unit").
+
+Keras' `glu` is not here: it halves the units, and so is no activation of a Dense layer.
 
 Which one: ReLU for a start and for speed; SiLU (swish), or Mish, for deeper networks; leaky ReLU where time counts and
 units die; SELU in a deep stack of plain Dense layers; sigmoid, softmax or none at the output.
@@ -23,8 +26,16 @@ from .seeds import counter_seed
 
 Array = NDArray[Any]
 
+OUTPUTS = ("softmax", "log_softmax", "sparsemax")  # of whole rows: the last thing a model computes
+LEARNED: dict[str, tuple[str, float]] = _core.learned_activations()  # the parameter that is trained, its first value
 RRELU = {"lower": 1 / 8, "upper": 1 / 3}
-DEFAULTS: dict[str, dict[str, float]] = {**_core.activations(), "softmax": {}, "rrelu": RRELU}
+DEFAULTS: dict[str, dict[str, float]] = {
+    **_core.activations(),
+    **{kind: {} for kind in (*OUTPUTS, *LEARNED)},
+    "rrelu": RRELU,
+}
+SIGNED = ("threshold",)  # their hyper-parameters may be negative
+UNLIMITED = 1e300  # the core's word for a max_value that is none
 
 
 class Activation(NamedTuple):
@@ -43,7 +54,7 @@ def _make(where: str, kind: str, given: Mapping[str, object]) -> Activation:
     if unknown:
         raise errors.unknown_argument(f"{where}: {kind}", unknown, parameters)
     for name, value in given.items():
-        parameters[name] = errors.number(where, name, value, at_least=0.0)
+        parameters[name] = errors.number(where, name, value, at_least=None if kind in SIGNED else 0.0)
     return Activation("silu", {}) if (kind, parameters) == ("swish", {"beta": 1.0}) else Activation(kind, parameters)
 
 
@@ -69,6 +80,21 @@ def _apply(kind: str, x: ArrayLike, **given: float) -> Array:
     return _core.activation_forward(kind, array.reshape(1, -1), **parameters).reshape(shape)
 
 
+def _apply_learned(kind: str, x: ArrayLike, parameter: ArrayLike) -> Array:
+    name, array, shape = LEARNED[kind][0], _float_array(x), np.shape(x)
+    features = shape[-1] if shape else 1
+    values = np.asarray(parameter)
+    if values.dtype.kind not in "fiu":
+        raise errors.wrong_type(kind, name, "a number, or one for each feature", parameter)
+    if values.shape not in ((), (1,), (features,)):
+        raise errors.wrong_shape(kind, name, (features,), values.shape)
+    if not array.size:
+        return np.array(array)
+    values = np.array(np.broadcast_to(values, (features,)), dtype=array.dtype)
+    y: Array = _core.learned_forward(kind, array.reshape(-1, features), values)
+    return y.reshape(shape)
+
+
 # ------------------------------------------------------------------------------------------------ rectifiers
 
 
@@ -77,10 +103,46 @@ def linear(x: ArrayLike) -> Array:
     return _apply("linear", x)
 
 
-def relu(x: ArrayLike) -> Array:
+def relu(x: ArrayLike, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Array:
     """max(x, 0). Fast, and a good start; with a high learning rate units may die: negative on every row, slope 0. Nair
-    and Hinton 2010."""
-    return _apply("relu", x)
+    and Hinton 2010.
+
+    With the arguments, as in Keras: x where x > threshold, else negative_slope * (x - threshold); at most max_value.
+    """
+    kind, parameters = relu_form("relu", negative_slope, max_value, threshold)
+    return _apply(kind, x, **parameters)
+
+
+def relu_form(
+    where: str, negative_slope: object = 0.0, max_value: object = None, threshold: object = 0.0
+) -> Activation:
+    """What the core calls the ReLU with Keras' arguments: the simplest that computes it."""
+    slope = errors.number(where, "negative_slope", negative_slope, at_least=0.0)
+    limit = None if max_value is None else errors.number(where, "max_value", max_value, at_least=0.0)
+    start = errors.number(where, "threshold", threshold, at_least=0.0)
+    if start == 0 and limit is None:
+        return Activation("leaky_relu", {"negative_slope": slope}) if slope else Activation("relu", {})
+    if (start, slope, limit) == (0, 0, 6):
+        return Activation("relu6", {})
+    limit = UNLIMITED if limit is None else limit
+    return Activation("clipped_relu", {"max_value": limit, "negative_slope": slope, "threshold": start})
+
+
+def clipped_relu(x: ArrayLike, max_value: float = 6.0, negative_slope: float = 0.0, threshold: float = 0.0) -> Array:
+    """x where x > threshold, else negative_slope * (x - threshold); at most max_value, which from 1e300 on is no limit.
+    `relu` with arguments, and the layer ReLU, choose it where no simpler one does."""
+    return _apply("clipped_relu", x, max_value=max_value, negative_slope=negative_slope, threshold=threshold)
+
+
+def threshold(x: ArrayLike, threshold: float = 0.0, default_value: float = 0.0) -> Array:
+    """x where x > threshold, else default_value: a step up to where signals count."""
+    return _apply("threshold", x, threshold=threshold, default_value=default_value)
+
+
+def prelu(x: ArrayLike, alpha: ArrayLike = 0.0) -> Array:
+    """x where x > 0, else alpha * x, alpha a number or one for each feature (the last axis). As an activation alpha is
+    trained: see the layer PReLU. He et al. 2015."""
+    return _apply_learned("prelu", x, alpha)
 
 
 def leaky_relu(x: ArrayLike, negative_slope: float = 0.2) -> Array:
@@ -158,6 +220,12 @@ def swish(x: ArrayLike, beta: float = 1.0) -> Array:
     """x * sigmoid(beta * x): SiLU with beta = 1, x / 2 with 0, nearly GELU with 1.702, towards ReLU as beta grows.
     Ramachandran et al. 2017."""
     return _apply("swish", x, beta=beta)
+
+
+def learned_swish(x: ArrayLike, beta: ArrayLike = 1.0) -> Array:
+    """x * sigmoid(beta * x), beta of any sign, a number or one for each feature (the last axis). As an activation beta
+    is trained: see the layer Swish. Ramachandran et al. 2017."""
+    return _apply_learned("learned_swish", x, beta)
 
 
 def hard_silu(x: ArrayLike) -> Array:
@@ -241,6 +309,11 @@ def hard_tanh(x: ArrayLike) -> Array:
     return _apply("hard_tanh", x)
 
 
+def tanh_shrink(x: ArrayLike) -> Array:
+    """x - tanh(x): what tanh takes away; about x^3 / 3 near 0, for sparse codes."""
+    return _apply("tanh_shrink", x)
+
+
 def softsign(x: ArrayLike) -> Array:
     """x / (1 + |x|): like tanh, but saturates slowly. Turian et al. 2009."""
     return _apply("softsign", x)
@@ -248,11 +321,28 @@ def softsign(x: ArrayLike) -> Array:
 
 def softmax(x: ArrayLike) -> Array:
     """exp(x) / sum(exp(x)) over the last axis: for the output of a classifier."""
+    return _apply_to_rows("softmax", x)
+
+
+def log_softmax(x: ArrayLike) -> Array:
+    """x - log(sum(exp(x))) over the last axis: the logarithms of softmax, without loss where those are small. For the
+    output of a classifier whose loss takes logarithms or logits (`from_logits=True`)."""
+    return _apply_to_rows("log_softmax", x)
+
+
+def sparsemax(x: ArrayLike) -> Array:
+    """The nearest probabilities to x, by Euclid's distance, over the last axis: max(x - t, 0) with the t that makes the
+    sum 1. Unlike softmax it gives exact zeros. Martins and Astudillo 2016."""
+    return _apply_to_rows("sparsemax", x)
+
+
+def _apply_to_rows(kind: str, x: ArrayLike) -> Array:
     array = _float_array(x)
     shape = np.shape(x)
     if not shape or not array.size:
-        raise errors.wrong_shape("softmax", "x", ("rows", "classes"), shape)
-    return _core.softmax(array.reshape(-1, shape[-1])).reshape(shape)
+        raise errors.wrong_shape(kind, "x", ("rows", "classes"), shape)
+    rows: Array = getattr(_core, kind)(array.reshape(-1, shape[-1]))
+    return rows.reshape(shape)
 
 
 # ------------------------------------------------------------------------------------------------ names and objects
@@ -261,6 +351,7 @@ def softmax(x: ArrayLike) -> Array:
 FUNCTIONS: dict[str, Callable[..., Array]] = {kind: globals()[kind] for kind in DEFAULTS}
 _KINDS = {function: kind for kind, function in FUNCTIONS.items()}
 _NAMES = {name: name for name in FUNCTIONS} | {"hard_swish": "hard_silu"}
+RELU_ARGUMENTS = ("negative_slope", "max_value", "threshold")
 
 
 def resolve(identifier: object, where: str, argument: str = "activation") -> Activation:
@@ -285,6 +376,10 @@ def resolve(identifier: object, where: str, argument: str = "activation") -> Act
         kind = _KINDS[function]
         if kind == "gelu":
             kind = _gelu_form(where, given.pop("approximate", False))
+        if kind == "relu":
+            if unknown := set(given) - set(RELU_ARGUMENTS):
+                raise errors.unknown_argument(f"{where}: relu", unknown, RELU_ARGUMENTS)
+            return relu_form(where, **given)
         return _make(where, kind, given)
     expected = "a name, a function of evenflow.activations, an activation layer such as LeakyReLU(), or None"
     raise errors.wrong_type(where, argument, expected, identifier)

@@ -26,6 +26,7 @@ class Callback:
 
     model: Trainer
     params: dict[str, Any]
+    wants_gradient_norms = False  # whether the model shall have `gradient_norms` while it trains
 
     @property
     def per_batch(self) -> bool:
@@ -100,6 +101,7 @@ class CallbackList:
     def __init__(self, callbacks: Sequence[Callback], model: Trainer, params: dict[str, Any]) -> None:
         self.callbacks = list(callbacks)
         self.per_batch = any(callback.per_batch for callback in self.callbacks)
+        self.gradient_norms = any(callback.wants_gradient_norms for callback in self.callbacks)
         for callback in self.callbacks:
             callback.set_params(params)
             callback.set_model(model)

@@ -1,6 +1,7 @@
 """What runs between the native calls of training: History, progress, logs, learning rates, and what users write.
 
-EarlyStopping, ReduceLROnPlateau and ModelCheckpoint, which watch a value, are in `monitors` and appear here too.
+EarlyStopping, ReduceLROnPlateau and ModelCheckpoint, which watch a value, are in `monitors`, GradientNorms and
+SwapEMAWeights in modules of their own; all appear here too.
 """
 
 from __future__ import annotations
@@ -18,19 +19,23 @@ from typing import Any, TextIO
 import numpy as np
 
 from . import errors
+from .averages import SwapEMAWeights
 from .callback import Callback, Logs, say
+from .gradient_norms import GradientNorms
 from .monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 
 __all__ = [
     "CSVLogger",
     "Callback",
     "EarlyStopping",
+    "GradientNorms",
     "History",
     "LambdaCallback",
     "LearningRateScheduler",
     "ModelCheckpoint",
     "ProgbarLogger",
     "ReduceLROnPlateau",
+    "SwapEMAWeights",
     "TerminateOnNaN",
 ]
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from . import _core, variables
-from .optimizer import Optimizer, Slots
+from .optimizer import AVERAGE, MOMENTUM_PRODUCT, Optimizer, Slots
 from .variables import Variable
 
 Array = NDArray[Any]
@@ -70,17 +71,19 @@ class Executor:
     # optimizer
 
     @property
-    def iterations(self) -> int:
-        """Steps of the optimizer that lives here."""
+    def batches(self) -> int:
+        """Batches that the optimizer that lives here was given."""
         return self.program.iterations
 
     def read_state(self) -> tuple[int, Slots]:
-        """Steps done, and copies of the optimizer's slots."""
+        """Batches that the optimizer was given, and copies of its slots."""
         slots: Slots = {}
-        names = [name for name, _, trainable in self.program.variables() if trainable]
+        names = self.trained_paths()
         for slot in self.program.slot_names():
             for name in names:
                 slots[slot, name] = self.program.get_slot(slot, name)
+        if self.program.momentum_product is not None:
+            slots[MOMENTUM_PRODUCT] = np.array(self.program.momentum_product)
         return self.program.iterations, slots
 
     def _attach(self, optimizer: Optimizer) -> None:
@@ -89,13 +92,18 @@ class Executor:
             return
         if self.optimizer is not None:
             self.optimizer.leave(self)
-        iterations, slots = optimizer.state()
+        batches, slots = optimizer.state()
         self.program.reset_slots()
-        names = {name for name, _, trainable in self.program.variables() if trainable}
+        names = set(self.trained_paths())
+        known = self.program.slot_names()
+        if AVERAGE in known:  # of a variable that was frozen so far: it begins with the value
+            slots = {(AVERAGE, name): self.program.get(name) for name in names} | slots
         for (slot, name), value in slots.items():
-            if name in names and slot in self.program.slot_names():
+            if name in names and slot in known:
                 self.program.set_slot(slot, name, value)
-        self.program.iterations = iterations
+        self.program.iterations = batches
+        if MOMENTUM_PRODUCT in slots and self.program.momentum_product is not None:
+            self.program.momentum_product = float(slots[MOMENTUM_PRODUCT])
         self.optimizer = optimizer
         optimizer.move_to(self)
 
@@ -106,6 +114,10 @@ class Executor:
         if self.optimizer is not None:
             self.optimizer.leave(self)
             self.optimizer = None
+
+    def trained_paths(self) -> list[str]:
+        """Paths of the variables that training changes by gradients, in the program's order."""
+        return [name for name, _, trainable in self.program.variables() if trainable]
 
     # running
 
@@ -132,7 +144,7 @@ class Executor:
     ) -> _core.Progress:
         """Steps of an epoch, for about `SLICE_SECONDS`; arguments as `_core.Program.train` has them."""
         pace, steps = optimizer.pace, -(-len(x) // batch_size)
-        rate, momentum = pace.of_epoch(optimizer.iterations, first_step, steps, max_steps)
+        rate, momentum = pace.of_epoch(optimizer.batches, first_step, steps, max_steps)
         self._own()
         self._attach(optimizer)
         with self.threads(threads):

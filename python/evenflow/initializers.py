@@ -279,11 +279,16 @@ class Auto(_Random):
     for_kernels_only = True
 
     CHOICE: ClassVar[dict[str, type[_Named]]] = {
-        **dict.fromkeys(("linear", "sigmoid", "tanh", "softmax", "log_sigmoid", "exponential"), GlorotUniform),
+        **dict.fromkeys(("linear", "sigmoid", "tanh", "log_sigmoid", "exponential"), GlorotUniform),
+        **dict.fromkeys(("softmax", "log_softmax", "sparsemax"), GlorotUniform),
         **dict.fromkeys(("hard_sigmoid", "sparse_sigmoid", "hard_tanh", "softsign"), GlorotUniform),
-        **dict.fromkeys(("soft_shrink", "hard_shrink"), GlorotUniform),
-        **dict.fromkeys(("relu", "leaky_relu", "relu6", "elu", "celu", "rrelu"), HeNormal),
-        **dict.fromkeys(("gelu", "gelu_tanh", "gelu_sigmoid", "silu", "swish", "hard_silu", "mish"), HeNormal),
+        **dict.fromkeys(("soft_shrink", "hard_shrink", "tanh_shrink"), GlorotUniform),
+        **dict.fromkeys(
+            ("relu", "leaky_relu", "prelu", "rrelu", "relu6", "clipped_relu", "threshold", "elu", "celu"), HeNormal
+        ),
+        **dict.fromkeys(
+            ("gelu", "gelu_tanh", "gelu_sigmoid", "silu", "swish", "learned_swish", "hard_silu", "mish"), HeNormal
+        ),
         **dict.fromkeys(("softplus", "squareplus", "sparse_plus"), HeNormal),
         "selu": LecunNormal,
     }

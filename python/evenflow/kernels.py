@@ -9,9 +9,15 @@ dense_backward             dx = dy w^T, dw = x^T dy, db = sum of dy over the bat
 batch_norm_forward         y = gamma (x - mean) / sqrt(variance + epsilon) + beta, statistics of the batch
 batch_norm_inference       the same with given statistics
 batch_norm_backward        dx, dgamma, dbeta through the batch's statistics
+layer_norm_forward         the same with statistics of each row
+layer_norm_backward        dx, dgamma, dbeta, from x
+rms_norm_forward           y = scale x / sqrt(mean of the row's x^2 + epsilon)
+rms_norm_backward          dx, dscale, from x
 activation_forward         y = f(x) by name; hyper-parameters by keyword
 activation_backward        dx = dy f'(x), from x and y
-softmax                    exp(x) / sum exp(x), by row
+learned_forward            y = f(x) of an activation with one parameter for each feature: "prelu", "learned_swish"
+learned_backward           dx and the parameter's gradient, summed over the batch
+softmax                    exp(x) / sum exp(x), by row; log_softmax, its logarithm; sparsemax, the nearest probabilities
 noise_forward              y of a random layer by name, with the numbers of `seed`, `step`, `layer` and first `row`
 noise_backward             dx with the same numbers, from y
 random_words               the four words of Philox 4x32-10 for the counters (c0, c1 + row, c2, c3)
@@ -22,6 +28,10 @@ sgd_step, adam_step, nadam_step, adamax_step, adagrad_step, adadelta_step, rmspr
 clip_by_value              g limited to [-limit, limit], in place
 clip_by_norm               g shrunk to an l2 norm of at most limit, in place; returns the norm before
 clip_by_global_norm        the same for a list of arrays and their common norm
+penalize                   l1 sum |p| + l2 sum p^2; its gradient is added to g, where that is given
+soft_threshold             p = sign(p) max(|p| - threshold, 0), in place
+keep_nonnegative           p = max(p, 0), in place
+limit_norms                each column of w [inputs, units], or a vector, scaled to a norm within limits, in place
 =========================  =============================================================================
 
 Errors: ValueError or TypeError that name the function, the argument, what was expected and what was received; nothing
@@ -43,16 +53,28 @@ from ._core import (
     clip_by_value,
     dense_backward,
     dense_forward,
+    keep_nonnegative,
+    layer_norm_backward,
+    layer_norm_forward,
+    learned_backward,
+    learned_forward,
+    limit_norms,
     lion_step,
+    log_softmax,
     loss_forward_backward,
     metric_sums,
     nadam_step,
     noise_backward,
     noise_forward,
+    penalize,
     random_words,
+    rms_norm_backward,
+    rms_norm_forward,
     rmsprop_step,
     sgd_step,
+    soft_threshold,
     softmax,
+    sparsemax,
 )
 
 __all__ = [
@@ -70,14 +92,26 @@ __all__ = [
     "clip_by_value",
     "dense_backward",
     "dense_forward",
+    "keep_nonnegative",
+    "layer_norm_backward",
+    "layer_norm_forward",
+    "learned_backward",
+    "learned_forward",
+    "limit_norms",
     "lion_step",
+    "log_softmax",
     "loss_forward_backward",
     "metric_sums",
     "nadam_step",
     "noise_backward",
     "noise_forward",
+    "penalize",
     "random_words",
+    "rms_norm_backward",
+    "rms_norm_forward",
     "rmsprop_step",
     "sgd_step",
+    "soft_threshold",
     "softmax",
+    "sparsemax",
 ]

@@ -7,8 +7,9 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from . import errors, naming
+from . import errors, naming, regularizers
 from .initializers import Initializer
+from .registry import describe
 from .variables import Variable
 
 Shape = tuple[int, ...]  # of one row: the batch dimension is left out
@@ -27,7 +28,8 @@ class Layer:
     """Base class of all layers.
 
     `name` numbers itself; `trainable=False` freezes the layer (a frozen BatchNormalization runs in inference mode);
-    `input_shape`, the shape of one row, lets a first layer stand without `Input`.
+    `input_shape`, the shape of one row, lets a first layer stand without `Input`; `activity_regularizer` penalizes what
+    comes out.
     """
 
     ARGUMENTS: tuple[str, ...] = ()  # of the class itself, for get_config and for messages
@@ -39,16 +41,18 @@ class Layer:
         trainable: bool = True,
         input_shape: Sequence[int] | int | None = None,
         input_dim: int | None = None,
+        activity_regularizer: object = None,
         **unknown: Any,
     ) -> None:
         kind = type(self).__name__
         if unknown:
-            known = [*self.ARGUMENTS, "name", "trainable", "input_shape", "input_dim"]
+            known = [*self.ARGUMENTS, "name", "trainable", "input_shape", "input_dim", "activity_regularizer"]
             raise errors.unknown_argument(kind, unknown, known)
         if input_dim is not None:
             input_shape = (input_dim,)
         self.expected_shape = None if input_shape is None else read_row_shape(kind, "input_shape", input_shape)
         self._trainable = errors.boolean(kind, "trainable", trainable)
+        self.activity_regularizer = regularizers.get_for_activity(activity_regularizer, kind)
         self.name = naming.automatic(kind) if name is None else naming.given(kind, name)
         self.variables: list[Variable] = []
         self._shapes: tuple[Shape, Shape] | None = None
@@ -157,11 +161,20 @@ class Layer:
         """The entries that tell the core what this layer does."""
         return []
 
+    def activity_spec(self) -> list[dict[str, Any]]:
+        """The entry that tells the core to penalize what comes out: none where nothing does."""
+        if self.activity_regularizer is None:
+            return []
+        name = f"{self.name}/activity"
+        return [{"kind": "activity_regularization", "name": name, **self.activity_regularizer.spec()}]
+
     def get_config(self) -> dict[str, Any]:
         """The arguments that make the same layer again, without its weights."""
         config: dict[str, Any] = {"name": self.name, "trainable": self.trainable}
         if self.expected_shape is not None:
             config["input_shape"] = list(self.expected_shape)
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = describe(self.activity_regularizer)
         return config
 
     @classmethod

@@ -6,19 +6,23 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from . import activations, errors, initializers
-from .activation_layers import ELU, Activation, LeakyReLU, ReLU, Softmax, activation_spec
+from . import constraints, errors, initializers, regularizers
+from .activation_layer import activation_spec
+from .activation_layers import ELU, Activation, LeakyReLU, ReLU, Softmax
 from .initializers import Auto
 from .layer import Layer, Shape, flat_features
+from .learned_activations import PReLU, Swish, activation_config, read_activation
 from .noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, RReLU
-from .normalization import BatchNormalization
+from .normalization import BatchNormalization, Normalization
 from .registry import Registry, describe
+from .row_normalization import LayerNormalization, RMSNormalization
 from .variables import Variable
 
 __all__ = [
     "ELU",
     "REGISTRY",
     "Activation",
+    "ActivityRegularization",
     "AlphaDropout",
     "BatchNormalization",
     "Dense",
@@ -29,11 +33,16 @@ __all__ = [
     "Input",
     "InputLayer",
     "Layer",
+    "LayerNormalization",
     "LeakyReLU",
+    "Normalization",
+    "PReLU",
+    "RMSNormalization",
     "RReLU",
     "ReLU",
     "Rescaling",
     "Softmax",
+    "Swish",
 ]
 
 
@@ -43,6 +52,8 @@ class InputLayer(Layer):
     ARGUMENTS = ("shape",)
 
     def __init__(self, shape: Sequence[int] | int, *, name: str | None = None, **unknown: Any) -> None:
+        if "activity_regularizer" in unknown:
+            raise errors.unknown_argument("InputLayer", ["activity_regularizer"], [*self.ARGUMENTS, "name"])
         super().__init__(name=name, input_shape=shape, **unknown)
 
     def get_config(self) -> dict[str, Any]:
@@ -65,14 +76,27 @@ class Dense(Layer):
     """activation(x @ kernel + bias); kernel [inputs, units], bias [units].
 
     `activation`: a name ("elu"), a function of `evenflow.activations`, an activation layer such as LeakyReLU(), or None
-    (linear). Kernels start as glorot_uniform, biases as zeros; `kernel_initializer="auto"` chooses by the activation
-    that follows. `use_bias=False` goes with a BatchNormalization that follows.
+    (linear); the parameter of PReLU() or Swish(trainable_beta="unit") becomes a variable of this layer. Kernels start
+    as glorot_uniform, biases as zeros; `kernel_initializer="auto"` chooses by the activation that follows.
+    `use_bias=False` goes with a BatchNormalization that follows. Penalties and limits of the weights are those of
+    `evenflow.regularizers` and `evenflow.constraints`; `activity_regularizer` penalizes the outputs.
     """
 
     kernel: Variable
     bias: Variable
 
-    ARGUMENTS = ("units", "activation", "use_bias", "kernel_initializer", "bias_initializer")
+    ARGUMENTS = (
+        "units",
+        "activation",
+        "use_bias",
+        "kernel_initializer",
+        "bias_initializer",
+        "kernel_regularizer",
+        "bias_regularizer",
+        "activity_regularizer",
+        "kernel_constraint",
+        "bias_constraint",
+    )
 
     def __init__(
         self,
@@ -81,14 +105,23 @@ class Dense(Layer):
         use_bias: bool = True,
         kernel_initializer: object = "glorot_uniform",
         bias_initializer: object = "zeros",
+        kernel_regularizer: object = None,
+        bias_regularizer: object = None,
+        activity_regularizer: object = None,
+        kernel_constraint: object = None,
+        bias_constraint: object = None,
         **options: Any,
     ) -> None:
         self.units = errors.integer("Dense", "units", units, at_least=1)
-        self.activation = activations.resolve(activation, "Dense")
+        self.activation, self.learned = read_activation(activation, "Dense")
         self.use_bias = errors.boolean("Dense", "use_bias", use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer, "Dense", "kernel_initializer")
         self.bias_initializer = initializers.get_for_vector(bias_initializer, "Dense", "bias_initializer")
-        super().__init__(**options)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer, "Dense", "kernel_regularizer")
+        self.bias_regularizer = regularizers.get(bias_regularizer, "Dense", "bias_regularizer")
+        self.kernel_constraint = constraints.get(kernel_constraint, "Dense", "kernel_constraint")
+        self.bias_constraint = constraints.get(bias_constraint, "Dense", "bias_constraint")
+        super().__init__(activity_regularizer=activity_regularizer, **options)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         flat_features(self, input_shape)
@@ -98,6 +131,8 @@ class Dense(Layer):
         self._add("kernel", (input_shape[0], self.units), self.kernel_initializer, dtype)
         if self.use_bias:
             self._add("bias", (self.units,), self.bias_initializer, dtype)
+        if self.learned is not None:
+            self.learned.become_part_of(self, f"{self.name}/activation", (self.units,), dtype)
         self.followed_by("linear")
 
     def followed_by(self, activation: str) -> str:
@@ -113,18 +148,42 @@ class Dense(Layer):
             "units": self.units,
             "use_bias": self.use_bias,
             "trainable": self.trainable,
+            **regularizers.spec_of(self, ("kernel", "bias") if self.use_bias else ("kernel",)),
         }
-        return [dense, *activation_spec(f"{self.name}/activation", self.activation)]
+        name = f"{self.name}/activation"
+        if self.learned is not None:
+            return [dense, *self.learned.spec_within(self, name)]
+        return [dense, *activation_spec(name, self.activation)]
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,
-            "activation": activations.serialize(self.activation),
+            "activation": activation_config(self.activation, self.learned),
             "use_bias": self.use_bias,
             "kernel_initializer": describe(self.kernel_initializer),
             "bias_initializer": describe(self.bias_initializer),
+            **regularizers.config_of(self, ("kernel", "bias")),
         }
+
+
+class ActivityRegularization(Layer):
+    """The rows as they are, with l1 * sum(|x|) + l2 * sum(x^2) over the batch, divided by its rows, added to the loss:
+    for sparse codes."""
+
+    ARGUMENTS = ("l1", "l2")
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **options: Any) -> None:
+        self.l1 = errors.number("ActivityRegularization", "l1", l1, at_least=0.0)
+        self.l2 = errors.number("ActivityRegularization", "l2", l2, at_least=0.0)
+        if "activity_regularizer" in options:
+            raise errors.unknown_argument("ActivityRegularization", ["activity_regularizer"], self.ARGUMENTS)
+        super().__init__(activity_regularizer=regularizers.L1L2(self.l1, self.l2), **options)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["activity_regularizer"]
+        return {**config, "l1": self.l1, "l2": self.l2}
 
 
 class Rescaling(Layer):
@@ -147,7 +206,22 @@ class Rescaling(Layer):
 REGISTRY = Registry(
     Layer,
     (
-        *(InputLayer, Flatten, Dense, BatchNormalization, Activation, ReLU, LeakyReLU, ELU, Softmax, Rescaling),
+        InputLayer,
+        Flatten,
+        Dense,
+        BatchNormalization,
+        Normalization,
+        LayerNormalization,
+        RMSNormalization,
+        Activation,
+        ReLU,
+        LeakyReLU,
+        PReLU,
+        ELU,
+        Swish,
+        Softmax,
+        Rescaling,
+        ActivityRegularization,
         *(Dropout, AlphaDropout, GaussianNoise, GaussianDropout, RReLU),
     ),
     aliases={},

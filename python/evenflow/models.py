@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from . import errors, naming, saving
+from . import errors, folding, naming, recalibration, saving
+from .activations import OUTPUTS
 from .layer import Layer, Shape, assign_all
 from .layers import REGISTRY, InputLayer
 from .registry import describe
@@ -229,6 +231,25 @@ class Sequential(Trainer):
             )
         return self.variables
 
+    # batch normalization, after training
+
+    def recalibrate_batch_norm(self, x: object, batch_size: int | None = None) -> None:
+        """Set the statistics of batch normalizations to those of all rows of `x`: see
+        `evenflow.recalibrate_batch_norm`."""
+        recalibration.recalibrate_batch_norm(self, x, batch_size)
+
+    def fold_batch_norm(self) -> Sequential:
+        """A smaller model with equal outputs: each BatchNormalization, with its moving statistics, becomes part of the
+        Dense layer it directly follows, where that has no activation, or else of the Dense layer after it.
+
+        One that has neither stays, and a UserWarning names it and says what is in the way: an activation, dropout or
+        another normalization between it and the next Dense layer, or the end of the model. Computed in float64: outputs
+        differ from this model's by the rounding of its dtype alone. Layers that stay keep their names; a Dense layer
+        without a bias may get one. The new model has weights of its own and is not compiled; train this one, fold at
+        the end. Raises ValueError before there are weights.
+        """
+        return folding.fold_batch_norm(self)
+
     # description
 
     def layer_spec(self) -> list[dict[str, Any]]:
@@ -286,10 +307,17 @@ def _known_row_shape(first: Layer) -> Shape | None:
 
 def _entries(name: str, layers: Sequence[Layer]) -> list[dict[str, Any]]:
     """The core's entries of all layers, in an order that it can run."""
-    entries = [entry for layer in layers for entry in layer.spec()]
+    entries = [entry for layer in layers for entry in (*layer.spec(), *layer.activity_spec())]
+    for entry, above in itertools.pairwise(entries):
+        if entry.get("activation") == "softmax" and above["kind"] == "activity_regularization":
+            raise ValueError(
+                f"{name}: activity_regularizer after softmax ({entry['name']!r}): expected a penalty "
+                f"below the softmax: put ActivityRegularization before Activation('softmax')"
+            )
     for entry in entries[:-1]:
-        if entry.get("activation") == "softmax":
-            raise ValueError(f"{name}: softmax ({entry['name']!r}) must be the last thing a model computes")
+        if entry.get("activation") in OUTPUTS:
+            kind = entry["activation"]
+            raise ValueError(f"{name}: {kind} ({entry['name']!r}) must be the last thing a model computes")
     for entry in entries[1:]:
         if entry["kind"] == "rescaling":
             raise ValueError(f"{name}: Rescaling {entry['name']!r} must be the first thing a model computes")

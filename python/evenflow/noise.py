@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import errors
-from .activation_layers import ActivationLayer
+from .activation_layer import ActivationLayer
 from .activations import Activation as CoreActivation
 from .activations import rrelu_parameters
 from .layer import Layer

@@ -9,7 +9,17 @@ is asked before every step. All optimizers take these by keyword:
 weight_decay: before each step w <- w - weight_decay * learning_rate * w, for every trainable variable that
 `exclude_from_weight_decay` does not name (decoupled, Loshchilov and Hutter 2019). None: no decay.
 clipvalue, clipnorm, global_clipnorm: at most one of them: every component to [-v, v], every variable's gradient to that
-l2 norm, the whole gradient to that l2 norm; the decay is not clipped.
+l2 norm, the whole gradient to that l2 norm; the decay is not clipped. `callbacks.GradientNorms` shows these norms.
+use_ema, ema_momentum, ema_overwrite_frequency: a moving average of every trainable variable, average <- ema_momentum *
+average + (1 - ema_momentum) * w after each batch (the first is w itself). It overwrites w in every step whose number
+ema_overwrite_frequency (None: never) divides, and at the end of `fit`; `callbacks.SwapEMAWeights` evaluates with it.
+gradient_accumulation_steps: n from 2: the mean gradient of n batches makes one step, so that batches may be n times
+smaller than what fits in memory. Gradients are clipped when they are means. Schedules count batches, `iterations` and
+the rules' t count steps, averages move with every batch: all as in Keras. The sum is saved with the model.
+learning_rate_factors: {"dense_1": 0.1}: the learning rate of these variables is multiplied by a factor, and with it
+their weight decay. A key is the name of a layer, or a regular expression that a whole path such as "dense_1/kernel"
+matches; of several keys the last counts. Small factors for the lower layers keep what they learned elsewhere. With 0 a
+variable keeps its bits, and its slots stand still. Norms for clipping are those of all gradients, whatever the factors.
 name: the optimizer's own.
 
 Which one? SGD with Nesterov's momentum, tuned, often ends best; Adam, Nadam and AdamW get there fast with their
@@ -19,6 +29,7 @@ hyper-parameter out of its range, an unknown argument) are TypeError or ValueErr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from . import errors
@@ -108,7 +119,8 @@ class Nadam(Optimizer):
 
     m and v as Adam's, n = u' m / (1 - U u') + (1 - u) g / (1 - U) with the momenta
     u = b1 (1 - 0.96^(t momentum_decay) / 2), u' that of step t + 1, and U the product of all u up to t. Where a
-    schedule moves b1, all u have that of the step, as Adam's b1^t does. Often a little faster than Adam. Dozat 2016.
+    schedule moves b1, u and u' have that of the step, and U what all steps had. Often a little faster than Adam.
+    Dozat 2016.
 
     momentum_decay: 1.0 is Keras' schedule of the momentum, 4e-3 PyTorch's and the paper's.
     """
@@ -263,4 +275,8 @@ REGISTRY = Registry(
 
 def get(identifier: object, where: str = "get", argument: str = "optimizer") -> Optimizer:
     """An optimizer from a name, an optimizer, or its serialized form (which is without state)."""
+    if isinstance(identifier, Mapping) and str(identifier.get("class_name")).startswith("torch."):
+        from . import torch
+
+        return torch.REGISTRY.make(where, argument, identifier)
     return REGISTRY.make(where, argument, identifier)

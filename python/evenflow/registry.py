@@ -29,7 +29,7 @@ class Registry(Generic[T]):
 
     def __init__(self, base: type[T], classes: Iterable[type[T]], aliases: Mapping[str, type[T]], example: str) -> None:
         self.base = base
-        self.classes = {cls.__name__: cls for cls in classes}
+        self.classes = {registered_name(cls): cls for cls in classes}
         snakes = {snake_case(name): cls for name, cls in self.classes.items()}
         spelt = {name: cls for name, cls in snakes.items() if name.replace("_", "") not in aliases}  # not "adam_w"
         self.names = spelt | dict(aliases)
@@ -56,6 +56,12 @@ class Registry(Generic[T]):
         raise errors.wrong_type(where, argument, f"a name or an object such as {self.example}", identifier)
 
 
+def registered_name(cls: type[Describable]) -> str:
+    """What a class is called in `describe`'s data: its name, unless another door has a class of that name."""
+    name: str = getattr(cls, "REGISTERED", cls.__name__)
+    return name
+
+
 def describe(thing: Describable) -> dict[str, Any]:
     """Plain data from which `Registry.make` makes an equal object."""
-    return {"class_name": type(thing).__name__, "config": thing.get_config()}
+    return {"class_name": registered_name(type(thing)), "config": thing.get_config()}

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import errors, metrics
+from .optimizer import MOMENTUM_PRODUCT
 from .registry import describe
 
 if TYPE_CHECKING:
@@ -37,10 +38,12 @@ def save_model(model: Sequential, filepath: PathLike, *, overwrite: bool) -> Non
     metadata = {"model": json.dumps(model.get_config())}
     state: dict[str, Any] = {"shuffle": model.shuffle_state}
     if model.optimizer is not None:
-        iterations, slots = model.optimizer.state()
+        batches, slots = model.optimizer.state()
         present = set(tensors)
         tensors |= {f"optimizer/{slot}/{path}": array for (slot, path), array in slots.items() if path in present}
-        state["iterations"] = iterations
+        state["iterations"] = batches
+        if MOMENTUM_PRODUCT in slots:
+            state["momentum_product"] = float(slots[MOMENTUM_PRODUCT])
         state["undecayed"] = [v.path for v in model.variables if model.optimizer.excludes(v)]
         metadata["compile"] = json.dumps(
             {
@@ -75,12 +78,16 @@ def load_model(filepath: PathLike) -> Sequential:
         if model.optimizer is not None and "undecayed" in state:
             model.optimizer.restore_exclusions(state["undecayed"])
         model.shuffle_state = state["shuffle"]
-        iterations = errors.integer("load_model", "iterations", state.get("iterations", 0), at_least=0)
+        batches = errors.integer("load_model", "iterations", state.get("iterations", 0), at_least=0)
+        product = state.get("momentum_product", 1.0)
+        product = errors.number("load_model", "momentum_product", product, at_least=0.0, at_most=1.0)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise file.damaged(f"its description of the model does not hold: {error}") from error
     slots = _take(file, model, optimizer_too=True)
     if model.optimizer is not None:
-        model.optimizer.restore(iterations, slots)
+        if "momentum_product" in state:
+            slots[MOMENTUM_PRODUCT] = np.array(product)
+        model.optimizer.restore(batches, slots)
     return model
 
 

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import data, errors, losses, optimizers
+from . import axes, data, errors, losses, optimizers
 from .callback import Callback, CallbackList, Logs, read_callbacks
 from .callbacks import History, ProgbarLogger
+from .gradient_norms import NormLog
 from .losses import Loss
 from .metric import mean
 from .metrics import Metric, read_metrics, resolve_metric
@@ -28,6 +29,7 @@ from .predictor import DEFAULT_BATCH, Predictor, read_threads, read_verbose
 
 if TYPE_CHECKING:
     from ._core import Progress
+    from .variables import Variable
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -57,10 +59,16 @@ class Trainer(Predictor):
         self.metrics: list[Metric | str] = []
         self.stop_training = False
         self.history: History | None = None
+        self.gradient_norms: NormLog | None = None  # of the epoch, while a callback wants them
         self._shuffler = np.random.Generator(np.random.PCG64(self.seed))
         self._warned_about_single_rows = False
 
     # what a model provides, for callbacks
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The variables that gradients change."""
+        raise NotImplementedError
 
     def get_weights(self) -> list[Array]:
         """Copies of all variables' values."""
@@ -151,7 +159,8 @@ class Trainer(Predictor):
         single = batch_size == 1 or rows % batch_size == 1
         if not single or self._warned_about_single_rows:
             return
-        if any(e["kind"] == "batch_normalization" and e["trainable"] for e in self.layer_spec()):
+        norms = [e for e in self.layer_spec() if e["kind"] == "batch_normalization" and e["trainable"]]
+        if not all(axes.shares(entry) for entry in norms):
             self._warned_about_single_rows = True
             warnings.warn(
                 f"{where}: a batch has a single row: its variance is 0, so BatchNormalization outputs beta for it "
@@ -242,6 +251,8 @@ class Trainer(Predictor):
                 hooks.call("on_epoch_end", epoch, logs)
                 if self.stop_training:
                     break
+            if epochs > 0:  # as Keras
+                self._compiled(where)[0].finalize_variable_values(self.trainable_weights)
             hooks.call("on_train_end", logs)
         return self.history
 
@@ -256,12 +267,14 @@ class Trainer(Predictor):
         progress: Progress | None = None
         logs: Logs = {}
         step, steps = 0, -(-len(training) // batch)
+        self.gradient_norms = NormLog(steps) if hooks.gradient_norms else None
         while step < steps and not self.stop_training:
             if hooks.per_batch:
                 hooks.call("on_train_batch_begin", step)
             # Asked for anew each time: a callback may have frozen a layer, or used the model in its own way.
             optimizer, _ = self._compiled("fit")
-            progress = self._executor_for(batch, training=True, exact=True).train(
+            executor = self._executor_for(batch, training=True, exact=True)
+            progress = executor.train(
                 training.x,
                 training.y,
                 optimizer,
@@ -271,6 +284,7 @@ class Trainer(Predictor):
                 first_step=step,
                 max_steps=1 if hooks.per_batch else 0,
                 after=progress,
+                gradient_norms=self.gradient_norms and self.gradient_norms.of(executor.trained_paths()),
             )
             step = progress.next_step
             logs = self._means(progress)
@@ -362,13 +376,19 @@ def check_task(
             f"compile: loss {loss.name!r} needs at least 2 outputs, one for each class, the model has 1: "
             f"use Dense(number of classes) or loss='binary_crossentropy'"
         )
-    last = layers[-1].get("activation") if layers else None
-    if loss.from_logits and last in ("softmax", "sigmoid"):
+    last = next((e.get("activation") for e in reversed(layers) if e["kind"] != "activity_regularization"), None)
+    if loss.from_logits and last in ("softmax", "sparsemax", "sigmoid"):
         raise ValueError(
             f"compile: loss {loss.name!r} has from_logits=True, but the last layer already applies {last}: "
             f"drop the activation or from_logits"
         )
-    logits = True if loss.from_logits else False if last in ("softmax", "sigmoid") else None
+    if last == "log_softmax" and "crossentropy" in loss.kind and (loss.kind.startswith("b") or not loss.from_logits):
+        takes = "outputs of a sigmoid" if loss.kind.startswith("b") else "probabilities"
+        raise ValueError(
+            f"compile: loss {loss.name!r} takes {takes}, but the last layer gives logarithms (log_softmax): "
+            f"use softmax, or a categorical cross-entropy with from_logits=True"
+        )
+    logits = True if loss.from_logits else False if last in ("softmax", "sparsemax", "sigmoid") else None
     return [resolve_metric(metric, loss.kind, units, logits=logits) for metric in listed]
 
 

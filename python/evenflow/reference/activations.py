@@ -1,4 +1,4 @@
-"""Activations: values, slopes, and softmax."""
+"""Activations: values and slopes."""
 
 from __future__ import annotations
 
@@ -86,6 +86,20 @@ def relu6(x: Array) -> Array:
 
 
 @elementwise
+def clipped_relu(x: Array, max_value: float = 6.0, negative_slope: float = 0.0, threshold: float = 0.0) -> Array:
+    """min(x, max_value) for x > threshold, negative_slope (x - threshold) else; of a max_value of 1e300, no limit."""
+    below = np.zeros_like(x) if negative_slope == 0 else negative_slope * (x - threshold)
+    above = np.minimum(x, np.inf if max_value >= 1e300 else max_value)
+    return np.where(x > threshold, above, np.where(np.isnan(x), x, below))
+
+
+@elementwise
+def threshold(x: Array, threshold: float = 0.0, default_value: float = 0.0) -> Array:
+    """x for x > threshold, default_value else."""
+    return np.where(x <= threshold, default_value, x)
+
+
+@elementwise
 def celu(x: Array, alpha: float = 1.0) -> Array:
     """x for x > 0, alpha (e^(x / alpha) - 1) else [Barron 2017]."""
     return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / alpha))
@@ -131,6 +145,18 @@ def tanh(x: Array) -> Array:
 def hard_tanh(x: Array) -> Array:
     """min(max(x, -1), 1)"""
     return np.clip(x, -1, 1)
+
+
+@elementwise
+def tanh_shrink(x: Array) -> Array:
+    """x - tanh(x). For |x| < 1/2, where that cancels, as (x cosh(x) - sinh(x)) / cosh(x), whose numerator is the series
+    2/3! x^3 + 4/5! x^5 + 6/7! x^7 + ..."""
+    small = np.clip(x, -0.5, 0.5)
+    term, total = small**3 / 3, np.zeros_like(small)
+    for n in range(1, 15):  # 2n / (2n + 1)!
+        total = total + term
+        term = term * small**2 * (n + 1) / n / ((2 * n + 2) * (2 * n + 3))
+    return np.where(np.abs(x) < 0.5, total / np.cosh(small), x - np.tanh(x))
 
 
 @elementwise
@@ -234,7 +260,7 @@ def _gelu_tanh_2u(x: Array) -> tuple[Array, Array]:
     return factor * (x + 0.044715 * x**3), factor * (1 + 3 * 0.044715 * x**2)
 
 
-def _step(x: Array, left: float, right: float) -> Array:
+def _step(x: Array, left: float, right: Array | float) -> Array:
     """`right` for x > 0, else `left`; NaN stays."""
     return np.where(x > 0, right, np.where(np.isnan(x), x, left))
 
@@ -260,6 +286,8 @@ VALUES: dict[str, Callable[..., Array]] = {
         relu,
         leaky_relu,
         relu6,
+        clipped_relu,
+        threshold,
         elu,
         celu,
         selu,
@@ -279,6 +307,7 @@ VALUES: dict[str, Callable[..., Array]] = {
         log_sigmoid,
         tanh,
         hard_tanh,
+        tanh_shrink,
         softsign,
         soft_shrink,
         hard_shrink,
@@ -291,6 +320,10 @@ SLOPES: dict[str, Callable[..., Array]] = {  # derivatives; at a kink that of th
     "leaky_relu": lambda x, negative_slope=0.2: _step(x, negative_slope, 1),
     "elu": lambda x, alpha=1.0: np.where(x > 0, 1.0, alpha * np.exp(np.minimum(x, 0))),
     "relu6": lambda x: _within(x, 0, 6, 1),
+    "clipped_relu": lambda x, max_value=6.0, negative_slope=0.0, threshold=0.0: _step(
+        x - threshold, negative_slope, np.where(x >= max_value, 0, 1)
+    ),
+    "threshold": lambda x, threshold=0.0, default_value=0.0: _step(x - threshold, 0, 1),
     "celu": lambda x, alpha=1.0: np.where(x > 0, 1.0, np.exp(np.minimum(x, 0) / alpha)),
     "selu": lambda x: SELU_SCALE * np.where(x > 0, 1.0, SELU_ALPHA * np.exp(np.minimum(x, 0))),
     "gelu": lambda x: normal_distribution(x) + x * normal_density(x),
@@ -309,6 +342,7 @@ SLOPES: dict[str, Callable[..., Array]] = {  # derivatives; at a kink that of th
     "log_sigmoid": lambda x: sigmoid(-x),
     "tanh": lambda x: 4 * _sigmoid_slope(2 * x),  # 1 - tanh^2 without the difference of nearly equal numbers
     "hard_tanh": lambda x: _within(x, -1, 1, 1),
+    "tanh_shrink": lambda x: np.tanh(x) ** 2,
     "softsign": lambda x: 1 / (1 + np.abs(x)) ** 2,
     "soft_shrink": lambda x, threshold=0.5: _step(np.abs(x) - threshold, 0, 1),
     "hard_shrink": lambda x, threshold=0.5: _step(np.abs(x) - threshold, 0, 1),
@@ -325,11 +359,3 @@ def activation_backward(name: str, dy: ArrayLike, x: ArrayLike, y: ArrayLike, **
     """dx = dy f'(x). `y` = f(x) is there for kernels whose slope is cheaper from it."""
     slope = elementwise(find(SLOPES, name, "activation_backward"))
     return wide(dy) * slope(np.clip(wide(x), -1e9, 1e9), **parameters)  # where every slope has reached its limit
-
-
-def softmax(x: ArrayLike) -> Array:
-    """e^x / sum(e^x) over each row, shifted by the row's maximum."""
-    x = wide(x)
-    with np.errstate(invalid="ignore"):
-        e = np.exp(x - x.max(axis=1, keepdims=True))
-        return np.asarray(e / e.sum(axis=1, keepdims=True))

@@ -54,6 +54,17 @@ def batch_norm_backward(
     return dx, dgamma, dbeta
 
 
+def standardize(x: ArrayLike, mean: ArrayLike, variance: ArrayLike, *, invert: bool = False) -> Array:
+    """y = (x - mean) / max(sqrt(variance), 1e-7); inverted: y = x max(sqrt(variance), 1e-7) + mean."""
+    deviation = deviation_of(variance)
+    return np.asarray(wide(x) * deviation + wide(mean) if invert else (wide(x) - wide(mean)) / deviation)
+
+
+def deviation_of(variance: ArrayLike) -> Array:
+    """What a Normalization layer divides by: max(sqrt(variance), 1e-7)."""
+    return np.maximum(np.sqrt(wide(variance)), 1e-7)
+
+
 def moving_average(moving: ArrayLike, batch: ArrayLike, *, momentum: float) -> Array:
-    """The next moving mean or (biased) variance: moving momentum + batch (1 - momentum)."""
+    """The next moving mean or variance: moving momentum + batch (1 - momentum)."""
     return np.asarray(wide(moving) * momentum + wide(batch) * (1 - momentum))

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .activations import sigmoid, softmax, softplus
+from .activations import sigmoid, softplus
 from .arrays import Array, find, wide
+from .outputs import softmax
 
 LOWEST = 1e-7  # probabilities are clipped to [LOWEST, 1 - LOWEST], as in Keras; outside, the slope is zero
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .activations import activation_backward, activation_forward, softmax
+from .activations import activation_backward, activation_forward
 from .arrays import Array, wide
 from .layers import (
     batch_norm_backward,
@@ -17,13 +17,20 @@ from .layers import (
     batch_norm_inference,
     dense_backward,
     dense_forward,
+    deviation_of,
     moving_average,
+    standardize,
 )
+from .learned import LEARNED, learned_backward, learned_forward
 from .losses import loss_forward_backward
 from .metrics import metric_sums
 from .noise import noise_backward, noise_forward, without_noise
+from .outputs import OUTPUTS, output_backward
+from .penalties import penalize, settle
+from .regrouping import columns_of, rows_of, statistic_shape
+from .row_normalization import layer_norm_backward, layer_norm_forward, rms_norm_backward, rms_norm_forward
 from .rules import apply_rule, slots_of
-from .updates import clip_by_global_norm, clip_by_norm, clip_by_value
+from .updates import average, clip_by_global_norm, clip_by_norm, clip_by_value
 
 # Losses on probabilities that are computed from the logits below the last activation, so that log(0) never occurs.
 FUSED = {
@@ -31,6 +38,9 @@ FUSED = {
     ("softmax", "sparse_categorical_crossentropy"),
     ("sigmoid", "binary_crossentropy"),
 }
+
+# Slots that any optimizer may have, and the settings that ask for them.
+EXTRA_SLOTS = {"average": "use_ema", "gradient_accumulator": "gradient_accumulation_steps"}
 
 
 class Network:
@@ -45,7 +55,7 @@ class Network:
         self.variables: dict[str, Array] = {}
         self.trainable: list[str] = []
         self.gradients: dict[str, Array] = {}
-        self.iterations = 0
+        self.iterations = 0  # batches that the optimizer was given
         features = spec["inputs"]
         for layer in spec["layers"]:
             made: dict[str, Array] = {}
@@ -55,20 +65,36 @@ class Network:
                 if not layer["use_bias"]:
                     del made["bias"]
             elif layer["kind"] == "batch_normalization":
+                shape = statistic_shape(layer, features)
+                made |= {"gamma": np.ones(shape)} if layer["scale"] else {}
+                made |= {"beta": np.zeros(shape)} if layer["center"] else {}
+            elif layer["kind"] == "layer_normalization":
                 made |= {"gamma": np.ones(features)} if layer["scale"] else {}
                 made |= {"beta": np.zeros(features)} if layer["center"] else {}
+            elif layer["kind"] == "rms_normalization":
+                made["scale"] = np.ones(features)
+            elif layer.get("activation") in LEARNED:
+                parameter, initial = LEARNED[layer["activation"]]
+                made = {parameter: np.full(1 if layer["shared"] else features, initial)}
             named = {f"{layer['name']}/{name}": value for name, value in made.items()}
             self.variables |= named
             self.trainable += named if layer.get("trainable") else []
             if layer["kind"] == "batch_normalization":
-                self.variables[f"{layer['name']}/moving_mean"] = np.zeros(features)
-                self.variables[f"{layer['name']}/moving_variance"] = np.ones(features)
+                self.variables[f"{layer['name']}/moving_mean"] = np.zeros(shape)
+                self.variables[f"{layer['name']}/moving_variance"] = np.ones(shape)
+            elif layer["kind"] == "normalization":
+                self.variables[f"{layer['name']}/mean"] = np.zeros(statistic_shape(layer, features))
+                self.variables[f"{layer['name']}/variance"] = np.ones(statistic_shape(layer, features))
+        self.regularizers, self.constraints = _by_variable(spec, "regularizers"), _by_variable(spec, "constraints")
         self.slots: dict[str, dict[str, Array]] = {}
         if spec["optimizer"] is not None:
             names, start = slots_of(spec["optimizer"])
             self.slots = {
                 slot: {name: np.full_like(self.variables[name], start) for name in self.trainable} for slot in names
             }
+            for slot in (slot for slot, setting in EXTRA_SLOTS.items() if spec["optimizer"].get(setting)):
+                self.slots[slot] = {name: np.zeros_like(self.variables[name]) for name in self.trainable}
+        self.momentum_product = 1.0  # of Nadam's steps so far
 
     def forward(self, x: ArrayLike, training: bool = True) -> Array:
         """The output; training uses (and averages) batch statistics, except in frozen batch normalizations."""
@@ -88,21 +114,55 @@ class Network:
             elif layer["kind"] == "dense":
                 h = dense_forward(h, own["kernel"], own.get("bias"))
             elif layer["kind"] == "batch_normalization":
+                h = rows_of(self._batch_norm(columns_of(h, layer), layer, training), layer, len(h))
+            elif layer["kind"] == "normalization":
+                mean, variance = own["mean"].ravel(), own["variance"].ravel()
+                normalized = standardize(columns_of(h, layer), mean, variance, invert=layer["invert"])
+                h = rows_of(normalized, layer, len(h))
+            elif layer["kind"] == "layer_normalization":
                 gamma, beta = own.get("gamma", np.ones(h.shape[1])), own.get("beta", np.zeros(h.shape[1]))
-                moving = own["moving_mean"], own["moving_variance"]
-                if training and layer["trainable"]:
-                    h, *batch = batch_norm_forward(h, gamma, beta, epsilon=layer["epsilon"])
-                    self.statistics[layer["name"]] = (batch[0], batch[1])
-                    for old, new in zip(moving, batch, strict=True):
-                        old[...] = moving_average(old, new, momentum=layer["momentum"])
-                else:
-                    h = batch_norm_inference(h, gamma, beta, *moving, epsilon=layer["epsilon"])
-            elif layer["activation"] == "softmax":
-                h = softmax(h)
+                h = layer_norm_forward(h, gamma, beta, epsilon=layer["epsilon"])
+            elif layer["kind"] == "rms_normalization":
+                h = rms_norm_forward(h, own["scale"], epsilon=layer["epsilon"])
+            elif layer["kind"] == "activity_regularization":
+                continue
+            elif layer["activation"] in OUTPUTS:
+                h = OUTPUTS[layer["activation"]](h)
+            elif layer["activation"] in LEARNED:
+                h = learned_forward(layer["activation"], h, *own.values())
             else:
                 h = activation_forward(layer["activation"], h, **layer["parameters"])
         self.output = h
         return h
+
+    def _batch_norm(self, x: Array, layer: Mapping[str, Any], training: bool) -> Array:
+        """Of columns; moves the averages."""
+        own = {name: value.reshape(-1) for name, value in self._own(layer["name"]).items()}
+        gamma, beta = own.get("gamma", np.ones(x.shape[1])), own.get("beta", np.zeros(x.shape[1]))
+        moving = own["moving_mean"], own["moving_variance"]
+        if not (training and layer["trainable"]):
+            return batch_norm_inference(x, gamma, beta, *moving, epsilon=layer["epsilon"])
+        y, mean, variance = batch_norm_forward(x, gamma, beta, epsilon=layer["epsilon"])
+        self.statistics[layer["name"]] = (mean, variance)
+        unbiased = layer.get("unbiased_variance", False) and len(x) > 1
+        seen = mean, variance * (len(x) / (len(x) - 1) if unbiased else 1)
+        for old, new in zip(moving, seen, strict=True):
+            old[...] = moving_average(old, new, momentum=layer["momentum"])
+        return y
+
+    def _batch_norm_backward(self, dy: Array, x: Array, layer: Mapping[str, Any], found: dict[str, Array]) -> Array:
+        """Of columns; puts dgamma and dbeta into `found`."""
+        name, own = layer["name"], self._own(layer["name"])
+        shape, own = own["moving_mean"].shape, {key: value.reshape(-1) for key, value in own.items()}
+        gamma = own.get("gamma", np.ones(x.shape[1]))
+        if name in self.statistics:
+            dx, dgamma, dbeta = batch_norm_backward(dy, x, gamma, *self.statistics[name], epsilon=layer["epsilon"])
+        else:
+            scale = 1 / np.sqrt(own["moving_variance"] + layer["epsilon"])
+            dgamma, dbeta = (dy * (x - own["moving_mean"]) * scale).sum(axis=0), dy.sum(axis=0)
+            dx = dy * gamma * scale
+        found[f"{name}/gamma"], found[f"{name}/beta"] = dgamma.reshape(shape), dbeta.reshape(shape)
+        return dx
 
     def backward(self, dy: ArrayLike) -> Array:
         """From the gradient of the last forward's output to that of its input; fills `gradients`."""
@@ -120,20 +180,32 @@ class Network:
             elif layer["kind"] == "dense":
                 dy, found[f"{name}/kernel"], found[f"{name}/bias"] = dense_backward(dy, x, own["kernel"])
             elif layer["kind"] == "batch_normalization":
+                dx = self._batch_norm_backward(columns_of(dy, layer), columns_of(x, layer), layer, found)
+                dy = rows_of(dx, layer, len(x))
+            elif layer["kind"] == "normalization":
+                deviation = deviation_of(own["variance"].ravel())
+                slope = deviation if layer["invert"] else 1 / deviation
+                dy = rows_of(columns_of(dy, layer) * slope, layer, len(x))
+            elif layer["kind"] == "layer_normalization":
                 gamma = own.get("gamma", np.ones(x.shape[1]))
-                if name in self.statistics:
-                    results = batch_norm_backward(dy, x, gamma, *self.statistics[name], epsilon=layer["epsilon"])
-                    dy, found[f"{name}/gamma"], found[f"{name}/beta"] = results
-                else:
-                    scale = 1 / np.sqrt(own["moving_variance"] + layer["epsilon"])
-                    found[f"{name}/gamma"] = (dy * (x - own["moving_mean"]) * scale).sum(axis=0)
-                    found[f"{name}/beta"] = dy.sum(axis=0)
-                    dy = dy * gamma * scale
-            elif layer["activation"] == "softmax":
-                dy = y * (dy - (dy * y).sum(axis=1, keepdims=True))
+                dy, *sums = layer_norm_backward(dy, x, gamma, epsilon=layer["epsilon"])
+                found[f"{name}/gamma"], found[f"{name}/beta"] = sums
+            elif layer["kind"] == "rms_normalization":
+                dy, found[f"{name}/scale"] = rms_norm_backward(dy, x, own["scale"], epsilon=layer["epsilon"])
+            elif layer["kind"] == "activity_regularization":
+                dy = dy.copy()
+                penalize(y, dy, l1=layer["l1"] / len(y), l2=layer["l2"] / len(y))
+            elif layer["activation"] in OUTPUTS:
+                dy = output_backward(layer["activation"], dy, y)
+            elif layer["activation"] in LEARNED:
+                ((parameter, value),) = own.items()
+                dy, found[f"{name}/{parameter}"] = learned_backward(layer["activation"], dy, x, value)
             else:
                 dy = activation_backward(layer["activation"], dy, x, y, **layer["parameters"])
         self.gradients = {name: found[name] for name in self.trainable}
+        for name, regularizer in self.regularizers.items():
+            if name in self.gradients and not regularizer.get("proximal"):
+                penalize(self.variables[name], self.gradients[name], l1=regularizer["l1"], l2=regularizer["l2"])
         return dy
 
     def _draw(self, layer: Mapping[str, Any]) -> dict[str, int]:
@@ -141,6 +213,18 @@ class Network:
         random = [other for other in self.spec["layers"] if other["kind"] == "noise"]
         number = next(i for i, other in enumerate(random) if other is layer)
         return {"seed": layer["seed"], "step": self.iterations, "layer": number}
+
+    def penalty(self) -> float:
+        """What is added to the mean loss of the rows of the last forward: the penalties of the trainable variables, and
+        those of activities divided by the number of rows."""
+        total = 0.0
+        for name, regularizer in self.regularizers.items():
+            if name in self.trainable:
+                total += penalize(self.variables[name], l1=regularizer["l1"], l2=regularizer["l2"])
+        for layer, x in zip(self.spec["layers"], self.inputs, strict=True):
+            if layer["kind"] == "activity_regularization":
+                total += penalize(x, l1=layer["l1"], l2=layer["l2"]) / len(x)
+        return total
 
     def _own(self, layer: str) -> dict[str, Array]:
         """A layer's variables by their short names."""
@@ -159,10 +243,41 @@ class Network:
         return [metric_sums(metric, self.output, target) for metric in self.spec["metrics"]]
 
     def update(self, learning_rate: float) -> float:
-        """Clip, then apply the optimizer; returns the global norm before clipping."""
-        settings = self.spec["optimizer"]
+        """Clip, then apply the optimizer; returns the global norm before clipping.
+
+        With gradient_accumulation_steps = n, only every n-th call makes a step, with the mean of n gradients."""
+        settings, every = self.spec["optimizer"], self.spec["optimizer"].get("gradient_accumulation_steps") or 1
+        step, self.iterations = self.iterations // every + 1, self.iterations + 1
+        steps = self.iterations % every == 0
+        for name, total in self.slots.get("gradient_accumulator", {}).items():
+            total += self.gradients[name]
+            if steps:
+                self.gradients[name], total[...] = total / every, 0
         gradients = list(self.gradients.values())
         norm = math.sqrt(sum(float((g**2).sum()) for g in gradients))
+        if steps:
+            self._clip(gradients)
+            for name, g in self.gradients.items():
+                self._apply(name, g, step, learning_rate)
+            if settings["kind"] == "nadam":
+                decay = settings.get("momentum_decay", 1.0)
+                self.momentum_product *= settings.get("beta_1", 0.9) * (1 - 0.5 * 0.96 ** (step * decay))
+        for name, old in self.slots.get("average", {}).items():
+            old[...] = average(old, self.variables[name], settings.get("ema_momentum", 0.99) if step > 1 else 0.0)
+            if step % (settings.get("ema_overwrite_frequency") or step + 1) == 0:
+                self.variables[name][...] = old
+        for name in self.gradients if steps else ():
+            rate = self._factor(name) * learning_rate
+            if rate != 0:
+                settle(self.regularizers.get(name, {}), self.constraints.get(name, {}), self.variables[name], rate)
+        return norm
+
+    def _factor(self, name: str) -> float:
+        factors: dict[str, float] = self.spec["optimizer"].get("learning_rate_factors") or {}
+        return factors.get(name, 1.0)
+
+    def _clip(self, gradients: list[Array]) -> None:
+        settings = self.spec["optimizer"]
         for g in gradients:
             if settings.get("clipvalue") is not None:
                 clip_by_value(g, settings["clipvalue"])
@@ -170,17 +285,28 @@ class Network:
                 clip_by_norm(g, settings["clipnorm"])
         if settings.get("global_clipnorm") is not None:
             clip_by_global_norm(gradients, settings["global_clipnorm"])
-        self.iterations += 1
-        for name, g in self.gradients.items():
-            slots = {slot: values[name] for slot, values in self.slots.items()}
-            decays = name not in settings.get("undecayed", ())
-            apply_rule(settings, self.variables[name], g, slots, self.iterations, learning_rate, decays=decays)
-        return norm
+
+    def _apply(self, name: str, g: Array, step: int, learning_rate: float) -> None:
+        settings = self.spec["optimizer"]
+        factor = self._factor(name)
+        if factor == 0:  # the variable and its slots stand still
+            return
+        own = {slot: values[name] for slot, values in self.slots.items() if slot not in EXTRA_SLOTS}
+        decays = name not in settings.get("undecayed", ())
+        rate, product = factor * learning_rate, self.momentum_product
+        apply_rule(settings, self.variables[name], g, own, step, rate, decays=decays, momentum_product=product)
 
     def train_step(self, x: ArrayLike, target: ArrayLike, learning_rate: float) -> tuple[float, list[Array]]:
-        """One step; returns the sum of the rows' losses and each metric's state, both from before the update."""
+        """One step; returns the sum of the rows' losses, penalties included, and each metric's state, both from before
+        the update."""
         self.forward(x, training=True)
         rows, dy, layers = self.loss(target)
         self._backward(dy, layers)
+        total = float(rows.sum()) + len(rows) * self.penalty()
         self.update(learning_rate)
-        return float(rows.sum()), self.metrics(target)
+        return total, self.metrics(target)
+
+
+def _by_variable(spec: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
+    """The regularizers or constraints of all layers by "layer/variable"."""
+    return {f"{layer['name']}/{name}": given for layer in spec["layers"] for name, given in layer.get(key, {}).items()}

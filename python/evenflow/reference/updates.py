@@ -26,12 +26,21 @@ def sgd_step(
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
+    torch: bool = False,
 ) -> None:
     """p -= learning_rate g; with momentum (Keras' form, the rate inside m): m = momentum m - learning_rate g, and
-    p += m, or p += momentum m - learning_rate g with Nesterov's look-ahead."""
+    p += m, or p += momentum m - learning_rate g with Nesterov's look-ahead.
+
+    torch: the rate outside, as PyTorch: m = momentum m + g, p -= learning_rate m, or p -= learning_rate (momentum m
+    + g)."""
     start, step = decay(p, weight_decay * learning_rate), -learning_rate * wide(g)
     if m is None:
         p[...] = start + step
+        return
+    if torch:
+        buffer = momentum * wide(m) + wide(g)
+        m[...] = buffer
+        p[...] = start - learning_rate * (momentum * buffer + wide(g) if nesterov else buffer)
         return
     velocity = momentum * wide(m) + step
     m[...] = velocity
@@ -51,12 +60,14 @@ def adam_step(
     beta_2: float,
     epsilon: float,
     weight_decay: float = 0.0,
+    torch: bool = False,
 ) -> None:
     """m = beta_1 m + (1 - beta_1) g, v = beta_2 v + (1 - beta_2) g^2,
     p -= learning_rate sqrt(1 - beta_2^step) / (1 - beta_1^step) m / (sqrt(v) + epsilon); `step` counts from 1.
 
     With v_max (AMSGrad, Reddi et al. 2018), v_max = max(v_max, v) stands in place of v.
-    Kingma and Ba's "epsilon hat" form, as Keras; PyTorch's epsilon is this one divided by sqrt(1 - beta_2^step)."""
+    Kingma and Ba's "epsilon hat" form, as Keras; with `torch`, sqrt(v) + sqrt(1 - beta_2^step) epsilon below, which is
+    PyTorch's sqrt(v / (1 - beta_2^step)) + epsilon."""
     first, second = average(m, g, beta_1), average(v, wide(g) ** 2, beta_2)
     start = decay(p, weight_decay * learning_rate)
     rate = learning_rate * math.sqrt(1 - beta_2**step) / (1 - beta_1**step)
@@ -64,7 +75,8 @@ def adam_step(
     if v_max is not None:
         second = np.maximum(wide(v_max), second)
         v_max[...] = second
-    p[...] = start - rate * first / (np.sqrt(second) + epsilon)
+    hat = epsilon * math.sqrt(1 - beta_2**step) if torch else epsilon
+    p[...] = start - rate * first / (np.sqrt(second) + hat)
 
 
 def nadam_step(
@@ -80,15 +92,19 @@ def nadam_step(
     epsilon: float,
     momentum_decay: float = 1.0,
     weight_decay: float = 0.0,
+    momentum_product: float | None = None,
 ) -> None:
     """m and v as Adam's; p -= learning_rate m_hat / (sqrt(v / (1 - beta_2^step)) + epsilon) with Nesterov's look-ahead
     m_hat = mu_next m / (1 - product mu_next) + (1 - mu) g / (1 - product),
     where mu = beta_1 (1 - 0.96^(step momentum_decay) / 2), mu_next is that of the next step, and product that of all
-    mu up to this step. Dozat 2016; Keras' momentum_decay is 1, PyTorch's 0.004."""
+    mu up to this step. Dozat 2016; Keras' momentum_decay is 1, PyTorch's 0.004.
+
+    momentum_product: that of the steps before this one, where they had another beta_1; None: they had this one."""
     first, second = average(m, g, beta_1), average(v, wide(g) ** 2, beta_2)
     start = decay(p, weight_decay * learning_rate)
     mu = [beta_1 * (1 - 0.5 * 0.96 ** (t * momentum_decay)) for t in range(1, step + 2)]
-    product = math.prod(mu[:-1])
+    before = math.prod(mu[:-2]) if momentum_product is None else momentum_product
+    product = before * mu[-2]
     look_ahead = mu[-1] * first / (1 - product * mu[-1]) + (1 - mu[-2]) * wide(g) / (1 - product)
     m[...], v[...] = first, second
     p[...] = start - learning_rate * look_ahead / (np.sqrt(second / (1 - beta_2**step)) + epsilon)
@@ -106,24 +122,37 @@ def adamax_step(
     beta_2: float,
     epsilon: float,
     weight_decay: float = 0.0,
+    torch: bool = False,
 ) -> None:
     """m as Adam's, u = max(beta_2 u, |g|), p -= learning_rate / (1 - beta_1^step) m / (u + epsilon).
 
-    Kingma and Ba 2015, section 7: Adam with the infinity norm."""
-    first, norm = average(m, g, beta_1), np.maximum(beta_2 * wide(u), np.abs(wide(g)))
+    Kingma and Ba 2015, section 7: Adam with the infinity norm.
+    torch: u = max(beta_2 u, |g| + epsilon), p -= ... m / u, as PyTorch; but a u without any gradient so far stays 0."""
+    inner, outer = (epsilon, 0.0) if torch else (0.0, epsilon)
+    first, norm = average(m, g, beta_1), np.maximum(beta_2 * wide(u), np.abs(wide(g)) + inner)
+    norm = np.where(wide(u) + np.abs(wide(g)) == 0, 0.0, norm)
     start = decay(p, weight_decay * learning_rate)
     m[...], u[...] = first, norm
-    p[...] = start - learning_rate / (1 - beta_1**step) * first / (norm + epsilon)
+    p[...] = start - learning_rate / (1 - beta_1**step) * first / np.maximum(norm + outer, epsilon)
 
 
 def adagrad_step(
-    p: Array, g: Array, accumulator: Array, *, learning_rate: float, epsilon: float, weight_decay: float = 0.0
+    p: Array,
+    g: Array,
+    accumulator: Array,
+    *,
+    learning_rate: float,
+    epsilon: float,
+    weight_decay: float = 0.0,
+    torch: bool = False,
 ) -> None:
-    """accumulator += g^2, p -= learning_rate g / sqrt(accumulator + epsilon). Duchi et al. 2011."""
+    """accumulator += g^2, p -= learning_rate g / sqrt(accumulator + epsilon). Duchi et al. 2011.
+
+    torch: sqrt(accumulator) + epsilon below, as PyTorch."""
     total = wide(accumulator) + wide(g) ** 2
     start = decay(p, weight_decay * learning_rate)
     accumulator[...] = total
-    p[...] = start - learning_rate * wide(g) / np.sqrt(total + epsilon)
+    p[...] = start - learning_rate * ratio_to_root(g, total, epsilon, torch=torch)
 
 
 def adadelta_step(
@@ -159,12 +188,15 @@ def rmsprop_step(
     momentum: float = 0.0,
     epsilon: float,
     weight_decay: float = 0.0,
+    torch: bool = False,
 ) -> None:
     """velocity = rho velocity + (1 - rho) g^2, p -= learning_rate g / sqrt(velocity + epsilon).
 
     Centered: average_gradient = rho average_gradient + (1 - rho) g, and velocity - average_gradient^2, which is
     negative by rounding only, stands in place of velocity. With momentum: m = momentum m + learning_rate (the ratio),
-    p -= m. Hinton 2012, lecture 6e."""
+    p -= m. Hinton 2012, lecture 6e.
+
+    torch: sqrt(velocity) + epsilon below, m = momentum m + (the ratio), p -= learning_rate m, as PyTorch."""
     squares = average(velocity, wide(g) ** 2, rho)
     start = decay(p, weight_decay * learning_rate)
     variance = squares
@@ -172,12 +204,12 @@ def rmsprop_step(
         mean = average(average_gradient, g, rho)
         variance = np.maximum(squares - mean**2, 0)
         average_gradient[...] = mean
-    step = learning_rate * wide(g) / np.sqrt(variance + epsilon)
+    step = (1.0 if torch else learning_rate) * ratio_to_root(g, variance, epsilon, torch=torch)
     if m is not None:
         step = momentum * wide(m) + step
         m[...] = step
     velocity[...] = squares
-    p[...] = start - step
+    p[...] = start - (learning_rate if torch else 1.0) * step
 
 
 def lion_step(
@@ -194,6 +226,11 @@ def lion_step(
     start = decay(p, weight_decay * learning_rate)
     p[...] = start - learning_rate * np.sign(average(m, g, beta_1))
     m[...] = average(m, g, beta_2)
+
+
+def ratio_to_root(g: Array, squares: Array, epsilon: float, *, torch: bool) -> Array:
+    """g / sqrt(squares + epsilon), or PyTorch's g / (sqrt(squares) + epsilon)."""
+    return wide(g) / (np.sqrt(squares) + epsilon if torch else np.sqrt(squares + epsilon))
 
 
 def average(old: Array, new: Array, kept: float) -> Array:

@@ -1,0 +1,51 @@
+// Arguments of an epoch: what has one value for each step, and labels.
+#pragma once
+
+#include <cmath>
+#include <string>
+
+#include "bindings/arrays.h"
+#include "program/feed.h"
+#include "program/program.h"
+
+namespace evenflow {
+
+// A number, which `one` then holds, or an array with one for each step, which is read where it lies.
+inline PerStep per_step(const char* function, const char* argument, const py::object& given, std::int64_t steps,
+                        double& one) {
+  PerStep found;
+  found.several = py::isinstance<py::array>(given) && py::array(given).ndim() > 0;
+  if (found.several) {
+    found.values = dense<double>(function, argument, py::array(given), {steps});
+  } else {
+    try {
+      one = given.cast<double>();
+    } catch (const py::cast_error&) {
+      refuse_type(function, argument, "a number or a float64 array", text(py::repr(given)));
+    }
+    found.values = &one;
+  }
+  for (std::int64_t i = 0; i < (found.several ? steps : 1); ++i)
+    if (!std::isfinite(found.values[i])) refuse(function, argument, "finite numbers", std::to_string(found.values[i]));
+  return found;
+}
+
+inline void check_labels(const char* function, const Feed& y, int units) {
+  constexpr std::int64_t at_once = std::int64_t{1} << 24;  // rows between two looks at Ctrl-C
+  std::int64_t bad = -1, value = 0;
+  for (std::int64_t row = 0; row < y.rows;) {
+    {
+      const py::gil_scoped_release nogil;
+      for (const std::int64_t end = std::min(y.rows, row + at_once); row < end && bad < 0; ++row) {
+        convert_row(&value, y, y.data + row * y.row_stride, 0, 1);
+        if (value < 0 || value >= units) bad = row;
+      }
+    }
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    if (bad >= 0)
+      refuse(function, "y", "labels from 0 to " + std::to_string(units - 1),
+             std::to_string(value) + " in row " + std::to_string(bad));
+  }
+}
+
+}  // namespace evenflow

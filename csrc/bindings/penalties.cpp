@@ -1,0 +1,86 @@
+// Eager regularizers and constraints.
+#include "bindings/eager.h"
+#include "bindings/names.h"
+
+namespace evenflow {
+
+namespace {
+
+double penalize(const py::object& p_, const py::object& g_, double l1, double l2) {
+  const char* name = "penalize";
+  check_range(name, "l1", l1, nonnegative);
+  check_range(name, "l2", l2, nonnegative);
+  const py::array p = array(name, "p", p_, -1);
+  return by_type(name, "p", p, [&](auto type) {
+    using T = decltype(type);
+    T *from, *onto = nullptr;
+    const std::ptrdiff_t n = whole_size<T>(name, "p", p, &from);
+    if (!g_.is_none()) {
+      const py::array g = array(name, "g", g_, -1);
+      onto = dense<T>(name, "g", g, std::vector<py::ssize_t>(p.shape(), p.shape() + p.ndim()), true);
+      if (overlap(p, g)) refuse(name, "g", "memory of its own", "memory shared with 'p'");
+    }
+    py::gil_scoped_release nogil;
+    return kernels<T>().penalize(onto, from, n, {l1, l2});
+  });
+}
+
+// f(table, data, n) on an array that is changed in place.
+template <class F>
+void in_place(const char* function, const py::object& given, F f, const char* name = "p") {
+  const py::array p = array(function, name, given, -1);
+  by_type(function, name, p, [&](auto type) {
+    using T = decltype(type);
+    T* data;
+    const std::ptrdiff_t n = whole_size<T>(function, name, p, &data, true);
+    py::gil_scoped_release nogil;
+    f(kernels<T>(), data, n);
+  });
+}
+
+void soft_threshold(const py::object& p, double threshold) {
+  check_range("soft_threshold", "threshold", threshold, nonnegative);
+  in_place("soft_threshold", p,
+           [&](const auto& k, auto* data, std::ptrdiff_t n) { k.soft_threshold(data, n, threshold); });
+}
+void keep_nonnegative(const py::object& p) {
+  in_place("keep_nonnegative", p, [](const auto& k, auto* data, std::ptrdiff_t n) { k.keep_nonnegative(data, n); });
+}
+
+void limit_norms(const py::object& w_, double min_value, double max_value, double rate) {
+  const char* name = "limit_norms";
+  check_range(name, "min_value", min_value, nonnegative);
+  check_range(name, "max_value", max_value, {min_value, nonnegative.highest});
+  check_range(name, "rate", rate, {0, 1});
+  const py::array w = array(name, "w", w_, -1);
+  const NormLimits limits{min_value, max_value, rate};
+  if (w.ndim() == 1) {
+    in_place(name, w_, [&](const auto& k, auto* data, std::ptrdiff_t n) { k.limit_norm(data, n, limits); }, "w");
+    return;
+  }
+  if (w.ndim() != 2) refuse(name, "w", "a kernel [inputs, units] or a vector", "shape " + shape_text(w));
+  by_type(name, "w", w, [&](auto type) {
+    using T = decltype(type);
+    T* data;
+    whole_size<T>(name, "w", w, &data, true);
+    const auto& k = kernels<T>();
+    Tensor<T> panels(k, rows_of(w), columns_of(w), data);
+    py::gil_scoped_release nogil;
+    for (int p = 0; p < k.layout.panels(panels.features); ++p)
+      k.limit_norms(panels.panel(p), panels.rows, panels.width(p), limits);
+    panels.store(data);
+  });
+}
+
+}  // namespace
+
+void bind_penalties(py::module_& m) {
+  m.def("penalize", &penalize, py::arg("p"), py::arg("g") = py::none(), py::kw_only(), py::arg("l1") = 0.0,
+        py::arg("l2") = 0.0);
+  m.def("soft_threshold", &soft_threshold, py::arg("p"), py::arg("threshold"));
+  m.def("keep_nonnegative", &keep_nonnegative, py::arg("p"));
+  m.def("limit_norms", &limit_norms, py::arg("w"), py::kw_only(), py::arg("min_value") = 0.0, py::arg("max_value"),
+        py::arg("rate") = 1.0);
+}
+
+}  // namespace evenflow

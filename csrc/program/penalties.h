@@ -1,0 +1,82 @@
+// Regularizers and constraints of a step. Penalties are added where a gradient is written; what changes parameters
+// comes right after their update. Both are done by the thread that owns the panel.
+#pragma once
+
+#include "program/step.h"
+
+namespace evenflow {
+
+template <class T>
+void Program<T>::Step::penalize(int number, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) const {
+  const Variable& v = plan.variables[static_cast<std::size_t>(number)];
+  const Regularization& r = v.regularization;
+  if (!r.penalty.active() || !v.trainable) return;
+  double& sum = penalty_sum(number, panel);
+  if (offset == slice(number, panel)) sum = 0;
+  sum += k.penalize(r.proximal ? nullptr : p.gradients_ + offset, p.parameters_ + offset, n, r.penalty);
+}
+
+template <class T>
+void Program<T>::Step::sum_penalties() const {
+  for (const Stage& stage : plan.stages)
+    own_slices(stage, [&](int number, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) {
+      const Penalty& penalty = plan.variables[static_cast<std::size_t>(number)].regularization.penalty;
+      if (!penalty.active()) return;
+      // in the blocks of the backward pass, so that it gives the same bits
+      const std::ptrdiff_t block = plan.layout.full() * static_cast<std::ptrdiff_t>(panel_width(number, panel));
+      double& sum = penalty_sum(number, panel) = 0;
+      for (std::ptrdiff_t at = 0; at < n; at += block)
+        sum += k.penalize(nullptr, p.parameters_ + offset + at, std::min(block, n - at), penalty);
+    });
+}
+
+template <class T>
+double Program<T>::Step::weight_penalty() const {
+  double total = 0;
+  for (std::size_t i = 0; i < plan.variables.size(); ++i) {
+    const Variable& v = plan.variables[i];
+    if (!v.trainable || !v.regularization.penalty.active()) continue;
+    for (int panel = 0; panel < plan.layout.panels(v.units); ++panel) total += penalty_sum(static_cast<int>(i), panel);
+  }
+  return total;
+}
+
+template <class T>
+double Program<T>::Step::activity_penalty() const {
+  double total = 0;
+  for (const Stage& stage : plan.stages)
+    for (const Segment& s : stage.segments)
+      if (s.activity.active())
+        for (int panel = 0; panel < plan.layout.panels(stage.units); ++panel) total += activity_sum(s, panel);
+  return total;
+}
+
+template <class T>
+void Program<T>::Step::settle(const Spending& how, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const {
+  const Variable& v = plan.variables[static_cast<std::size_t>(number)];
+  const Regularization& r = v.regularization;
+  if (!r.settles()) return;
+  const double threshold = how.rate * r.penalty.l1;
+  if (r.proximal && threshold > 0) k.soft_threshold(p.parameters_ + offset, n, threshold);
+  if (r.nonnegative) k.keep_nonnegative(p.parameters_ + offset, n);
+  if (!r.norms || v.inputs == 0) return;
+  const int panel =
+      static_cast<int>((offset - v.offset) / (static_cast<std::ptrdiff_t>(plan.layout.full()) * v.inputs));
+  const int width = panel_width(number, panel);
+  T* w = p.parameters_ + slice(number, panel);
+  // A norm is that of all inputs: it waits for the panel's last block.
+  if (p.parameters_ + offset + n == w + static_cast<std::ptrdiff_t>(width) * v.inputs)
+    k.limit_norms(w, v.inputs, width, *r.norms);
+}
+
+template <class T>
+void Program<T>::Step::limit_vectors() const {
+  if (!plan.vector_norms || !steps) return;
+  barrier.wait(threads);  // such a norm is of several threads' panels
+  if (thread != 0) return;
+  for (const Variable& v : plan.variables)
+    if (v.trainable && v.inputs == 0 && v.regularization.norms && plan.rates[static_cast<std::size_t>(v.rate)] != 0)
+      k.limit_norm(p.parameters_ + v.offset, v.size, *v.regularization.norms);
+}
+
+}  // namespace evenflow

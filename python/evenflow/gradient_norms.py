@@ -1,0 +1,74 @@
+"""Norms of gradients, which the backward pass sums up as it writes them, for the logs of `fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import errors
+from .callback import Callback, Logs
+
+NO_STEP = -1.0  # no norm is negative; NaN is one, of gradients that are not numbers
+
+
+class NormLog:
+    """The l2 norms of an epoch: a row for each batch, a column for each variable that is trained, before clipping.
+
+    `names` are the variables' paths. Rows of batches that made no step (yet, or because gradients accumulate) are -1.
+    """
+
+    def __init__(self, batches: int) -> None:
+        self.names: list[str] = []
+        self.values: NDArray[np.float64] = np.zeros((batches, 0))
+
+    def of(self, names: Sequence[str]) -> NDArray[np.float64]:
+        """The array for a program that trains these variables; columns go on where a layer was frozen or thawed."""
+        if list(names) != self.names:
+            values = np.full((len(self.values), len(names)), NO_STEP)
+            for column, name in enumerate(names):
+                if name in self.names:
+                    values[:, column] = self.values[:, self.names.index(name)]
+            self.names, self.values = list(names), values
+        return self.values
+
+    def of_steps(self) -> NDArray[np.float64]:
+        """The rows of the batches that made a step."""
+        done: NDArray[np.float64] = self.values[~(self.values == NO_STEP).all(axis=1)]
+        return done
+
+
+class GradientNorms(Callback):
+    """Puts the l2 norms of gradients before clipping into the logs, and so into History: means over an epoch's steps.
+
+    "gradient_norm" is that of all variables together, "gradient_norm/dense/kernel" that of one, unless `variables` is
+    False. With `per_step`, `steps` holds every step's, a list for each of these names, as far as training went. Norms
+    that fall from the last layer to the first tell that gradients vanish, norms that grow that they explode; a limit
+    for clipping (`clipnorm`, `global_clipnorm`) is chosen by looking at them.
+    """
+
+    wants_gradient_norms = True
+
+    def __init__(self, variables: bool = True, per_step: bool = False) -> None:
+        self.variables = errors.boolean("GradientNorms", "variables", variables)
+        self.per_step = errors.boolean("GradientNorms", "per_step", per_step)
+        self.steps: dict[str, list[float]] = {}
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.steps = {}
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        log = self.model.gradient_norms
+        rows = None if log is None else log.of_steps()
+        if log is None or rows is None or rows.size == 0:
+            return
+        found: dict[str, NDArray[Any]] = {"gradient_norm": np.sqrt((rows**2).sum(axis=1))}
+        if self.variables:
+            found |= {f"gradient_norm/{name}": rows[:, column] for column, name in enumerate(log.names)}
+        for name, values in found.items():
+            if logs is not None:
+                logs[name] = float(values.mean())
+            if self.per_step:
+                self.steps.setdefault(name, []).extend(values.tolist())
