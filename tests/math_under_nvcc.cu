@@ -4,6 +4,7 @@
 #include "math/losses.h"
 #include "math/metrics.h"
 #include "math/penalties.h"
+#include "math/random.h"
 #include "math/updates.h"
 
 namespace evenflow {
@@ -16,6 +17,16 @@ __global__ void functions(const V* x, V* y) {
 }
 template __global__ void functions(const float*, float*);
 template __global__ void functions(const double*, double*);
+
+template <class V>
+__global__ void random_numbers(std::uint64_t* c, V* normal) {
+  std::uint64_t words[4] = {c[0], c[1], c[2], c[3]};
+  philox4x32(words, c[4]);
+  const auto s = static_cast<std::int32_t>(words[threadIdx.x]);
+  normal[threadIdx.x] = normal_of_word(V(s), V(word_tail(s)));
+}
+template __global__ void random_numbers(std::uint64_t*, float*);
+template __global__ void random_numbers(std::uint64_t*, double*);
 
 template <class Activation, class V>
 __global__ void activation(Activation f, const V* x, V* y, V* slope) {

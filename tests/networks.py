@@ -74,6 +74,10 @@ def rescaling(scale: float, offset: float = 0.0) -> Spec:
     return {"kind": "rescaling", "scale": scale, "offset": offset}
 
 
+def noise(kind: str, seed: int = 2**40 + 3, **parameters: float) -> Spec:
+    return {"kind": "noise", "noise": kind, "parameters": parameters, "seed": seed}
+
+
 SPARSE, CATEGORICAL = "sparse_categorical_crossentropy", "categorical_crossentropy"
 BINARY, SQUARED = "binary_crossentropy", "mean_squared_error"
 COUNTS = {"kind": "threshold_counts", "thresholds": [0.25, 0.5, 0.75]}
@@ -263,6 +267,39 @@ NETWORKS: dict[str, Spec] = {
         9, [activation("tanh"), dense(6), activation("softmax")], SPARSE, metrics=("sparse_categorical_accuracy",)
     ),
     "batch norm alone": network(97, [batch_norm()], SQUARED),
+    "dropout": network(
+        33,
+        [
+            *(noise("dropout", rate=0.2), dense(65), activation("relu"), noise("dropout", rate=0.5)),
+            *(dense(31), activation("silu"), noise("dropout", rate=0.3), activation("tanh"), noise("dropout", 7)),
+            *(dense(4), noise("dropout", rate=0.1), activation("softmax")),
+        ],
+        SPARSE,
+        metrics=("sparse_categorical_accuracy",),
+    ),
+    "noise of every kind beside batch norm": network(
+        17,
+        [
+            *(noise("gaussian_noise", stddev=0.3), batch_norm(), noise("gaussian_dropout", rate=0.2)),
+            *(dense(40, use_bias=False), noise("rrelu"), noise("alpha_dropout", rate=0.1), batch_norm()),
+            *(activation("elu"), noise("gaussian_dropout", rate=0.1), noise("alpha_dropout", rate=0.2)),
+            *(noise("rrelu", lower=0.2, upper=0.3), dense(9, trainable=False), batch_norm()),
+            *(noise("gaussian_noise"), activation("sigmoid"), dense(3)),
+            *(activation("tanh"), noise("dropout", rate=0.25)),
+        ],
+        SQUARED,
+        metrics=("mean_absolute_error",),
+    ),
+    "noise beside other layers": network(
+        12,
+        [
+            *(layer_norm(center=False, scale=False), noise("dropout", rate=0.2), learned("learned_swish")),
+            *(noise("gaussian_dropout", rate=0.1), dense(20), batch_norm(shape=[4, 5], axis=[1]), activation("elu")),
+            *(noise("alpha_dropout", rate=0.3), activation("tanh"), noise("rrelu"), rms_norm()),
+            *(noise("alpha_dropout", rate=0.1), dense(4), noise("gaussian_noise", stddev=0.1)),
+        ],
+        SQUARED,
+    ),
     "learned by unit": network(
         17,
         [

@@ -247,6 +247,7 @@ COMPARED = {
     "layers": [
         *("Dense", "BatchNormalization", "Activation", "ReLU", "LeakyReLU", "ELU", "Softmax", "Rescaling"),
         "ActivityRegularization",
+        *("Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise"),
     ],
     "regularizers": ["L1", "L2", "L1L2"],
     "constraints": list(keras.constraints.REGISTRY.classes),

@@ -17,6 +17,7 @@ void bind_activations(py::module_& m);
 void bind_losses(py::module_& m);
 void bind_updates(py::module_& m);
 void bind_penalties(py::module_& m);
+void bind_noise(py::module_& m);
 void bind_measure(py::module_& m);
 void bind_metrics(py::module_& m);
 
@@ -141,6 +142,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   bind_losses(m);
   bind_updates(m);
   bind_penalties(m);
+  bind_noise(m);
   bind_measure(m);
   bind_metrics(m);
 }

@@ -17,6 +17,13 @@ std::vector<std::string> activation_names(const Kernels<T>& k) {
   return names;
 }
 
+template <class T>
+std::vector<std::string> noise_names(const Kernels<T>& k) {
+  std::vector<std::string> names;
+  for (int i = 0; i < k.noise_count; ++i) names.emplace_back(k.noises[i].name);
+  return names;
+}
+
 inline std::string penalty_text(const Penalty& penalty) {
   return (penalty.l1 != 0 ? ", l1 " + number_text(penalty.l1) : "") +
          (penalty.l2 != 0 ? ", l2 " + number_text(penalty.l2) : "");
@@ -34,7 +41,8 @@ inline std::string regularization_text(const Plan& p, int variable) {
   return " (" + v.name.substr(v.name.find('/') + 1) + found + ")";
 }
 
-inline py::list plan_steps(const Plan& p, const std::vector<std::string>& activations) {
+inline py::list plan_steps(const Plan& p, const std::vector<std::string>& activations,
+                           const std::vector<std::string>& noises) {
   py::list all;
   const auto name = [&](int variable) { return p.variables[static_cast<std::size_t>(variable)].name; };
   const auto kept = [&](int variable) { return variable < 0 ? std::string() : regularization_text(p, variable); };
@@ -72,7 +80,9 @@ inline py::list plan_steps(const Plan& p, const std::vector<std::string>& activa
                 (segment.source == Statistics::tracked ? kept(segment.scale) + kept(segment.shift) : ""),
             segment.out);
       }
-      if (!segment.activation_layer.empty())
+      if (segment.noise.kind >= 0)
+        add(noises[static_cast<std::size_t>(segment.noise.kind)] + " " + segment.activation_layer, segment.out);
+      else if (!segment.activation_layer.empty())
         add(activations[static_cast<std::size_t>(segment.activation)] + " " + segment.activation_layer, segment.out);
       if (segment.activity.active()) add("activity" + penalty_text(segment.activity), segment.out);
     }
@@ -84,13 +94,13 @@ inline py::list plan_steps(const Plan& p, const std::vector<std::string>& activa
   return all;
 }
 
-inline std::string plan_text(const Plan& p, const std::vector<std::string>& activations, const std::string& dtype,
-                             const std::string& isa) {
+inline std::string plan_text(const Plan& p, const std::vector<std::string>& activations,
+                             const std::vector<std::string>& noises, const std::string& dtype, const std::string& isa) {
   std::ostringstream out;
   out << "Program: " << dtype << ", " << isa << ", at most " << p.capacity << " rows, panels of " << p.layout.full()
       << " features\n";
   out << "stage  units  panels    offset  operation\n";
-  for (const auto& item : plan_steps(p, activations)) {
+  for (const auto& item : plan_steps(p, activations, noises)) {
     const auto row = item.cast<py::dict>();
     const auto cell = [&](const char* key, std::size_t width) {
       const std::string value = text(row[key]);

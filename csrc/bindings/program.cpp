@@ -69,8 +69,8 @@ there is, and RuntimeError when two threads use a program at once.)")
       .def("train", &PyProgram::train, py::arg("x"), py::arg("y"), py::kw_only(), py::arg("learning_rate"),
            py::arg("momentum") = py::none(), py::arg("order") = py::none(), py::arg("batch_size") = 0,
            py::arg("first_step") = 0, py::arg("seconds") = forever, py::arg("max_steps") = 0,
-           py::arg("after") = py::none(), py::arg("gradient_norms") = py::none(),
-           py::arg("sample_weight") = py::none(), py::arg("class_weight") = py::none(),
+           py::arg("after") = py::none(), py::arg("gradient_norms") = py::none(), py::arg("sample_weight") = py::none(),
+           py::arg("class_weight") = py::none(),
            R"(Train on the steps of an epoch, natively, without the GIL.
 
 Step k takes the rows order[k * batch_size : (k + 1) * batch_size] of x [rows, inputs] and y. The last batch may be
@@ -96,10 +96,20 @@ Raises ValueError or TypeError, before anything is changed, for shapes, types, l
            "Sums of loss and metrics in inference mode; arguments as `train` has them.")
       .def("predict", &PyProgram::predict, py::arg("x"), py::arg("out") = py::none(),
            "The network's outputs [rows, units] in inference mode, for any number of rows; into `out` if given.")
+      .def("predict_mc", &PyProgram::predict_mc, py::arg("x"), py::arg("mean"), py::arg("squares"), py::kw_only(),
+           py::arg("seed"), py::arg("first_row") = 0, py::arg("first_pass") = 0, py::arg("passes"),
+           R"(Passes with random layers on and all else in inference mode, for any number of rows.
+
+Each pass moves `mean` and `squares`, float64 [rows, units]: the means of the passes so far and the sums of their squared
+deviations, zeros before pass 0. The numbers depend on seed, pass and row, which are counted from first_pass and
+first_row, so calls may share out rows and passes.)")
       .def(
           "forward", &PyProgram::forward, py::arg("x"), py::kw_only(), py::arg("training") = true,
+          py::arg("draw") = py::none(),
           "The outputs [rows, units] of at most batch_size rows, kept for `backward`. In training, batch normalization "
-          "uses the batch's statistics and moves its averages.")
+          "uses the batch's statistics and moves its averages, and random layers draw the numbers of step `draw`, "
+          "which "
+          "is `iterations` unless given: the same ones until `update`, and those that `train` would draw.")
       .def("backward", &PyProgram::backward, py::arg("dy"),
            "From the gradient of the outputs of the last `forward` to that of its inputs, which is returned [rows, "
            "inputs]; fills `gradients`, those of the spec's penalties included.")

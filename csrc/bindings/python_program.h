@@ -178,17 +178,40 @@ class PyProgram {
     return y;
   }
 
+  void predict_mc(const py::object& x, const py::object& mean, const py::object& squares, const py::object& seed,
+                  std::int64_t first_row, std::int64_t first_pass, std::int64_t passes) {
+    const char* name = "predict_mc";
+    const Feed feed = features(name, x);
+    const py::array to_mean = array_of(name, "mean", mean), to_squares = array_of(name, "squares", squares);
+    if (overlap(to_mean, to_squares)) refuse(name, "squares", "memory of its own", "memory shared with 'mean'");
+    double* const means = dense<double>(name, "mean", to_mean, {feed.rows, plan().units()}, true);
+    double* const sums = dense<double>(name, "squares", to_squares, {feed.rows, plan().units()}, true);
+    const std::uint64_t key = natural(name, "seed", seed, ~std::uint64_t{0});
+    constexpr std::int64_t most = std::int64_t{1} << 32;
+    if (first_row < 0 || first_row + feed.rows > most)
+      refuse(name, "first_row", "0 or more, with at most 2^32 rows in all", std::to_string(first_row));
+    if (first_pass < 0 || passes < 1 || first_pass + passes > most)
+      refuse(name, "passes", "at least 1 pass, at most 2^32 in all", std::to_string(passes));
+    visit([&](auto& p) {
+      const Busy busy(busy_);
+      py::gil_scoped_release nogil;
+      p.predict_mc(feed, key, first_row, first_pass, passes, means, sums);
+    });
+  }
+
   // steps in pieces
 
-  py::array forward(const py::object& x, bool training) {
+  py::array forward(const py::object& x, bool training, const py::object& draw) {
     const Feed feed = features("forward", x);
     check_rows("forward", feed);
+    const std::uint64_t step = draw.is_none() ? static_cast<std::uint64_t>(iterations())
+                                              : natural("forward", "draw", draw, Counter::steps - 1);
     py::array y(py::dtype(dtype_), {feed.rows, static_cast<std::int64_t>(plan().units())});
     visit([&](auto& p) {
       auto* to = static_cast<element<decltype(p)>*>(y.mutable_data());
       const Busy busy(busy_);
       py::gil_scoped_release nogil;
-      p.forward(feed, to, training);
+      p.forward(feed, to, training, step);
     });
     return y;
   }
@@ -239,11 +262,13 @@ class PyProgram {
   // the plan
 
   py::list steps() const {
-    return visit([](const auto& p) { return plan_steps(p.plan(), activation_names(p.kernels())); });
+    return visit(
+        [](const auto& p) { return plan_steps(p.plan(), activation_names(p.kernels()), noise_names(p.kernels())); });
   }
   std::string print() const {
-    return visit(
-        [&](const auto& p) { return plan_text(p.plan(), activation_names(p.kernels()), dtype_, p.kernels().isa); });
+    return visit([&](const auto& p) {
+      return plan_text(p.plan(), activation_names(p.kernels()), noise_names(p.kernels()), dtype_, p.kernels().isa);
+    });
   }
 
   std::int64_t capacity() const { return plan().capacity; }
@@ -257,9 +282,11 @@ class PyProgram {
   template <class T>
   static std::shared_ptr<Program<T>> make(const Spec& spec, int batch_size, bool fused) {
     const Kernels<T>& k = kernels<T>();
-    std::vector<bool> needs_input;
-    for (int i = 0; i < k.activation_count; ++i) needs_input.push_back(k.activations[i].needs_input);
-    return std::make_shared<Program<T>>(Plan(spec, k.layout, batch_size, activation_names(k), needs_input), k, fused);
+    Plan::Known known;
+    known.activations = activation_names(k);
+    for (int i = 0; i < k.activation_count; ++i) known.needs_input.push_back(k.activations[i].needs_input);
+    for (int i = 0; i < k.noise_count; ++i) known.idle_at_zero.push_back(k.noises[i].idle_at_zero);
+    return std::make_shared<Program<T>>(Plan(spec, k.layout, batch_size, known), k, fused);
   }
 
   static py::tuple shape(const Variable& v) { return py::tuple(py::cast(v.dims)); }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "bindings/names.h"
+#include "bindings/noise.h"
 #include "program/spec.h"
 
 namespace evenflow {
@@ -100,7 +101,7 @@ class SpecReader {
     layer.kind = static_cast<LayerSpec::Kind>(
         index_of(in.where_, "kind", in.string("kind"),
                  {"rescaling", "dense", "batch_normalization", "activation", "normalization", "layer_normalization",
-                  "rms_normalization", "activity_regularization"}));
+                  "rms_normalization", "activity_regularization", "noise"}));
     layer.name = in.string("name");
     layer.trainable = in.flag("trainable", false);
     constexpr double huge = 1e300;
@@ -140,6 +141,15 @@ class SpecReader {
         break;
       case LayerSpec::activity_regularization:
         layer.activity = in.penalty();
+        break;
+      case LayerSpec::noise:
+        layer.random = noise_of(in.where_, in.string("noise"),
+                                in.missing("parameters") ? py::dict() : in.need<py::dict>("parameters", "a dict"),
+                                in.need<py::object>("seed", "a whole number"));
+        if (in.string("noise") == "rrelu") {  // what it is where nothing is random
+          layer.activation_name = "leaky_relu";
+          layer.parameters[0] = (layer.random.parameters[0] + layer.random.parameters[1]) / 2;
+        }
         break;
     }
     regularization(in, layer);

@@ -11,6 +11,7 @@
 #include "math/activation.h"
 #include "math/losses.h"
 #include "math/penalties.h"
+#include "math/random.h"
 #include "math/updates.h"
 
 namespace evenflow {
@@ -47,6 +48,27 @@ struct ActivationKernel {
   Backward backward[affines];
 };
 
+// Where the random numbers of a panel begin: its first row and feature. Seed, step and layer are the same everywhere.
+struct Draw {
+  std::uint64_t seed, step;
+  std::uint32_t layer, row, feature;
+};
+
+constexpr int noise_parameters = 2;
+
+// A random layer. y may be x; the gradient dy is overwritten by that of x.
+template <class T>
+struct NoiseKernel {
+  using Forward = void (*)(T* y, const T* x, int rows, int width, const Draw&, const double* parameters);
+  using Backward = void (*)(T* dy, const T* y, int rows, int width, const Draw&, const double* parameters);
+  const char* name;
+  int parameter_count;
+  Parameter parameters[noise_parameters];
+  bool idle_at_zero;  // nothing happens where the first parameter is 0
+  bool keeps_zero;    // padding needs no clearing
+  Forward forward;
+  Backward backward;
+};
 
 // The rows of one step as the loss kernel sees them.
 template <class T>
@@ -115,6 +137,10 @@ struct Kernels {
   Layout layout;
   int activation_count;
   const ActivationKernel<T>* activations;
+  int noise_count;
+  const NoiseKernel<T>* noises;
+  // Philox's words of `rows` rows of neighbouring blocks, one block of each row.
+  void (*random_words)(std::uint32_t* to, std::uint64_t key, Counter first, int rows);
 
   // A row's features [first * full, end * full) into their place in the panels; padding lanes become zero.
   void (*spread)(T* panels, std::ptrdiff_t stride, const T* from, int row, int features, int first, int end);

@@ -58,7 +58,8 @@ struct RowLosses : RowKernels<V> {
         each(units, [&](int j, int) { sigmoid(V::load(r.z + j)).store(r.p + j); });
       }
       if (in.one_hot_labels) soft(r, 0);
-      const MetricRow<T> seen{softmax || in.output == Output::sigmoid ? r.p : r.z, in.one_hot_labels ? r.spare : r.t, r.label};
+      const MetricRow<T> seen{softmax || in.output == Output::sigmoid ? r.p : r.z, in.one_hot_labels ? r.spare : r.t,
+                              r.label};
       for (const MetricOutput<T>* m = in.metrics; m < in.metrics + in.metric_count; ++m)
         m->kernel(m->settings, seen, m->records + row, in.metric_stride);
       double factor = in.value_scale;

@@ -7,6 +7,7 @@
 #include "kernels/learned.h"
 #include "kernels/losses.h"
 #include "kernels/metrics.h"
+#include "kernels/noise.h"
 #include "kernels/penalties.h"
 #include "kernels/row_normalization.h"
 #include "kernels/rows.h"
@@ -37,6 +38,9 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.layout = Layout{V::lanes};
   k.activation_count = Activations::size + LearnedActivations::size;
   k.activations = ActivationTable<V, Activations, LearnedActivations>::rows;
+  k.noise_count = Noises::size;
+  k.noises = NoiseTable<V, Noises>::rows;
+  k.random_words = random_words_of_rows<V>;
   k.spread = RowKernels<V>::spread;
   k.collect = RowKernels<V>::collect;
   k.product = Gemm<V>::product;

@@ -191,6 +191,10 @@ HD T split_exponent(T x, T& mantissa) {
   return x == T(0) ? -F::infinity : x == F::infinity ? F::infinity : result;
 }
 
+// 64-bit numbers as two words: the product of the lower ones, and the upper one alone.
+HD std::uint64_t multiply_words(std::uint64_t a, std::uint64_t b) { return (a & 0xffffffffu) * (b & 0xffffffffu); }
+HD std::uint64_t upper_word(std::uint64_t a) { return a >> 32; }
+
 // m / (sqrt(v) + epsilon)
 template <class T>
 HD T ratio_to_root(T m, T v, T epsilon) {

@@ -9,6 +9,7 @@ template <class T>
 void Program<T>::Step::backward_segment(int number, const Segment& s, int panel, int width, bool training) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   T* dz = gradient(number, panel);
+  if (s.noise.kind >= 0 && backward_noise(s, panel, width, dz)) return;
   const bool batch = training && s.batch_statistics, shared = s.groups.count > 0;
   const Columns<T> c = columns(s, stage.units, panel, batch);
   const auto place = [&](int variable, int which) {
@@ -18,9 +19,9 @@ void Program<T>::Step::backward_segment(int number, const Segment& s, int panel,
   };
   T *dshift = place(s.shift, 4), *dscale = place(s.scale, 5);
   if (s.activity.active())
-    k.penalize(dz, at(s.out, panel), static_cast<std::ptrdiff_t>(rows) * width, s.activity.over(rows));
-  k.activations[s.activation].backward[static_cast<int>(s.form)](dz, at(s.in, panel), at(s.out, panel), rows, width, c,
-                                                                 dshift, dscale, s.parameters.data());
+    k.penalize(dz, at(result(s), panel), static_cast<std::ptrdiff_t>(rows) * width, s.activity.over(rows));
+  k.activations[s.activation].backward[static_cast<int>(s.form)](dz, at(s.in, panel), at(result(s), panel), rows, width,
+                                                                 c, dshift, dscale, s.parameters.data());
   if (s.form == Affine::normalize && !batch)
     k.scale_columns(dz, rows, width, c.scale);
   else if (s.form == Affine::normalize && !shared)

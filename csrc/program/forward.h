@@ -85,14 +85,15 @@ template <class T>
 void Program<T>::Step::forward_segment(const Stage& stage, const Segment& s, int panel, int width,
                                        bool training) const {
   const int valid = stage.units - panel * plan.layout.full();
+  if (s.noise.kind >= 0 && forward_noise(s, panel, width, valid)) return;
   const bool batch = training && s.batch_statistics;
+  T* y = at(result(s), panel);
   if (s.form == Affine::normalize) normalizer(stage, s, panel, width, batch);
   k.activations[s.activation].forward[static_cast<int>(s.form)](
-      at(s.out, panel), at(s.in, panel), rows, width, columns(s, stage.units, panel, batch), s.parameters.data());
-  if (valid < width) k.clear_padding(at(s.out, panel), rows, width, valid);
+      y, at(s.in, panel), rows, width, columns(s, stage.units, panel, batch), s.parameters.data());
+  if (valid < width) k.clear_padding(y, rows, width, valid);
   if (s.activity.active())
-    activity_sum(s, panel) =
-        k.penalize(nullptr, at(s.out, panel), static_cast<std::ptrdiff_t>(rows) * width, s.activity);
+    activity_sum(s, panel) = k.penalize(nullptr, y, static_cast<std::ptrdiff_t>(rows) * width, s.activity);
 }
 
 template <class T>
@@ -126,10 +127,12 @@ void Program<T>::Step::forward_rows(const Stage& stage, const Stage& below) cons
 }
 
 template <class T>
-void Program<T>::Step::forward(bool training) const {
-  forward_stage(plan.stages[0], training, [](int, int) {});
-  barrier.wait(threads);
-  for (std::size_t s = 1; s < plan.stages.size(); ++s) {
+void Program<T>::Step::forward(bool training, int first) const {
+  if (first == 0) {
+    forward_stage(plan.stages[0], training, [](int, int) {});
+    barrier.wait(threads);
+  }
+  for (std::size_t s = static_cast<std::size_t>(std::max(first, 1)); s < plan.stages.size(); ++s) {
     const Stage &stage = plan.stages[s], &below = plan.stages[s - 1];
     if (stage.row != RowOperation::none) forward_rows(stage, below);
     forward_stage(stage, training, [&](int panel, int width) {

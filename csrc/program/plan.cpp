@@ -55,9 +55,9 @@ Groups groups_of(const LayerSpec& layer, int units) {
 
 }  // namespace
 
-Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& activations,
-           const std::vector<bool>& needs_input)
+Plan::Plan(Spec from, Layout lanes, int rows, const Known& known)
     : spec(std::move(from)), layout(lanes), capacity(rows) {
+  const auto& activations = known.activations;
   const auto variable = [&](const std::string& name, int inputs, int units, bool trainable, double initial) {
     Variable v{name, inputs, units, trainable};
     v.size = product(layout.padded(units), inputs == 0 ? 1 : inputs);
@@ -82,6 +82,7 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
   stages.emplace_back();
   stages.back().inputs = stages.back().units = spec.inputs;
   bool open = false;  // the last segment still lacks its activation
+  std::uint32_t random_layers = 0;
   for (std::size_t i = 0; i < spec.layers.size(); ++i) {
     const LayerSpec& layer = spec.layers[i];
     switch (layer.kind) {
@@ -197,10 +198,25 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
       }
       case LayerSpec::activity_regularization: {
         auto& segments = stages.back().segments;
-        if (segments.empty()) segments.emplace_back();
+        if (segments.empty() || segments.back().noise.kind >= 0) segments.emplace_back();
         segments.back().activity.l1 += layer.activity.l1;
         segments.back().activity.l2 += layer.activity.l2;
         if (segments.back().activity_sum < 0) segments.back().activity_sum = activities++;
+        open = false;
+        break;
+      }
+      case LayerSpec::noise: {
+        Segment segment;
+        segment.noise = layer.random;
+        segment.noise.number = random_layers++;
+        if (random_layers > Counter::layers)
+          throw std::invalid_argument("Program: layer " + std::to_string(i) + " '" + layer.name +
+                                      "': expected at most " + std::to_string(Counter::layers) + " random layers");
+        if (known.idle_at_zero[static_cast<std::size_t>(layer.random.kind)] && layer.random.parameters[0] == 0) break;
+        if (!layer.activation_name.empty()) segment.activation = index(layer.activation_name);
+        segment.parameters = layer.parameters;
+        segment.activation_layer = layer.name;
+        stages.back().segments.push_back(segment);
         open = false;
         break;
       }
@@ -260,9 +276,9 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
       const int number = find(name);
       if (number < 0)
         throw std::invalid_argument("Program: optimizer: learning_rate_factors: there is no variable '" + name + "'");
-      const auto known = std::find(rates.begin(), rates.end(), of_rate);
-      variables[static_cast<std::size_t>(number)].rate = static_cast<int>(known - rates.begin());
-      if (known == rates.end()) rates.push_back(of_rate);
+      const auto found = std::find(rates.begin(), rates.end(), of_rate);
+      variables[static_cast<std::size_t>(number)].rate = static_cast<int>(found - rates.begin());
+      if (found == rates.end()) rates.push_back(of_rate);
     }
   }
 
@@ -272,22 +288,34 @@ Plan::Plan(Spec from, Layout lanes, int rows, const std::vector<std::string>& ac
     activation_size += product(layout.padded(units), capacity);
     return at;
   };
-  lowest = static_cast<int>(stages.size());
+  lowest = noisy = static_cast<int>(stages.size());
   for (std::size_t s = 0; s < stages.size(); ++s) {
     Stage& stage = stages[s];
     std::ptrdiff_t at = stage.product = take(stage.units);
     // The value at `at` is read again: by the row operation's way back, or by the slope of the activation it came from.
     bool kept = stage.row != RowOperation::none;
+    // It surely is, in training; and while random layers are off, when they leave the value where it is.
+    bool read = kept, read_when_quiet = kept;
+    Segment* before = nullptr;
     if (stage.row != RowOperation::none) {
       stage.inverses = activation_size;
       activation_size += product(layout.padded(capacity), 1);
     }
     for (Segment& segment : stage.segments) {
+      const bool reads_input = known.needs_input[static_cast<std::size_t>(segment.activation)];
+      const bool random = segment.noise.kind >= 0, identity = random && segment.activation == 0;
       segment.in = at;
-      if (kept || segment.form == Affine::normalize || needs_input[static_cast<std::size_t>(segment.activation)])
-        at = take(stage.units);
-      segment.out = at;
+      const bool apart = random ? read || (read_when_quiet && !identity)
+                                : kept || read_when_quiet || segment.form == Affine::normalize || reads_input;
+      if (apart) at = take(stage.units);
+      if (identity && before != nullptr) before->quiet = at;
+      segment.left_out = identity && (before != nullptr || !apart);
+      segment.out = segment.quiet = at;
       kept = segment.activation != 0 || segment.activity.active();
+      read = (segment.activation != 0 && !reads_input) || segment.activity.active();
+      if (!identity) read_when_quiet = read;
+      if (random) noisy = std::min(noisy, static_cast<int>(s));
+      before = &segment;
     }
     stage.output = at;
     if (stage.trainable) lowest = std::min(lowest, static_cast<int>(s));

@@ -40,7 +40,8 @@ struct Groups {
   const int* begin(int group) const { return members.data() + static_cast<std::ptrdiff_t>(group) * size(); }
 };
 
-// An affine operation and the activation that follows it; either may be missing.
+// An affine operation and the activation that follows it; either may be missing. Or a random layer, with the activation
+// that takes its place where nothing is random, which is the identity but for rrelu.
 struct Segment {
   Affine form = Affine::none;
   int shift = -1, scale = -1;    // variables: bias or beta, gamma
@@ -54,10 +55,13 @@ struct Segment {
   Penalty activity;       // on what comes out, per row
   int activity_sum = -1;  // its place among the sums of activities
   std::array<double, most_parameters> parameters{};
-  int learned = -1;                            // variable of the activation
-  bool shared = false;                         // it has one element, for all features
+  int learned = -1;     // variable of the activation
+  bool shared = false;  // it has one element, for all features
+  Noise noise;
+  bool left_out = false;                       // a random layer with nothing to do while it is off
   std::string activation_layer;                // for printing
   std::ptrdiff_t in = nowhere, out = nowhere;  // activations; the same when nobody needs the input again
+  std::ptrdiff_t quiet = nowhere;              // in place of out while random layers are off, as some are left out then
   // mean, variance, inverse, scale, dshift, dscale: padded units each. Where features share statistics: also gamma and
   // beta spread over the features, then mean, variance, dshift, dscale of each group.
   std::ptrdiff_t statistics = nowhere;
@@ -99,6 +103,7 @@ struct Plan {
   std::vector<double> rates{1};               // the variables' different factors of the learning rate
   double factor = 1, offset = 0;              // rescaling of the input
   std::string rescaling_layer, output_layer;  // for printing
+  int noisy = 0;                              // lowest stage with a random layer; stages.size() if none
 
   bool penalized = false, vector_norms = false;  // a trainable variable has a penalty; a vector has a limited norm
   int activities = 0;                            // segments with a penalty on what comes out
@@ -106,7 +111,13 @@ struct Plan {
   // Sizes of the arena's parts, in elements.
   std::ptrdiff_t trainable_size = 0, parameter_size = 0, activation_size = 0, gradient_panel_size = 0;
 
-  Plan(Spec, Layout, int capacity, const std::vector<std::string>& activations, const std::vector<bool>& needs_input);
+  // What the plan needs to know of the kernel table.
+  struct Known {
+    std::vector<std::string> activations;
+    std::vector<bool> needs_input;   // of each activation
+    std::vector<bool> idle_at_zero;  // of each random layer
+  };
+  Plan(Spec, Layout, int capacity, const Known&);
 
   int units() const { return stages.back().units; }
   int target_columns() const;  // of a row of targets; 1 for a label

@@ -159,6 +159,7 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
         const int rows = static_cast<int>(std::min<std::int64_t>(run.batch_size, x.rows - position));
         Step self(*this, barrier, thread, count, rows, started + step - first + 1);
         if (run.momentum) self.momentum = run.momentum[step];
+        if (run.training) self.draws = {true, static_cast<std::uint64_t>(started + step - first), {}, 0};
         self.gather(x, position);
         self.gather_targets(y, position);
         if (weighted) self.gather_weights(run, position);
@@ -238,20 +239,22 @@ void Program<T>::predict(const Feed& x, T* out) {
     Feed part = x;
     part.data += first * x.row_stride;
     part.rows = std::min<std::int64_t>(plan_.capacity, x.rows - first);
-    forward(part, out + first * plan_.units(), false);
+    forward(part, out + first * plan_.units(), false, 0);
   }
   forward_rows = 0;
 }
 
 template <class T>
-void Program<T>::forward(const Feed& x, T* out, bool training) {
+void Program<T>::forward(const Feed& x, T* out, bool training, std::uint64_t draw) {
   const int rows = static_cast<int>(x.rows);
   const int wanted = team_size(rows);
   prepare_scratch(wanted);
   Barrier barrier;
   const int units = plan_.units();
+  forward_draws_ = {training, draw, {}, 0};
   team::run(wanted, [&](int thread, int count) {
-    const Step self(*this, barrier, thread, count, rows, 0);
+    Step self(*this, barrier, thread, count, rows, 0);
+    self.draws = forward_draws_;
     self.gather(x, 0);
     self.forward(training);
     const T* y = self.finish_output();
@@ -263,6 +266,41 @@ void Program<T>::forward(const Feed& x, T* out, bool training) {
 }
 
 template <class T>
+void Program<T>::predict_mc(const Feed& x, std::uint64_t seed, std::int64_t first_row, std::int64_t first,
+                            std::int64_t count, double* mean, double* squares) {
+  const int units = plan_.units();
+  const int wanted = team_size(x.rows);
+  prepare_scratch(wanted);
+  forward_rows = 0;
+  for (std::int64_t position = 0; position < x.rows; position += plan_.capacity) {
+    const int rows = static_cast<int>(std::min<std::int64_t>(plan_.capacity, x.rows - position));
+    Barrier barrier;
+    team::run(wanted, [&](int thread, int threads_of_team) {
+      Step self(*this, barrier, thread, threads_of_team, rows, 0);
+      std::vector<T> own(static_cast<std::size_t>(units));
+      for (std::int64_t pass = first; pass < first + count; ++pass) {
+        self.draws = {true, static_cast<std::uint64_t>(pass), seed, static_cast<std::uint32_t>(first_row + position)};
+        // What lies below the lowest random layer is the same in every pass. The input itself is not kept.
+        const int from = pass == first ? 0 : plan_.noisy;
+        if (from == 0) self.gather(x, position);
+        self.forward(false, from);
+        const T* y = self.finish_output();
+        for (int row = self.first_row(thread); row < self.first_row(thread + 1); ++row) {
+          k_.collect(own.data(), y, plan_.panel_stride(), row, units);
+          for (int i = 0; i < units; ++i) {
+            const std::int64_t at = (position + row) * units + i;
+            const double value = static_cast<double>(own[static_cast<std::size_t>(i)]), difference = value - mean[at];
+            mean[at] += difference / static_cast<double>(pass + 1);  // Welford 1962
+            squares[at] += difference * (value - mean[at]);
+          }
+        }
+        barrier.wait(threads_of_team);  // nobody begins the next pass while this one's outputs are read
+      }
+    });
+  }
+}
+
+template <class T>
 void Program<T>::backward(const T* dy, T* dx) {
   const int rows = forward_rows;
   const int wanted = std::min(team_size(rows), static_cast<int>(scratch_.size()));
@@ -271,6 +309,7 @@ void Program<T>::backward(const T* dy, T* dx) {
   Barrier barrier;
   team::run(wanted, [&](int thread, int count) {
     Step self(*this, barrier, thread, count, rows, 0);
+    self.draws = forward_draws_;
     self.measures = true;
     self.own_panels(units, [&](int panel, int width) {
       const int valid = std::min(full, units - panel * full);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,15 @@ struct Run {
   const Progress* after = nullptr;  // what the sums go on from
 };
 
+// What random layers draw: nothing, or the numbers of a step. Rows are counted from first_row, and a seed here takes
+// the place of the layers' own.
+struct Draws {
+  bool on = false;
+  std::uint64_t step = 0;
+  std::optional<std::uint64_t> seed;
+  std::uint32_t first_row = 0;
+};
+
 // Thread counts 1, 2, 4, ... tried in turn, a few rounds; the one with the fastest step wins for a while.
 struct Race {
   static constexpr int rounds = 3;
@@ -80,7 +90,12 @@ class Program {
 
   Progress run(const Feed& x, const Feed& y, const Run& run);
   void predict(const Feed& x, T* out);  // [rows][units]
-  void forward(const Feed& x, T* out, bool training);
+  // draw: the step whose random numbers are used in training.
+  void forward(const Feed& x, T* out, bool training, std::uint64_t draw);
+  // Passes [first, first + count) with random layers on and everything else in inference mode; each moves the means and
+  // the sums of squared deviations, float64 [rows][units], of the passes before it. first_row: number of x's first row.
+  void predict_mc(const Feed& x, std::uint64_t seed, std::int64_t first_row, std::int64_t first, std::int64_t count,
+                  double* mean, double* squares);
   void backward(const T* dy, T* dx);
   double update(double learning_rate);
   void reset_slots();                                                                     // to what they start from
@@ -126,6 +141,7 @@ class Program {
   std::vector<std::vector<T>> scratch_;
   Race race_;
   bool forward_training_ = false;
+  Draws forward_draws_;
 };
 
 extern template class Program<float>;

@@ -14,6 +14,14 @@
 
 namespace evenflow {
 
+// A random layer: row of the kernel table, -1 for none.
+struct Noise {
+  int kind = -1;
+  double parameters[noise_parameters] = {};
+  std::uint64_t seed = 0;
+  std::uint32_t number = 0;  // of the random layers below, so that one seed serves many layers
+};
+
 // What is asked of a variable besides a small loss.
 struct Regularization {
   Penalty penalty;
@@ -33,7 +41,8 @@ struct LayerSpec {
     normalization,
     layer_normalization,
     rms_normalization,
-    activity_regularization
+    activity_regularization,
+    noise
   } kind;
   std::string name;
   bool trainable = false;
@@ -51,6 +60,7 @@ struct LayerSpec {
   double learned_initial = 0;
   bool shared = false;            // one element for all features
   double factor = 1, offset = 0;  // rescaling
+  Noise random;                   // noise
 };
 
 template <template <class...> class To, class From>

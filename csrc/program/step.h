@@ -19,6 +19,7 @@ struct Program<T>::Step {
   const std::int64_t step;  // of the optimizer, from 1: the one that this batch belongs to
   const bool steps;         // whether this batch is its last
   T* const scratch;
+  Draws draws;
   std::optional<double> momentum;  // of this step, in place of the spec's momentum or beta_1
   bool measures = false;           // the norms of gradients, as they are written
   bool accumulates = false;        // gradients, as they are written
@@ -64,6 +65,16 @@ struct Program<T>::Step {
     return p.activations_ + s.statistics + which * plan.layout.padded(units) + panel * plan.layout.full();
   }
 
+  // Where a segment leaves its result.
+  std::ptrdiff_t result(const Segment& s) const { return draws.on ? s.out : s.quiet; }
+
+  // ---- random layers (random.h)
+
+  Draw draw(const Segment& s, int panel) const;
+  // False where the segment's activation is to take the place of the random layer.
+  bool forward_noise(const Segment& s, int panel, int width, int valid) const;
+  bool backward_noise(const Segment& s, int panel, int width, T* dz) const;
+
   // ---- input (forward.h)
 
   void gather(const Feed& x, std::int64_t position) const;
@@ -79,8 +90,8 @@ struct Program<T>::Step {
   template <class Enter>
   void forward_stage(const Stage& stage, bool training, Enter enter) const;
   void forward_rows(const Stage& stage, const Stage& below) const;
-  // From the gathered input to the last stage's output; meets after every stage.
-  void forward(bool training) const;
+  // From the gathered input, or the stage below `first`, to the last stage's output; meets after every stage.
+  void forward(bool training, int first = 0) const;
   // What the loss would have applied: the prediction, in probabilities_ when there is something to apply.
   const T* finish_output() const;
   const ActivationKernel<T>& sigmoid_kernel() const;
@@ -196,4 +207,5 @@ struct Program<T>::Step {
 #include "program/normalization.h"
 #include "program/norms.h"
 #include "program/penalties.h"
+#include "program/random.h"
 #include "program/update.h"

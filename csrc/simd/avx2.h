@@ -15,6 +15,31 @@ struct Vec;
 template <class T>
 struct Mask;
 
+// 64-bit numbers, each with two words.
+struct Words {
+  static constexpr int lanes = 4;
+  __m256i r;
+
+  EVENFLOW_INLINE explicit Words(__m256i x) : r(x) {}
+  EVENFLOW_INLINE explicit Words(std::uint64_t x) : r(_mm256_set1_epi64x(static_cast<std::int64_t>(x))) {}
+
+  EVENFLOW_INLINE static Words load(const std::uint64_t* from) {
+    return Words(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  }
+  EVENFLOW_INLINE friend Words operator+(Words a, Words b) { return Words(_mm256_add_epi64(a.r, b.r)); }
+  EVENFLOW_INLINE friend Words operator^(Words a, Words b) { return Words(_mm256_xor_si256(a.r, b.r)); }
+  // The product of the lower words; the upper word.
+  EVENFLOW_INLINE friend Words multiply_words(Words a, Words b) { return Words(_mm256_mul_epu32(a.r, b.r)); }
+  EVENFLOW_INLINE friend Words upper_word(Words a) { return Words(_mm256_srli_epi64(a.r, 32)); }
+  // The lower words of a, b, c and d side by side, lane after lane: even lanes first, then odd ones.
+  EVENFLOW_INLINE static void store(Words a, Words b, Words c, Words d, std::uint32_t* to) {
+    const __m256i ab = _mm256_blend_epi32(a.r, _mm256_slli_epi64(b.r, 32), 0xAA);
+    const __m256i cd = _mm256_blend_epi32(c.r, _mm256_slli_epi64(d.r, 32), 0xAA);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_unpacklo_epi64(ab, cd));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 2 * lanes), _mm256_unpackhi_epi64(ab, cd));
+  }
+};
+
 // ---- float
 
 template <>
@@ -32,6 +57,7 @@ template <>
 struct Vec<float> {
   using scalar = float;
   using mask = Mask<float>;
+  using words = Words;
   using native = __m256;
   static constexpr int lanes = 8;
   static constexpr int registers = 16;
@@ -51,6 +77,19 @@ struct Vec<float> {
   }
   EVENFLOW_INLINE void store(float* to) const { _mm256_storeu_ps(to, r); }
   EVENFLOW_INLINE void store(float* to, int n) const { _mm256_maskstore_ps(to, _mm256_castps_si256(first(n).bits), r); }
+
+  // 16-bit and 32-bit integers as numbers, and where 16-bit ones are below a limit.
+  EVENFLOW_INLINE static Vec from_integers(const std::int16_t* from) {
+    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    return Vec(_mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(x)));
+  }
+  EVENFLOW_INLINE static Vec from_integers(const std::int32_t* from) {
+    return Vec(_mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))));
+  }
+  EVENFLOW_INLINE static mask below(const std::int16_t* from, std::int16_t limit) {
+    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    return {_mm256_castsi256_ps(_mm256_cvtepi16_epi32(_mm_cmplt_epi16(x, _mm_set1_epi16(limit))))};
+  }
 
   // True in the first n lanes, 0 <= n <= lanes.
   EVENFLOW_INLINE static mask first(int n) {
@@ -190,6 +229,7 @@ template <>
 struct Vec<double> {
   using scalar = double;
   using mask = Mask<double>;
+  using words = Words;
   using native = __m256d;
   static constexpr int lanes = 4;
   static constexpr int registers = 16;
@@ -209,6 +249,18 @@ struct Vec<double> {
   EVENFLOW_INLINE void store(double* to) const { _mm256_storeu_pd(to, r); }
   EVENFLOW_INLINE void store(double* to, int n) const {
     _mm256_maskstore_pd(to, _mm256_castpd_si256(first(n).bits), r);
+  }
+
+  EVENFLOW_INLINE static Vec from_integers(const std::int16_t* from) {
+    const __m128i x = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+    return Vec(_mm256_cvtepi32_pd(_mm_cvtepi16_epi32(x)));
+  }
+  EVENFLOW_INLINE static Vec from_integers(const std::int32_t* from) {
+    return Vec(_mm256_cvtepi32_pd(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+  }
+  EVENFLOW_INLINE static mask below(const std::int16_t* from, std::int16_t limit) {
+    const __m128i x = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+    return {_mm256_castsi256_pd(_mm256_cvtepi16_epi64(_mm_cmplt_epi16(x, _mm_set1_epi16(limit))))};
   }
 
   EVENFLOW_INLINE static mask first(int n) {

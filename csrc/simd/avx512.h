@@ -24,6 +24,29 @@ struct Vec;
 template <class T>
 struct Mask;
 
+// 64-bit numbers, each with two words.
+struct Words {
+  static constexpr int lanes = 8;
+  __m512i r;
+
+  EVENFLOW_INLINE explicit Words(__m512i x) : r(x) {}
+  EVENFLOW_INLINE explicit Words(std::uint64_t x) : r(_mm512_set1_epi64(static_cast<std::int64_t>(x))) {}
+
+  EVENFLOW_INLINE static Words load(const std::uint64_t* from) { return Words(_mm512_loadu_si512(from)); }
+  EVENFLOW_INLINE friend Words operator+(Words a, Words b) { return Words(_mm512_add_epi64(a.r, b.r)); }
+  EVENFLOW_INLINE friend Words operator^(Words a, Words b) { return Words(_mm512_xor_si512(a.r, b.r)); }
+  // The product of the lower words; the upper word.
+  EVENFLOW_INLINE friend Words multiply_words(Words a, Words b) { return Words(_mm512_mul_epu32(a.r, b.r)); }
+  EVENFLOW_INLINE friend Words upper_word(Words a) { return Words(_mm512_srli_epi64(a.r, 32)); }
+  // The lower words of a, b, c and d side by side, lane after lane: even lanes first, then odd ones.
+  EVENFLOW_INLINE static void store(Words a, Words b, Words c, Words d, std::uint32_t* to) {
+    const __m512i ab = _mm512_mask_shuffle_epi32(a.r, 0xAAAA, b.r, _MM_PERM_CCAA);
+    const __m512i cd = _mm512_mask_shuffle_epi32(c.r, 0xAAAA, d.r, _MM_PERM_CCAA);
+    _mm512_storeu_si512(to, _mm512_unpacklo_epi64(ab, cd));
+    _mm512_storeu_si512(to + 2 * lanes, _mm512_unpackhi_epi64(ab, cd));
+  }
+};
+
 // ---- float
 
 template <>
@@ -39,6 +62,7 @@ template <>
 struct Vec<float> {
   using scalar = float;
   using mask = Mask<float>;
+  using words = Words;
   using native = __m512;
   static constexpr int lanes = 16;
   static constexpr int registers = 32;
@@ -56,6 +80,19 @@ struct Vec<float> {
   EVENFLOW_INLINE static Vec load(const float* from, int n) { return Vec(_mm512_maskz_loadu_ps(first(n).bits, from)); }
   EVENFLOW_INLINE void store(float* to) const { _mm512_storeu_ps(to, r); }
   EVENFLOW_INLINE void store(float* to, int n) const { _mm512_mask_storeu_ps(to, first(n).bits, r); }
+
+  // 16-bit and 32-bit integers as numbers, and where 16-bit ones are below a limit.
+  EVENFLOW_INLINE static Vec from_integers(const std::int16_t* from) {
+    const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    return Vec(_mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(x)));
+  }
+  EVENFLOW_INLINE static Vec from_integers(const std::int32_t* from) {
+    return Vec(_mm512_cvtepi32_ps(_mm512_loadu_si512(from)));
+  }
+  EVENFLOW_INLINE static mask below(const std::int16_t* from, std::int16_t limit) {
+    const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    return {_mm256_cmplt_epi16_mask(x, _mm256_set1_epi16(limit))};
+  }
 
   // True in the first n lanes, 0 <= n <= lanes.
   EVENFLOW_INLINE static mask first(int n) { return {static_cast<__mmask16>((1u << n) - 1u)}; }
@@ -193,6 +230,7 @@ template <>
 struct Vec<double> {
   using scalar = double;
   using mask = Mask<double>;
+  using words = Words;
   using native = __m512d;
   static constexpr int lanes = 8;
   static constexpr int registers = 32;
@@ -209,6 +247,18 @@ struct Vec<double> {
   EVENFLOW_INLINE static Vec load(const double* from, int n) { return Vec(_mm512_maskz_loadu_pd(first(n).bits, from)); }
   EVENFLOW_INLINE void store(double* to) const { _mm512_storeu_pd(to, r); }
   EVENFLOW_INLINE void store(double* to, int n) const { _mm512_mask_storeu_pd(to, first(n).bits, r); }
+
+  EVENFLOW_INLINE static Vec from_integers(const std::int16_t* from) {
+    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    return Vec(_mm512_cvtepi32_pd(_mm256_cvtepi16_epi32(x)));
+  }
+  EVENFLOW_INLINE static Vec from_integers(const std::int32_t* from) {
+    return Vec(_mm512_cvtepi32_pd(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))));
+  }
+  EVENFLOW_INLINE static mask below(const std::int16_t* from, std::int16_t limit) {
+    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    return {_mm_cmplt_epi16_mask(x, _mm_set1_epi16(limit))};
+  }
 
   EVENFLOW_INLINE static mask first(int n) { return {static_cast<__mmask8>((1u << n) - 1u)}; }
 

@@ -13,6 +13,32 @@ struct Vec;
 template <class T>
 struct Mask;
 
+// 64-bit numbers, each with two words.
+struct Words {
+  typedef std::uint64_t native __attribute__((vector_size(16)));
+  static constexpr int lanes = 2;
+  native r;
+
+  EVENFLOW_INLINE explicit Words(native x) : r(x) {}
+  EVENFLOW_INLINE explicit Words(std::uint64_t x) : r{x, x} {}
+
+  EVENFLOW_INLINE static Words load(const std::uint64_t* from) { return Words(native{from[0], from[1]}); }
+  EVENFLOW_INLINE friend Words operator+(Words a, Words b) { return Words(a.r + b.r); }
+  EVENFLOW_INLINE friend Words operator^(Words a, Words b) { return Words(a.r ^ b.r); }
+  // The product of the lower words; the upper word.
+  EVENFLOW_INLINE friend Words multiply_words(Words a, Words b) {
+    return Words((a.r & 0xffffffffu) * (b.r & 0xffffffffu));
+  }
+  EVENFLOW_INLINE friend Words upper_word(Words a) { return Words(a.r >> 32); }
+  // The lower words of a, b, c and d side by side, lane after lane: even lanes first, then odd ones.
+  EVENFLOW_INLINE static void store(Words a, Words b, Words c, Words d, std::uint32_t* to) {
+    const native ab = (a.r & 0xffffffffu) | (b.r << 32), cd = (c.r & 0xffffffffu) | (d.r << 32);
+    const native even = __builtin_shufflevector(ab, cd, 0, 2), odd = __builtin_shufflevector(ab, cd, 1, 3);
+    std::memcpy(to, &even, sizeof even);
+    std::memcpy(to + 2 * lanes, &odd, sizeof odd);
+  }
+};
+
 // ---- float
 
 template <>
@@ -29,6 +55,7 @@ template <>
 struct Vec<float> {
   using scalar = float;
   using mask = Mask<float>;
+  using words = Words;
   typedef float native __attribute__((vector_size(16)));
   typedef std::int32_t integers __attribute__((vector_size(16)));
   static constexpr int lanes = 4;
@@ -54,6 +81,19 @@ struct Vec<float> {
   EVENFLOW_INLINE void store(float* to) const { std::memcpy(to, &r, sizeof r); }
   EVENFLOW_INLINE void store(float* to, int n) const {
     for (int i = 0; i < n; ++i) to[i] = r[i];
+  }
+
+  // 16-bit and 32-bit integers as numbers, and where 16-bit ones are below a limit.
+  template <class Integer>
+  EVENFLOW_INLINE static Vec from_integers(const Integer* from) {
+    Integer x[lanes];
+    std::memcpy(x, from, sizeof x);
+    return Vec(__builtin_convertvector(integers{x[0], x[1], x[2], x[3]}, native));
+  }
+  EVENFLOW_INLINE static mask below(const std::int16_t* from, std::int16_t limit) {
+    std::int16_t x[lanes];
+    std::memcpy(x, from, sizeof x);
+    return {integers{x[0], x[1], x[2], x[3]} < integers{limit, limit, limit, limit}};
   }
 
   // True in the first n lanes, 0 <= n <= lanes.
@@ -187,6 +227,7 @@ template <>
 struct Vec<double> {
   using scalar = double;
   using mask = Mask<double>;
+  using words = Words;
   typedef double native __attribute__((vector_size(16)));
   typedef std::int64_t integers __attribute__((vector_size(16)));
   static constexpr int lanes = 2;
@@ -211,6 +252,18 @@ struct Vec<double> {
   EVENFLOW_INLINE void store(double* to) const { std::memcpy(to, &r, sizeof r); }
   EVENFLOW_INLINE void store(double* to, int n) const {
     for (int i = 0; i < n; ++i) to[i] = r[i];
+  }
+
+  template <class Integer>
+  EVENFLOW_INLINE static Vec from_integers(const Integer* from) {
+    Integer x[lanes];
+    std::memcpy(x, from, sizeof x);
+    return Vec(native{static_cast<double>(x[0]), static_cast<double>(x[1])});
+  }
+  EVENFLOW_INLINE static mask below(const std::int16_t* from, std::int16_t limit) {
+    std::int16_t x[lanes];
+    std::memcpy(x, from, sizeof x);
+    return {integers{x[0], x[1]} < integers{limit, limit}};
   }
 
   EVENFLOW_INLINE static mask first(int n) { return {integers{0, 1} < integers{n, n}}; }

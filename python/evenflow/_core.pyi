@@ -147,8 +147,25 @@ class Program:
         sample_weight: _Array | None = None,
     ) -> Progress: ...
     def predict(self, x: _Array, out: _Array | None = None) -> _Array: ...
+    def predict_mc(
+        self,
+        x: _Array,
+        mean: NDArray[np.float64],  # of the passes so far, moved
+        squares: NDArray[np.float64],  # sums of their squared deviations, moved
+        *,
+        seed: int,
+        first_row: int = 0,
+        first_pass: int = 0,
+        passes: int,
+    ) -> None: ...
     # one step in pieces, for embedding
-    def forward(self, x: _Array, *, training: bool = True) -> _Array: ...
+    def forward(
+        self,
+        x: _Array,
+        *,
+        training: bool = True,
+        draw: int | None = None,  # the step whose random numbers are used; None: iterations
+    ) -> _Array: ...
     def backward(self, dy: _Array) -> _Array: ...  # gradient of the output -> gradient of the input; fills `gradients`
     def update(self, learning_rate: float) -> float: ...  # clips, applies the optimizer; the norm before clipping
 
@@ -179,6 +196,13 @@ def learned_backward(name: str, dy: _Array, x: _Array, parameter: _Array) -> tup
 def softmax(x: _Array) -> _Array: ...
 def log_softmax(x: _Array) -> _Array: ...
 def sparsemax(x: _Array) -> _Array: ...
+def random_words(counter: Sequence[int], key: int, rows: int = 1) -> NDArray[np.uint32]: ...  # [rows, 4]
+def noise_forward(
+    name: str, x: _Array, *, seed: int, step: int = 0, layer: int = 0, row: int = 0, **parameters: float
+) -> _Array: ...
+def noise_backward(
+    name: str, dy: _Array, y: _Array, *, seed: int, step: int = 0, layer: int = 0, row: int = 0, **parameters: float
+) -> _Array: ...
 def loss_forward_backward(
     name: str, prediction: _Array, target: _Array, *, from_logits: bool = False, **parameters: Any
 ) -> tuple[_Array, _Array]: ...  # loss of each row; gradient of their mean with respect to the prediction

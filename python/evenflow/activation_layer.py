@@ -14,6 +14,10 @@ def activation_spec(name: str, activation: CoreActivation) -> list[dict[str, Any
     """The core's entries of an activation: none where it is linear."""
     if activation.kind == "linear":
         return []
+    if activation.kind == "rrelu":
+        parameters = dict(activation.parameters)
+        seed = parameters.pop("seed")
+        return [{"kind": "noise", "name": name, "noise": "rrelu", "parameters": parameters, "seed": seed}]
     return [{"kind": "activation", "name": name, "activation": activation.kind, "parameters": activation.parameters}]
 
 

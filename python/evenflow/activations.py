@@ -22,12 +22,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core, errors
+from .seeds import counter_seed
 
 Array = NDArray[Any]
 
 OUTPUTS = ("softmax", "log_softmax", "sparsemax")  # of whole rows: the last thing a model computes
 LEARNED: dict[str, tuple[str, float]] = _core.learned_activations()  # the parameter that is trained, its first value
-DEFAULTS: dict[str, dict[str, float]] = {**_core.activations(), **{kind: {} for kind in (*OUTPUTS, *LEARNED)}}
+RRELU = {"lower": 1 / 8, "upper": 1 / 3}
+DEFAULTS: dict[str, dict[str, float]] = {
+    **_core.activations(),
+    **{kind: {} for kind in (*OUTPUTS, *LEARNED)},
+    "rrelu": RRELU,
+}
 SIGNED = ("threshold",)  # their hyper-parameters may be negative
 UNLIMITED = 1e300  # the core's word for a max_value that is none
 
@@ -41,6 +47,8 @@ class Activation(NamedTuple):
 
 def _make(where: str, kind: str, given: Mapping[str, object]) -> Activation:
     """Checked and with the defaults of what is not given; swish with beta = 1 is silu."""
+    if kind == "rrelu":
+        return Activation(kind, rrelu_parameters(where, given))
     parameters = dict(DEFAULTS[kind])
     unknown = set(given) - set(parameters)
     if unknown:
@@ -48,6 +56,16 @@ def _make(where: str, kind: str, given: Mapping[str, object]) -> Activation:
     for name, value in given.items():
         parameters[name] = errors.number(where, name, value, at_least=None if kind in SIGNED else 0.0)
     return Activation("silu", {}) if (kind, parameters) == ("swish", {"beta": 1.0}) else Activation(kind, parameters)
+
+
+def rrelu_parameters(where: str, given: Mapping[str, object]) -> dict[str, float]:
+    """lower and upper, checked, and the seed of the slopes, given or new."""
+    unknown = set(given) - {*RRELU, "seed"}
+    if unknown:
+        raise errors.unknown_argument(f"{where}: rrelu", unknown, [*RRELU, "seed"])
+    upper = errors.number(where, "upper", given.get("upper", RRELU["upper"]), at_least=0.0)
+    lower = errors.number(where, "lower", given.get("lower", RRELU["lower"]), at_least=0.0, at_most=upper)
+    return {"lower": lower, "upper": upper, "seed": counter_seed(where, given.get("seed"))}
 
 
 def _float_array(x: ArrayLike) -> Array:
@@ -131,6 +149,14 @@ def leaky_relu(x: ArrayLike, negative_slope: float = 0.2) -> Array:
     """x where x >= 0, else negative_slope * x: units cannot die. 0.2 often does better than 0.01. The layer LeakyReLU
     has Keras' other default, 0.3. Maas et al. 2013, Xu et al. 2015."""
     return _apply("leaky_relu", x, negative_slope=negative_slope)
+
+
+def rrelu(x: ArrayLike, lower: float = 1 / 8, upper: float = 1 / 3) -> Array:
+    """x where x > 0, else (lower + upper) / 2 * x: what RReLU is at inference. As `activation=` of a layer, in training
+    the slope is drawn for each element, uniform from lower to upper; `functools.partial(rrelu, seed=1)` says from which
+    seed. Regularizes a little. Xu et al. 2015."""
+    parameters = rrelu_parameters("rrelu", {"lower": lower, "upper": upper, "seed": 0})
+    return _apply("leaky_relu", x, negative_slope=(parameters["lower"] + parameters["upper"]) / 2)
 
 
 def relu6(x: ArrayLike) -> Array:
@@ -362,7 +388,7 @@ def resolve(identifier: object, where: str, argument: str = "activation") -> Act
 def _from_data(kind: str, given: dict[str, Any], where: str, argument: str) -> Activation:
     if kind not in FUNCTIONS:
         raise errors.unknown_name(where, argument, kind, FUNCTIONS)
-    if set(given) != set(DEFAULTS[kind]):
+    if set(given) != {*DEFAULTS[kind], *(["seed"] if kind == "rrelu" else [])}:
         raise errors.wrong_value(
             where, f"{argument} {kind!r}", f"the parameters {sorted(DEFAULTS[kind])}", sorted(given)
         )
@@ -377,6 +403,8 @@ def serialize(activation: Activation) -> str | dict[str, Any]:
 
 def get(identifier: object) -> Callable[..., Array]:
     """The function of a name, as in Keras; a function of this module comes back unchanged."""
+    if identifier in ("rrelu", rrelu):  # without a seed, which only layers need
+        return rrelu
     kind, parameters = resolve(identifier, "get", "identifier")
     function = next((f for f in FUNCTIONS.values() if f is identifier), FUNCTIONS[kind])
     return function if parameters == DEFAULTS[kind] else functools.partial(function, **parameters)

@@ -172,7 +172,8 @@ class Executor:
         with self.threads(threads):
             return self.program.evaluate(x, y, batch_size=batch, seconds=SLICE_SECONDS, **arguments)
 
-    def forward(self, x: Array) -> Array:
-        """The forward pass of training: batch statistics, which moves the moving averages."""
+    def forward(self, x: Array, draw: int) -> Array:
+        """The forward pass of training: batch statistics, which moves the moving averages, and the random numbers of
+        that draw."""
         self._own()
-        return self.program.forward(x, training=True)
+        return self.program.forward(x, training=True, draw=draw)

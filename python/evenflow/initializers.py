@@ -283,7 +283,9 @@ class Auto(_Random):
         **dict.fromkeys(("softmax", "log_softmax", "sparsemax"), GlorotUniform),
         **dict.fromkeys(("hard_sigmoid", "sparse_sigmoid", "hard_tanh", "softsign"), GlorotUniform),
         **dict.fromkeys(("soft_shrink", "hard_shrink", "tanh_shrink"), GlorotUniform),
-        **dict.fromkeys(("relu", "leaky_relu", "prelu", "relu6", "clipped_relu", "threshold", "elu", "celu"), HeNormal),
+        **dict.fromkeys(
+            ("relu", "leaky_relu", "prelu", "rrelu", "relu6", "clipped_relu", "threshold", "elu", "celu"), HeNormal
+        ),
         **dict.fromkeys(
             ("gelu", "gelu_tanh", "gelu_sigmoid", "silu", "swish", "learned_swish", "hard_silu", "mish"), HeNormal
         ),

@@ -18,6 +18,9 @@ activation_backward        dx = dy f'(x), from x and y
 learned_forward            y = f(x) of an activation with one parameter for each feature: "prelu", "learned_swish"
 learned_backward           dx and the parameter's gradient, summed over the batch
 softmax                    exp(x) / sum exp(x), by row; log_softmax, its logarithm; sparsemax, the nearest probabilities
+noise_forward              y of a random layer by name, with the numbers of `seed`, `step`, `layer` and first `row`
+noise_backward             dx with the same numbers, from y
+random_words               the four words of Philox 4x32-10 for the counters (c0, c1 + row, c2, c3)
 loss_forward_backward      each row's loss; the gradient of their mean in the prediction; hyper-parameters by keyword
 metric_sums                a metric's state over these rows, counted as in training; `metrics` makes results of states
 sgd_step, adam_step, nadam_step, adamax_step, adagrad_step, adadelta_step, rmsprop_step, lion_step
@@ -61,7 +64,10 @@ from ._core import (
     loss_forward_backward,
     metric_sums,
     nadam_step,
+    noise_backward,
+    noise_forward,
     penalize,
+    random_words,
     rms_norm_backward,
     rms_norm_forward,
     rmsprop_step,
@@ -97,7 +103,10 @@ __all__ = [
     "loss_forward_backward",
     "metric_sums",
     "nadam_step",
+    "noise_backward",
+    "noise_forward",
     "penalize",
+    "random_words",
     "rms_norm_backward",
     "rms_norm_forward",
     "rmsprop_step",

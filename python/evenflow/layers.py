@@ -12,6 +12,7 @@ from .activation_layers import ELU, Activation, LeakyReLU, ReLU, Softmax
 from .initializers import Auto
 from .layer import Layer, Shape, flat_features
 from .learned_activations import PReLU, Swish, activation_config, read_activation
+from .noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, RReLU
 from .normalization import BatchNormalization, Normalization
 from .registry import Registry, describe
 from .row_normalization import LayerNormalization, RMSNormalization
@@ -22,9 +23,13 @@ __all__ = [
     "REGISTRY",
     "Activation",
     "ActivityRegularization",
+    "AlphaDropout",
     "BatchNormalization",
     "Dense",
+    "Dropout",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
     "Input",
     "InputLayer",
     "Layer",
@@ -33,6 +38,7 @@ __all__ = [
     "Normalization",
     "PReLU",
     "RMSNormalization",
+    "RReLU",
     "ReLU",
     "Rescaling",
     "Softmax",
@@ -216,6 +222,7 @@ REGISTRY = Registry(
         Softmax,
         Rescaling,
         ActivityRegularization,
+        *(Dropout, AlphaDropout, GaussianNoise, GaussianDropout, RReLU),
     ),
     aliases={},
     example="Dense(10)",

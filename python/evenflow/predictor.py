@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from . import data, errors
 from .executor import Executor
+from .seeds import counter_seed
 from .variables import Variable
 
 Array = NDArray[Any]
@@ -18,6 +19,7 @@ Shape = tuple[int, ...]
 
 DEFAULT_BATCH = 32
 SMALLEST_CAPACITY = 32  # predictions of many rows are slow in smaller pieces
+FIRST_DRAW = 1 << 47  # of calls with training=True: no optimizer gets there
 SLICE_PRODUCTS = 2e9  # multiply-adds of one native call of `predict`: some hundredths of a second
 
 
@@ -30,6 +32,7 @@ class Predictor:
     def __init__(self) -> None:
         self._executor: Executor | None = None
         self._row_shape: Shape | None = None
+        self._calls = 0  # with training=True
 
     # what a model provides
 
@@ -143,24 +146,76 @@ class Predictor:
         rows, shape, units = self._read_rows(where, "x", array, allow_nonfinite=allow_nonfinite)
         self._build_for(shape)
         executor = self._inference_executor()
-        part = max(executor.capacity, int(SLICE_PRODUCTS // max(1, sum(v.size for v in self.variables))))
+        part = max(executor.capacity, self._rows_of_slice())
         out = np.empty((len(rows), units), self.dtype)
         with executor.threads(limit):
             for start in range(0, len(rows), part):
                 executor.program.predict(rows[start : start + part], out[start : start + part])
         return out
 
+    def _rows_of_slice(self) -> int:
+        return int(SLICE_PRODUCTS // max(1, sum(v.size for v in self.variables)))
+
+    def predict_mc(
+        self,
+        x: object,
+        n: int = 100,
+        *,
+        seed: int | None = None,
+        allow_nonfinite: bool = False,
+        threads: int | None = None,
+    ) -> tuple[Array, Array]:
+        """Monte Carlo dropout: mean and standard deviation, each [rows, outputs], of `n` predictions with the random
+        layers active, as in training.
+
+        Nothing else is as in training: batch normalization keeps to its moving averages, and nothing of the model
+        changes. The deviation, sqrt(sum((y - mean)^2) / n), tells how sure the model is; the mean is often the better
+        prediction. `seed` (0 to 2^64 - 1; drawn from `set_seed`'s sequence unless given) takes the place of the layers'
+        own: the same seed gives the same bits on any number of threads. Raises ValueError for a model without a random
+        layer. Gal and Ghahramani 2016.
+        """
+        where = "predict_mc"
+        n = errors.integer(where, "n", n, at_least=1)
+        if not any(entry["kind"] == "noise" for entry in self.layer_spec()):
+            raise ValueError(f"{where}: model {self.name!r} has no random layer, such as Dropout")
+        limit = read_threads(where, threads)
+        array = data.as_array(where, "x", x)
+        rows, shape, units = self._read_rows(where, "x", array, allow_nonfinite=allow_nonfinite)
+        seed = counter_seed(where, seed)
+        self._build_for(shape)
+        executor = self._inference_executor()
+        mean, squares = np.zeros((2, len(rows), units))
+        at_once = self._rows_of_slice()
+        part = max(executor.capacity, at_once // n)
+        passes = max(1, at_once // part)
+        with executor.threads(limit):
+            for start in range(0, len(rows), part):
+                end = start + part
+                for first in range(0, n, passes):
+                    executor.program.predict_mc(
+                        rows[start:end],
+                        mean[start:end],
+                        squares[start:end],
+                        seed=seed,
+                        first_row=start,
+                        first_pass=first,
+                        passes=min(passes, n - first),
+                    )
+        return mean.astype(self.dtype), np.sqrt(squares / n).astype(self.dtype)
+
     def predict_on_batch(self, x: object) -> Array:
         """`predict`."""
         return self.predict(x)
 
     def __call__(self, x: object, training: bool = False) -> Array:
-        """The outputs of these rows; `training=True` uses (and learns from) the batch's own statistics."""
+        """The outputs of these rows; `training=True` uses (and learns from) the batch's own statistics, and random
+        layers are active: each such call of a model draws other numbers."""
         if not errors.boolean(self.name, "training", training):
             return self.predict(x)
         rows, shape, _ = self._read_rows(self.name, "x", data.as_array(self.name, "x", x), allow_nonfinite=False)
         self._build_for(shape)
-        return self._executor_for(len(rows), training=True).forward(rows)
+        self._calls += 1
+        return self._executor_for(len(rows), training=True).forward(rows, FIRST_DRAW + self._calls)
 
     def _inference_executor(self) -> Executor:
         """Any executor of these layers, up to date: loss and optimizer do not matter here."""

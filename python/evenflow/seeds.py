@@ -30,6 +30,13 @@ def next_seed() -> int:
     return int(child.generate_state(1, np.uint32)[0])
 
 
+def counter_seed(where: str, seed: object) -> int:
+    """`own_seed` of 64 bits, as the generator of random layers takes it."""
+    if seed is not None and errors.integer(where, "seed", seed, at_least=0) >= 1 << 64:
+        raise errors.wrong_value(where, "seed", "an integer from 0 to 2^64 - 1", seed)
+    return own_seed(where, seed)
+
+
 def own_seed(where: str, seed: object) -> int:
     """The seed a user gave, or the next of the sequence."""
     return next_seed() if seed is None else errors.integer(where, "seed", seed, at_least=0)

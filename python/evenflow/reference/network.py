@@ -24,6 +24,7 @@ from .layers import (
 from .learned import LEARNED, learned_backward, learned_forward
 from .losses import loss_forward_backward, reduced
 from .metrics import metric_sums
+from .noise import noise_backward, noise_forward, without_noise
 from .outputs import OUTPUTS, output_backward
 from .penalties import penalize, settle
 from .regrouping import columns_of, rows_of, statistic_shape
@@ -108,6 +109,11 @@ class Network:
             own = self._own(layer["name"])
             if layer["kind"] == "rescaling":
                 h = h * layer["scale"] + layer["offset"]
+            elif layer["kind"] == "noise":
+                if training:
+                    h = noise_forward(layer["noise"], h, **self._draw(layer), **layer["parameters"])
+                else:
+                    h = without_noise(layer["noise"], h, **layer["parameters"])
             elif layer["kind"] == "dense":
                 h = dense_forward(h, own["kernel"], own.get("bias"))
             elif layer["kind"] == "batch_normalization":
@@ -172,6 +178,8 @@ class Network:
             name, own = layer["name"], self._own(layer["name"])
             if layer["kind"] == "rescaling":
                 dy = dy * layer["scale"]
+            elif layer["kind"] == "noise":
+                dy = noise_backward(layer["noise"], dy, y, **self._draw(layer), **layer["parameters"])
             elif layer["kind"] == "dense":
                 dy, found[f"{name}/kernel"], found[f"{name}/bias"] = dense_backward(dy, x, own["kernel"])
             elif layer["kind"] == "batch_normalization":
@@ -202,6 +210,12 @@ class Network:
             if name in self.gradients and not regularizer.get("proximal"):
                 penalize(self.variables[name], self.gradients[name], l1=regularizer["l1"], l2=regularizer["l2"])
         return dy
+
+    def _draw(self, layer: Mapping[str, Any]) -> dict[str, int]:
+        """Which random numbers a layer draws in the present step: those of its seed and of its place among its kind."""
+        random = [other for other in self.spec["layers"] if other["kind"] == "noise"]
+        number = next(i for i, other in enumerate(random) if other is layer)
+        return {"seed": layer["seed"], "step": self.iterations, "layer": number}
 
     def penalty(self) -> float:
         """What is added to the mean loss of the rows of the last forward: the penalties of the trainable variables, and

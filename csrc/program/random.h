@@ -1,0 +1,30 @@
+// Random layers of a step.
+#pragma once
+
+#include "program/step.h"
+
+namespace evenflow {
+
+template <class T>
+Draw Program<T>::Step::draw(const Segment& s, int panel) const {
+  return {draws.seed.value_or(s.noise.seed), draws.step, s.noise.number, draws.first_row,
+          static_cast<std::uint32_t>(panel * plan.layout.full())};
+}
+
+template <class T>
+bool Program<T>::Step::forward_noise(const Segment& s, int panel, int width, int valid) const {
+  if (!draws.on) return s.left_out;
+  const NoiseKernel<T>& noise = k.noises[s.noise.kind];
+  noise.forward(at(s.out, panel), at(s.in, panel), rows, width, draw(s, panel), s.noise.parameters);
+  if (valid < width && !noise.keeps_zero) k.clear_padding(at(s.out, panel), rows, width, valid);
+  return true;
+}
+
+template <class T>
+bool Program<T>::Step::backward_noise(const Segment& s, int panel, int width, T* dz) const {
+  if (!draws.on) return s.left_out;
+  k.noises[s.noise.kind].backward(dz, at(s.out, panel), rows, width, draw(s, panel), s.noise.parameters);
+  return true;
+}
+
+}  // namespace evenflow
