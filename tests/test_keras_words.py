@@ -97,7 +97,7 @@ def test_cells_of_the_chapter():
     assert len(model.fit(x, x.sum(1), epochs=2, verbose=0).history["loss"]) == 2
 
 
-@pytest.mark.parametrize("name", list(keras.activations.FUNCTIONS))
+@pytest.mark.parametrize("name", sorted({*keras.activations.FUNCTIONS} - {"rrelu"}))  # whose forms draw a seed each
 def test_string_function_and_layer_give_the_same_bits(name):
     function = getattr(keras.activations, name)
     parameters = _core.activations().get(name, {})

@@ -265,6 +265,12 @@ MADE = [
     lambda: ActivityRegularization(0.1, l2=0.2),
     lambda: Dense(3, kernel_regularizer="l2", bias_constraint="max_norm", activity_regularizer="l1"),
     lambda: BatchNormalization(gamma_regularizer="l1", beta_constraint="non_neg"),
+    lambda: layers.Dropout(0.2),
+    lambda: layers.AlphaDropout(0.1, seed=3, trainable=False),
+    lambda: layers.GaussianDropout(0.3, input_shape=(4,)),
+    lambda: layers.GaussianNoise(0.5),
+    lambda: layers.RReLU(0.1, 0.2),
+    lambda: Dense(3, "rrelu"),
 ]
 
 

@@ -55,4 +55,26 @@ inline Noise noise_of(const std::string& function, const std::string& name, cons
   return noise;
 }
 
+// What Monte Carlo passes move, and their seed.
+struct Passes {
+  double *mean, *squares;
+  std::uint64_t seed;
+};
+inline Passes passes_of(const py::object& mean, const py::object& squares, const py::object& seed,
+                        std::int64_t first_row, std::int64_t first_pass, std::int64_t passes, std::int64_t rows,
+                        int units) {
+  const char* name = "predict_mc";
+  const py::array to_mean = array_of(name, "mean", mean), to_squares = array_of(name, "squares", squares);
+  if (overlap(to_mean, to_squares)) refuse(name, "squares", "memory of its own", "memory shared with 'mean'");
+  const Passes found{dense<double>(name, "mean", to_mean, {rows, units}, true),
+                     dense<double>(name, "squares", to_squares, {rows, units}, true),
+                     natural(name, "seed", seed, ~std::uint64_t{0})};
+  constexpr std::int64_t most = std::int64_t{1} << 32;
+  if (first_row < 0 || rows > most || first_row > most - rows)
+    refuse(name, "first_row", "0 or more, with at most 2^32 rows in all", std::to_string(first_row));
+  if (first_pass < 0 || passes < 1 || passes > most || first_pass > most - passes)
+    refuse(name, "passes", "at least 1 pass, at most 2^32 in all", std::to_string(passes));
+  return found;
+}
+
 }  // namespace evenflow

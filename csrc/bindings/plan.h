@@ -18,6 +18,15 @@ std::vector<std::string> activation_names(const Kernels<T>& k) {
 }
 
 template <class T>
+Plan::Known known_of(const Kernels<T>& k) {
+  Plan::Known known;
+  known.activations = activation_names(k);
+  for (int i = 0; i < k.activation_count; ++i) known.needs_input.push_back(k.activations[i].needs_input);
+  for (int i = 0; i < k.noise_count; ++i) known.idle_at_zero.push_back(k.noises[i].idle_at_zero);
+  return known;
+}
+
+template <class T>
 std::vector<std::string> noise_names(const Kernels<T>& k) {
   std::vector<std::string> names;
   for (int i = 0; i < k.noise_count; ++i) names.emplace_back(k.noises[i].name);

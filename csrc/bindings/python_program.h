@@ -180,22 +180,12 @@ class PyProgram {
 
   void predict_mc(const py::object& x, const py::object& mean, const py::object& squares, const py::object& seed,
                   std::int64_t first_row, std::int64_t first_pass, std::int64_t passes) {
-    const char* name = "predict_mc";
-    const Feed feed = features(name, x);
-    const py::array to_mean = array_of(name, "mean", mean), to_squares = array_of(name, "squares", squares);
-    if (overlap(to_mean, to_squares)) refuse(name, "squares", "memory of its own", "memory shared with 'mean'");
-    double* const means = dense<double>(name, "mean", to_mean, {feed.rows, plan().units()}, true);
-    double* const sums = dense<double>(name, "squares", to_squares, {feed.rows, plan().units()}, true);
-    const std::uint64_t key = natural(name, "seed", seed, ~std::uint64_t{0});
-    constexpr std::int64_t most = std::int64_t{1} << 32;
-    if (first_row < 0 || first_row + feed.rows > most)
-      refuse(name, "first_row", "0 or more, with at most 2^32 rows in all", std::to_string(first_row));
-    if (first_pass < 0 || passes < 1 || first_pass + passes > most)
-      refuse(name, "passes", "at least 1 pass, at most 2^32 in all", std::to_string(passes));
+    const Feed feed = features("predict_mc", x);
+    const Passes given = passes_of(mean, squares, seed, first_row, first_pass, passes, feed.rows, plan().units());
     visit([&](auto& p) {
       const Busy busy(busy_);
       py::gil_scoped_release nogil;
-      p.predict_mc(feed, key, first_row, first_pass, passes, means, sums);
+      p.predict_mc(feed, given.seed, first_row, first_pass, passes, given.mean, given.squares);
     });
   }
 
@@ -282,11 +272,7 @@ class PyProgram {
   template <class T>
   static std::shared_ptr<Program<T>> make(const Spec& spec, int batch_size, bool fused) {
     const Kernels<T>& k = kernels<T>();
-    Plan::Known known;
-    known.activations = activation_names(k);
-    for (int i = 0; i < k.activation_count; ++i) known.needs_input.push_back(k.activations[i].needs_input);
-    for (int i = 0; i < k.noise_count; ++i) known.idle_at_zero.push_back(k.noises[i].idle_at_zero);
-    return std::make_shared<Program<T>>(Plan(spec, k.layout, batch_size, known), k, fused);
+    return std::make_shared<Program<T>>(Plan(spec, k.layout, batch_size, known_of(k)), k, fused);
   }
 
   static py::tuple shape(const Variable& v) { return py::tuple(py::cast(v.dims)); }

@@ -277,7 +277,6 @@ void Program<T>::predict_mc(const Feed& x, std::uint64_t seed, std::int64_t firs
     Barrier barrier;
     team::run(wanted, [&](int thread, int threads_of_team) {
       Step self(*this, barrier, thread, threads_of_team, rows, 0);
-      std::vector<T> own(static_cast<std::size_t>(units));
       for (std::int64_t pass = first; pass < first + count; ++pass) {
         self.draws = {true, static_cast<std::uint64_t>(pass), seed, static_cast<std::uint32_t>(first_row + position)};
         // What lies below the lowest random layer is the same in every pass. The input itself is not kept.
@@ -286,10 +285,10 @@ void Program<T>::predict_mc(const Feed& x, std::uint64_t seed, std::int64_t firs
         self.forward(false, from);
         const T* y = self.finish_output();
         for (int row = self.first_row(thread); row < self.first_row(thread + 1); ++row) {
-          k_.collect(own.data(), y, plan_.panel_stride(), row, units);
+          k_.collect(self.scratch, y, plan_.panel_stride(), row, units);
           for (int i = 0; i < units; ++i) {
             const std::int64_t at = (position + row) * units + i;
-            const double value = static_cast<double>(own[static_cast<std::size_t>(i)]), difference = value - mean[at];
+            const double value = static_cast<double>(self.scratch[i]), difference = value - mean[at];
             mean[at] += difference / static_cast<double>(pass + 1);  // Welford 1962
             squares[at] += difference * (value - mean[at]);
           }
