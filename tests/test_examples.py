@@ -105,6 +105,8 @@ def test_chapter_selu(show):
     assert seen["ReLU, LeCun"]["deviation"][-1] < 1e-10
     assert seen["ReLU, He"]["mean"][0] > 0.3
     assert seen["ReLU, LeCun, BN"]["deviation"] == pytest.approx([1] * 100, abs=0.02)
+    assert seen["SELU, LeCun, alpha dropout"]["deviation"] == pytest.approx([1] * 100, abs=0.2)
+    assert seen["SELU, LeCun, dropout"]["deviation"][-1] > 1.2
 
 
 @pytest.mark.slow

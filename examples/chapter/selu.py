@@ -2,15 +2,18 @@
 
 Random rows pass through 100 layers of 100 units whose weights were just drawn. With SELU and LeCun's initializer they
 come out as they went in, and even inputs of the wrong mean and deviation are pulled back. Another initializer or
-another activation loses that. Batch normalization has the same effect on any activation, by force.
+another activation loses that. Batch normalization has the same effect on any activation, by force. Alpha dropout, which
+drops to SELU's lower limit, keeps mean and deviation; dropout does not.
 """
+
+from functools import partial
 
 import numpy as np
 from layerwise import Layerwise
-from picture import BLACK, BLUE, GREEN, SKY, VERMILION, label, panels, run, save
+from picture import BLACK, BLUE, GREEN, ORANGE, SKY, VERMILION, label, panels, run, save
 
 import evenflow
-from evenflow.layers import BatchNormalization, Dense, Input
+from evenflow.layers import AlphaDropout, BatchNormalization, Dense, Dropout, Input
 
 LAYERS, UNITS, ROWS = 100, 100, 500
 CASES = {  # activation, initializer, a layer after each Dense, mean and deviation of the inputs
@@ -21,9 +24,13 @@ CASES = {  # activation, initializer, a layer after each Dense, mean and deviati
     "ReLU, He": ("relu", "he_normal", None, 0, 1),
     "ReLU, LeCun": ("relu", "lecun_normal", None, 0, 1),
     "ReLU, LeCun, BN": ("relu", "lecun_normal", BatchNormalization, 0, 1),
+    "SELU, LeCun, alpha dropout": ("selu", "lecun_normal", partial(AlphaDropout, 0.1), 0, 1),
+    "SELU, LeCun, dropout": ("selu", "lecun_normal", partial(Dropout, 0.1), 0, 1),
 }
 LOOKS = {  # where two are the same, the thick line lies under the thin one
     "ReLU, LeCun, BN": (SKY, "-", 5),
+    "SELU, LeCun, alpha dropout": (ORANGE, "-", 1.5),
+    "SELU, LeCun, dropout": (ORANGE, "--", 1.5),
     "SELU, He": (VERMILION, "-", 1.5),
     "SELU, N(0, 0.05)": (VERMILION, "--", 1.5),
     "ReLU, He": (BLUE, "-", 1.5),
@@ -69,7 +76,7 @@ def main(folder):
             "deviation": [float(a.std()) for a in outputs],
         }
         steps = ", ".join(f"{seen['mean'][n - 1]:.2g} ± {seen['deviation'][n - 1]:.2g}" for n in (1, 10, LAYERS))
-        print(f"{name:25s}: mean ± deviation after 1, 10, {LAYERS} layers: {steps}")
+        print(f"{name:26s}: mean ± deviation after 1, 10, {LAYERS} layers: {steps}")
     draw(results, folder)
     return results
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .layer import Layer
 from .layers import REGISTRY, Dense, Flatten
+from .noise import NoiseLayer
 from .normalization import BatchNormalization
 from .registry import describe
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-PASSED = (Flatten,)  # layers that change no feature in inference
+PASSED = (Flatten, NoiseLayer)  # layers that change no feature in inference
 
 
 @dataclass
