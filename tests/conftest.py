@@ -1,5 +1,6 @@
 """Every kernel test runs on each instruction set of this machine and in both types, from a seed that its name gives."""
 
+import importlib
 import os
 import zlib
 from collections.abc import Iterator
@@ -32,3 +33,17 @@ def dtype(request: pytest.FixtureRequest) -> Any:
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """Seeded by the test's name without its parameters: each instruction set and type sees the same data."""
     return np.random.default_rng(zlib.crc32(request.node.originalname.encode()))
+
+
+@pytest.fixture
+def keras_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keras in float64 throughout. Left alone, it takes means and the like in float32 unless on TensorFlow."""
+    keras = importlib.import_module("keras")
+    dtypes = importlib.import_module("keras.src.backend.common.dtypes")
+    monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx(before[0])
+    keras.config.set_dtype_policy(before[1])

@@ -1,8 +1,6 @@
 """evenflow against Keras 3 in float64: runs, `fit`, optimizers with each kind of clipping, activations, losses."""
 
-import importlib
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,24 +19,12 @@ keras = pytest.importorskip("keras")
 pytest.importorskip("torch")
 pytestmark = [
     pytest.mark.peers,
+    pytest.mark.usefixtures("keras_float64"),
     # Keras asks PyTorch's tensors for arrays in a way that NumPy 2 wants to be rid of.
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
 ]
 
 LAST_BATCH = 7  # rows; not a divisor of the others
-
-
-@pytest.fixture(autouse=True)
-def float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Float64 throughout. Left alone, Keras takes means and the like in float32 unless its backend is TensorFlow."""
-    dtypes = importlib.import_module("keras.src.backend.common.dtypes")
-    monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
-    before = keras.config.floatx(), keras.config.dtype_policy()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx(before[0])
-    keras.config.set_dtype_policy(before[1])
 
 
 def network(library: Any, given: Problem, **options: Any) -> Any:
@@ -86,43 +72,6 @@ def test_optimizer(settings, clipping):
     run = parity.evenflow_run(given, np.float64, 20, settings | clipping, learning_rate=0.01)
     expected = keras_run(given, optimizer(learning_rate=0.01, **rest, **clipping), 20)
     assert parity.largest_difference(run, expected) <= 1e-10
-
-
-RULES = [
-    ("SGD", {"weight_decay": 0.1}),
-    ("SGD", {"momentum": 0.9, "clipvalue": 0.02}),
-    ("SGD", {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1, "global_clipnorm": 0.1}),
-    ("Adam", {}),
-    ("Adam", {"amsgrad": True, "weight_decay": 0.1, "clipnorm": 0.1}),
-    ("AdamW", {}),
-    ("AdamW", {"weight_decay": 0.1, "beta_1": 0.8, "epsilon": 1e-3, "amsgrad": True}),
-    ("Nadam", {}),
-    ("Nadam", {"beta_1": 0.95, "beta_2": 0.99, "weight_decay": 0.1, "clipvalue": 0.02}),
-    ("Adamax", {}),
-    ("Adamax", {"beta_2": 0.9, "weight_decay": 0.1, "global_clipnorm": 0.1}),
-    ("Adagrad", {}),
-    ("Adagrad", {"initial_accumulator_value": 0.0, "epsilon": 1e-3, "weight_decay": 0.1, "clipnorm": 0.1}),
-    ("Adadelta", {}),
-    ("Adadelta", {"rho": 0.9, "epsilon": 1e-4, "weight_decay": 0.1, "clipvalue": 0.02}),
-    ("RMSprop", {}),
-    ("RMSprop", {"momentum": 0.9, "weight_decay": 0.1, "clipvalue": 0.02}),
-    ("RMSprop", {"centered": True, "epsilon": 1e-3, "clipnorm": 0.1}),
-    ("RMSprop", {"rho": 0.8, "momentum": 0.5, "centered": True, "epsilon": 1e-3, "global_clipnorm": 0.1}),
-    ("Lion", {}),
-    ("Lion", {"beta_1": 0.8, "weight_decay": 0.1, "global_clipnorm": 0.1}),
-]
-
-
-@pytest.mark.parametrize(("name", "settings"), RULES, ids=lambda v: v if isinstance(v, str) else "-".join(v))
-def test_every_optimizer_with_changing_rates(name, settings):
-    own, theirs = (getattr(library.optimizers, name)(**settings) for library in (evenflow, keras))
-    steps = parity.updates(own.spec(), parity.RATES)
-    variables = [keras.Variable(value) for value in next(steps)]
-    for rate, (gradients, expected) in zip(parity.RATES, steps, strict=True):
-        theirs.learning_rate = rate
-        theirs.apply([keras.ops.convert_to_tensor(g) for g in gradients], variables)
-        for variable, value in zip(variables, expected, strict=True):
-            np.testing.assert_allclose(keras.ops.convert_to_numpy(variable.value), value, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """Losses and weights against Keras 3 and PyTorch in float64: values, gradients, and what `fit` reports."""
 
-import importlib
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,21 +14,9 @@ keras = pytest.importorskip("keras")
 torch = pytest.importorskip("torch")
 pytestmark = [
     pytest.mark.peers,
+    pytest.mark.usefixtures("keras_float64"),
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Float64 throughout, also where Keras would take float32 for means and the like."""
-    dtypes = importlib.import_module("keras.src.backend.common.dtypes")
-    monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
-    before = keras.config.floatx(), keras.config.dtype_policy()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx(before[0])
-    keras.config.set_dtype_policy(before[1])
 
 
 LOSSES: list[tuple[str, dict[str, Any]]] = [

@@ -1,9 +1,7 @@
 """Metrics against Keras, over several batches, and against scikit-learn, over all rows."""
 
-import importlib
 import inspect
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ pytest.importorskip("torch")
 sklearn = pytest.importorskip("sklearn.metrics")
 pytestmark = [
     pytest.mark.peers,
+    pytest.mark.usefixtures("keras_float64"),
     # Keras asks PyTorch's tensors for arrays in a way that NumPy 2 wants to be rid of.
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
 ]
@@ -118,19 +117,6 @@ def batch(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         y = rng.standard_normal((ROWS, CLASSES))
         return y, y + rng.standard_normal((ROWS, CLASSES))
     return (labels if kind == LABELS else one_hot), (np.log(p) if kind == LOGITS else p)
-
-
-@pytest.fixture(autouse=True)
-def float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Float64 throughout. Left alone, Keras takes means and the like in float32 unless its backend is TensorFlow."""
-    dtypes = importlib.import_module("keras.src.backend.common.dtypes")
-    monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
-    before = keras.config.floatx(), keras.config.dtype_policy()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx(before[0])
-    keras.config.set_dtype_policy(before[1])
 
 
 @pytest.mark.parametrize(("name", "settings", "kind"), CASES, ids=lambda v: str(v).replace(" ", ""))

@@ -2,7 +2,6 @@
 
 import importlib
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,22 +15,15 @@ keras = pytest.importorskip("keras")
 torch = pytest.importorskip("torch")
 pytestmark = [
     pytest.mark.peers,
+    pytest.mark.usefixtures("keras_float64"),
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
 ]
 
 
 @pytest.fixture(autouse=True)
-def float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """NAdam keeps the product of its momenta in the default type; Keras takes norms and means in float32."""
+def nadam_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's NAdam keeps the product of its momenta in the default type."""
     monkeypatch.setattr(importlib.import_module("torch.optim.nadam"), "_get_scalar_dtype", lambda: torch.float64)
-    dtypes = importlib.import_module("keras.src.backend.common.dtypes")
-    monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
-    before = keras.config.floatx(), keras.config.dtype_policy()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx(before[0])
-    keras.config.set_dtype_policy(before[1])
 
 
 DOOR: list[tuple[str, dict[str, Any]]] = [
@@ -144,6 +136,29 @@ def test_one_cycle_moves_the_momentum_as_in_pytorch(name, rng):
 
 # --------------------------------------------------------------------------------------------------------------- Keras
 
+RULES: list[tuple[str, dict[str, Any]]] = [
+    ("SGD", {"weight_decay": 0.1}),
+    ("SGD", {"momentum": 0.9, "clipvalue": 0.02}),
+    ("SGD", {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1, "global_clipnorm": 0.1}),
+    ("Adam", {}),
+    ("Adam", {"amsgrad": True, "weight_decay": 0.1, "clipnorm": 0.1}),
+    ("AdamW", {}),
+    ("AdamW", {"weight_decay": 0.1, "beta_1": 0.8, "epsilon": 1e-3, "amsgrad": True}),
+    ("Nadam", {}),
+    ("Nadam", {"beta_1": 0.95, "beta_2": 0.99, "weight_decay": 0.1, "clipvalue": 0.02}),
+    ("Adamax", {}),
+    ("Adamax", {"beta_2": 0.9, "weight_decay": 0.1, "global_clipnorm": 0.1}),
+    ("Adagrad", {}),
+    ("Adagrad", {"initial_accumulator_value": 0.0, "epsilon": 1e-3, "weight_decay": 0.1, "clipnorm": 0.1}),
+    ("Adadelta", {}),
+    ("Adadelta", {"rho": 0.9, "epsilon": 1e-4, "weight_decay": 0.1, "clipvalue": 0.02}),
+    ("RMSprop", {}),
+    ("RMSprop", {"momentum": 0.9, "weight_decay": 0.1, "clipvalue": 0.02}),
+    ("RMSprop", {"centered": True, "epsilon": 1e-3, "clipnorm": 0.1}),
+    ("RMSprop", {"rho": 0.8, "momentum": 0.5, "centered": True, "epsilon": 1e-3, "global_clipnorm": 0.1}),
+    ("Lion", {}),
+    ("Lion", {"beta_1": 0.8, "weight_decay": 0.1, "global_clipnorm": 0.1}),
+]
 SURROUNDED: list[tuple[str, dict[str, Any]]] = [
     ("SGD", {"use_ema": True}),
     ("Adam", {"use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 7, "weight_decay": 0.1}),
@@ -155,8 +170,10 @@ SURROUNDED: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "settings"), SURROUNDED, ids=lambda v: v if isinstance(v, str) else "-".join(v))
-def test_averages_and_accumulation_are_keras(name, settings):
+@pytest.mark.parametrize(
+    ("name", "settings"), [*RULES, *SURROUNDED], ids=lambda v: v if isinstance(v, str) else "-".join(v)
+)
+def test_updates_are_those_of_keras(name, settings):
     own, theirs = (getattr(library.optimizers, name)(**settings) for library in (evenflow, keras))
     steps = parity.updates(own.spec(), parity.RATES)
     variables = [keras.Variable(value) for value in next(steps)]
