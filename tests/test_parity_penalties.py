@@ -14,7 +14,6 @@ from evenflow import _core
 parity_keras = pytest.importorskip("test_parity_keras")  # which needs Keras, and chooses its backend
 parity_torch = pytest.importorskip("test_parity_torch")
 keras, torch = parity_keras.keras, parity_torch.torch
-float64 = parity_keras.float64
 pytestmark = parity_keras.pytestmark
 
 BATCH, EPOCHS = 12, 17  # of 72 rows for training: 6 steps, the last one of 8 rows, so 102 in all
