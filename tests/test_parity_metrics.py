@@ -24,6 +24,7 @@ pytestmark = [
 BATCHES, ROWS, CLASSES = 3, 40, 6
 ONE = "one output"
 LABELS, ONE_HOT, LOGITS, VALUES, COUNTS, SIGNS = "labels", "one-hot", "logits", "values", "counts", "signs"
+TINY = "lengths around Keras' epsilon"
 CASES: list[tuple[str, dict[str, Any], str]] = [
     ("Accuracy", {}, COUNTS),
     ("BinaryAccuracy", {}, ONE),
@@ -55,8 +56,11 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
             "LogCoshError",
             "CosineSimilarity",
             "R2Score",
+            "PearsonCorrelation",
+            "ConcordanceCorrelation",
         )
     ),
+    ("CosineSimilarity", {}, TINY),
     ("R2Score", {"class_aggregation": None}, VALUES),
     ("R2Score", {"class_aggregation": "variance_weighted_average", "num_regressors": 3}, VALUES),
     ("Hinge", {}, SIGNS),
@@ -85,7 +89,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("SpecificityAtSensitivity", {"sensitivity": 0.5, "class_id": 2}, ONE_HOT),
     *(
         ("AUC", {"curve": curve, "summation_method": method}, kind)
-        for curve in ("ROC", "PR")
+        for curve in ("ROC", "PR", "PRGAIN")
         for method in ("interpolation", "minoring", "majoring")
         for kind in (ONE, ONE_HOT)
     ),
@@ -98,6 +102,15 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("F1Score", {"threshold": 0.2, "average": "macro"}, ONE_HOT),
     ("F1Score", {"threshold": 0.5}, ONE),
     ("FBetaScore", {"beta": 2.0, "average": "weighted"}, ONE_HOT),
+    ("IoU", {"num_classes": CLASSES, "target_class_ids": [0, 3], "sparse_y_pred": False}, LABELS),
+    ("IoU", {"num_classes": CLASSES, "target_class_ids": [1]}, COUNTS),
+    ("IoU", {"num_classes": 3, "target_class_ids": [1, 2], "ignore_class": 0}, COUNTS),
+    ("BinaryIoU", {}, ONE),
+    ("BinaryIoU", {"target_class_ids": [1], "threshold": 0.25}, ONE_HOT),
+    ("MeanIoU", {"num_classes": CLASSES}, COUNTS),
+    ("MeanIoU", {"num_classes": CLASSES, "sparse_y_true": False, "sparse_y_pred": False, "ignore_class": 2}, ONE_HOT),
+    ("OneHotIoU", {"num_classes": CLASSES, "target_class_ids": [2, 4]}, ONE_HOT),
+    ("OneHotMeanIoU", {"num_classes": CLASSES}, ONE_HOT),
 ]
 
 
@@ -113,6 +126,9 @@ def batch(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         return rng.choice([-1.0, 1.0], (ROWS, CLASSES)), rng.standard_normal((ROWS, CLASSES))
     if kind == COUNTS:
         return 1.0 * rng.poisson(2, (ROWS, CLASSES)), rng.integers(1, 5, (ROWS, CLASSES)) * 1.0
+    if kind == TINY:
+        y = rng.standard_normal((ROWS, CLASSES))
+        return y, y * 10.0 ** rng.integers(-9, -4, (ROWS, 1))
     if kind == VALUES:
         y = rng.standard_normal((ROWS, CLASSES))
         return y, y + rng.standard_normal((ROWS, CLASSES))
@@ -123,16 +139,88 @@ def batch(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 def test_keras(name, settings, kind, weighted):
     rng = np.random.default_rng(1)
-    ours, theirs = getattr(metrics, name)(**settings), getattr(keras.metrics, name)(**settings)
+    iou = "IoU" in name
+    dtype = (
+        {"dtype": "float64"} if iou else {}
+    )  # without it Keras counts in whole numbers, cutting weights down to them
+    ours, theirs = getattr(metrics, name)(**settings), getattr(keras.metrics, name)(**settings, **dtype)
     for _ in range(BATCHES):
         y, p = batch(kind, rng)
-        weights = rng.integers(1, 4, ROWS) * 1.0 if weighted else None
-        if weighted and "num_regressors" in settings:
-            weights = None  # Keras' adjusted score counts rows, whatever their weights
+        weights = rng.integers(1, 4, ROWS) / 2 if weighted else None
+        ours.update_state(y, p, weights)
+        each = iou and y.ndim > 1 and ours.settings().get("target_class") is not None  # Keras wants a weight for each
+        spread = np.repeat(weights[:, None], y.shape[1], axis=1) if each and weighted else weights
+        theirs.update_state(y, p, sample_weight=spread)
+        expected = np.asarray(keras.ops.convert_to_numpy(theirs.result()))
+        bound = 1e-6 if iou else 1e-10  # Keras divides in float32
+        np.testing.assert_allclose(ours.result(), expected, rtol=bound, atol=bound)
+
+
+VALUES_OF_ROWS = [np.array([1.0, 3.0, 5.0, 7.0]), np.arange(12.0).reshape(4, 3), np.arange(8.0).reshape(4, 1, 2)]
+
+
+@pytest.mark.parametrize("name", ["Mean", "Sum"])
+@pytest.mark.parametrize("values", VALUES_OF_ROWS, ids=lambda v: f"{v.ndim}d")
+@pytest.mark.parametrize("weighing", ["plain", "rows", "elements"])
+def test_reductions(name, values, weighing):
+    weights = {"plain": None, "rows": np.array([1.0, 0.5, 0.0, 2.0]), "elements": np.sqrt(1 + values)}[weighing]
+    ours, theirs = getattr(metrics, name)(), getattr(keras.metrics, name)()
+    for factor in (1, 2):
+        ours.update_state(factor * values, weights)
+        theirs.update_state(factor * values, sample_weight=weights)
+    assert ours.result() == pytest.approx(float(theirs.result()), rel=1e-12)
+    ours.reset_state()
+    theirs.reset_state()
+    assert ours(2.5) == pytest.approx(float(theirs(2.5)))
+
+
+def furthest(y: Any, p: Any) -> Any:
+    return abs(y - p).max(-1)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_functions(weighted):
+    rng = np.random.default_rng(4)
+    ours, theirs = (
+        metrics.MeanMetricWrapper(furthest),
+        keras.metrics.MeanMetricWrapper(lambda y, p: furthest(*map(keras.ops.convert_to_numpy, (y, p)))),
+    )
+    for _ in range(BATCHES):
+        y, p = batch(VALUES, rng)
+        weights = rng.random(ROWS) if weighted else None
         ours.update_state(y, p, weights)
         theirs.update_state(y, p, sample_weight=weights)
-        expected = np.asarray(keras.ops.convert_to_numpy(theirs.result()))
-        np.testing.assert_allclose(ours.result(), expected, rtol=1e-10, atol=1e-10)
+        assert ours.result() == pytest.approx(float(theirs.result()), rel=1e-12)
+
+
+@pytest.mark.parametrize("class_weight", [None, {0: 2.0, 2: 0.5}])
+def test_weighted_metrics_in_history(class_weight):
+    rng = np.random.default_rng(5)
+    x, y = rng.standard_normal((96, 5)), rng.integers(0, 3, 96)
+    one_hot = np.eye(3)[y]
+    weights: list[np.ndarray] = [rng.standard_normal((5, 3)), np.zeros(3)]
+    rows = None if class_weight else rng.integers(0, 4, 96) / 2
+    found = []
+    for library, options in ((evenflow, {"dtype": "float64"}), (keras, {})):
+        model = library.Sequential([library.layers.Input((5,)), library.layers.Dense(3, "softmax")], **options)
+        model.set_weights(weights)
+        chosen = library.metrics
+        model.compile(
+            library.optimizers.SGD(0.1),
+            "categorical_crossentropy",
+            metrics=["accuracy", "mse"],
+            weighted_metrics=["accuracy", chosen.AUC(name="auc"), chosen.F1Score("macro"), chosen.KLDivergence()],
+        )
+        history = model.fit(
+            x, one_hot, 40, 2, verbose=0, shuffle=False, class_weight=class_weight, sample_weight=rows
+        ).history
+        scores = model.evaluate(x, one_hot, sample_weight=np.arange(96.0), return_dict=True, verbose=0)
+        found.append(history | scores)
+    assert list(found[0]) == [*(name for name in found[0] if name in found[1])]
+    assert set(found[0]) == set(found[1])
+    assert "weighted_accuracy" in found[0]
+    for name, values in found[0].items():
+        np.testing.assert_allclose(values, found[1][name], rtol=1e-10, atol=1e-10, err_msg=name)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <string>
 
-#include "bindings/arrays.h"
+#include "bindings/names.h"
 #include "program/feed.h"
 #include "program/program.h"
 
@@ -46,6 +46,32 @@ inline void check_labels(const char* function, const Feed& y, int units, std::in
       refuse(function, "y", "labels from 0 to " + std::to_string(units - 1),
              std::to_string(value) + " in row " + std::to_string(bad));
   }
+}
+
+// Whether the optimizer's momentum may have these values.
+inline void check_momentum(const Plan& plan, const char* function, const PerStep& momentum, std::int64_t steps) {
+  const Range range = std::visit(
+      [&](const auto& optimizer) {
+        const Range* found = optimizer.momentum_range();
+        if (found == nullptr)
+          refuse(function, "momentum", "a spec whose optimizer has momentum",
+                 "a spec whose optimizer, '" + std::string(optimizer.name) + "', has none");
+        return *found;
+      },
+      *plan.spec.optimizer.optimizer);
+  for (std::int64_t i = 0; i < (momentum.several ? steps : 1); ++i)
+    check_range(function, "momentum", momentum.values[i], range);
+}
+
+// Whether sums are those of a program like this one.
+inline void check_after(const Plan& plan, const char* function, const Progress& after) {
+  const auto& metrics = plan.spec.metrics;
+  bool fits = after.metrics.size() == metrics.size();
+  for (std::size_t m = 0; fits && m < metrics.size(); ++m)
+    fits = static_cast<std::ptrdiff_t>(after.metrics[m].size()) == metrics[m].size(plan.units());
+  if (!fits)
+    refuse(function, "after", "the sums of " + std::to_string(metrics.size()) + " metrics, as this program has them",
+           "those of " + std::to_string(after.metrics.size()));
 }
 
 }  // namespace evenflow

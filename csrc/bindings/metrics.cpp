@@ -17,8 +17,9 @@ py::array metric_sums(const py::object& metric, const py::object& prediction_, c
     if (units == 0) refuse(name, "prediction", "at least one column", "shape " + shape_text(prediction));
     const MetricSpec spec = SpecReader::metric(name, metric, units);
     const Targets targets = spec.traits().targets;
+    const int columns = units / spec.settings.blocks;
     const bool sparse = targets == Targets::labels || (targets == Targets::either && target.ndim() == 1);
-    const Feed feed = feed_of(name, "target", target, sparse ? 1 : units, sparse);
+    const Feed feed = feed_of(name, "target", target, sparse ? 1 : columns, sparse);
     if (feed.rows != rows)
       refuse(name, "target", std::to_string(rows) + " rows, as prediction has", "shape " + shape_text(target));
     const double* weights =
@@ -37,7 +38,8 @@ py::array metric_sums(const py::object& metric, const py::object& prediction_, c
     const py::gil_scoped_release nogil;
     const auto& k = kernels<T>();
     const auto padded = static_cast<std::size_t>(k.layout.padded(units));
-    std::vector<T> own_p(padded), own_t(padded);
+    // A block of outputs may begin anywhere, and is read in whole vectors.
+    std::vector<T> own_p(2 * padded), own_t(padded);
     std::vector<double> records(static_cast<std::size_t>(spec.width(units) * rows));
     const Metric settings = spec.settings_for(units);
     for (int row = 0; row < rows; ++row) {
@@ -47,7 +49,7 @@ py::array metric_sums(const py::object& metric, const py::object& prediction_, c
         std::fill(own_t.begin(), own_t.end(), T(0));
         own_t[static_cast<std::size_t>(label)] = 1;
       } else {
-        convert_row(own_t.data(), feed, feed.row(row), 0, units);
+        convert_row(own_t.data(), feed, feed.row(row), 0, columns);
       }
       k.metrics[spec.kind](settings, {own_p.data(), own_t.data(), label}, records.data() + row, rows);
     }

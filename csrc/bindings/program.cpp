@@ -17,6 +17,7 @@ void bind_program(py::module_& m) {
             return states;
           })
       .def_readonly("rows", &Progress::rows)
+      .def_readonly("weight", &Progress::weight)
       .def_readonly("steps", &Progress::steps)
       .def_readonly("next_step", &Progress::next_step)
       .def_readonly("seconds", &Progress::seconds)
@@ -91,8 +92,8 @@ or the whole number that its only target is nearest to.
 
 Raises ValueError or TypeError, before anything is changed, for shapes, types, labels or rates that do not fit.)")
       .def("evaluate", &PyProgram::evaluate, py::arg("x"), py::arg("y"), py::kw_only(), py::arg("batch_size") = 0,
-           py::arg("first_step") = 0, py::arg("seconds") = forever, py::arg("after") = py::none(),
-           py::arg("sample_weight") = py::none(),
+           py::arg("first_step") = 0, py::arg("seconds") = forever, py::arg("max_steps") = 0,
+           py::arg("after") = py::none(), py::arg("sample_weight") = py::none(),
            "Sums of loss and metrics in inference mode; arguments as `train` has them.")
       .def("predict", &PyProgram::predict, py::arg("x"), py::arg("out") = py::none(),
            "The network's outputs [rows, units] in inference mode, for any number of rows; into `out` if given.")
@@ -113,11 +114,18 @@ first_row, so calls may share out rows and passes.)")
       .def("backward", &PyProgram::backward, py::arg("dy"),
            "From the gradient of the outputs of the last `forward` to that of its inputs, which is returned [rows, "
            "inputs]; fills `gradients`, those of the spec's penalties included.")
-      .def("update", &PyProgram::update, py::arg("learning_rate"),
+      .def("penalty", &PyProgram::penalty, py::arg("rows"),
+           "What the spec's penalties add to the loss: those of weights as they are, and of the activities of the last "
+           "`forward` or `predict`, which had so many rows, over these.")
+      .def(
+          "predictions", &PyProgram::predictions, py::arg("rows"),
+          "What the spec's metric 'predictions' saw in the last step of `train` or `evaluate`, which had so many rows.")
+      .def("update", &PyProgram::update, py::arg("learning_rate"), py::arg("momentum") = py::none(),
            "One step of the optimizer with the gradients as they are, clipped as the spec says; returns their l2 norm "
            "before clipping. `backward` has summed it up already, unless `gradients` was looked at since, or a view of "
            "it still lives: whoever has that may have changed them. Where the spec accumulates gradients, most calls "
-           "only do that, and return the norm of this batch's gradient; the norm in a step is that of the mean.");
+           "only do that, and return the norm of this batch's gradient; the norm in a step is that of the mean. "
+           "`momentum`: in place of the spec's, as `train` has it.");
 }
 
 }  // namespace evenflow

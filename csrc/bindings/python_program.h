@@ -158,8 +158,8 @@ class PyProgram {
                  gradient_norms, {sample_weight, class_weight});
   }
   Progress evaluate(const py::object& x, const py::object& y, std::int64_t batch_size, std::int64_t first_step,
-                    double seconds, const Progress* after, const py::object& sample_weight) {
-    return epoch("evaluate", x, y, nullptr, py::none(), py::none(), batch_size, first_step, seconds, 0, after,
+                    double seconds, std::int64_t max_steps, const Progress* after, const py::object& sample_weight) {
+    return epoch("evaluate", x, y, nullptr, py::none(), py::none(), batch_size, first_step, seconds, max_steps, after,
                  py::none(), {sample_weight, py::none()});
   }
 
@@ -224,17 +224,45 @@ class PyProgram {
     return dx;
   }
 
-  double update(double learning_rate) {
+  double update(double learning_rate, const py::object& momentum) {
     if (!plan().spec.optimizer.optimizer)
       refuse("update", "learning_rate", "a spec with an optimizer", "a spec without one");
     if (!std::isfinite(learning_rate))
       refuse("update", "learning_rate", "a finite number", std::to_string(learning_rate));
+    std::optional<double> moved;
+    if (!momentum.is_none()) {
+      double one = 0;
+      const PerStep given = per_step("update", "momentum", momentum, 1, one);
+      check_momentum(plan(), "update", given, 1);
+      moved = given[0];
+    }
     return visit([&](auto& p) {
       const Busy busy(busy_);
       py::gil_scoped_release nogil;
       if (lent_) p.norms_known = false;
-      return p.update(learning_rate);
+      return p.update(learning_rate, moved);
     });
+  }
+  double penalty(std::int64_t rows) {
+    if (rows < 1 || rows > plan().capacity)
+      refuse("penalty", "rows", "1 to " + std::to_string(plan().capacity), std::to_string(rows));
+    return visit([&](auto& p) {
+      const Busy busy(busy_);
+      return p.penalty(static_cast<int>(rows));
+    });
+  }
+  py::array predictions(std::int64_t rows) const {
+    const auto& metrics = plan().spec.metrics;
+    if (std::none_of(metrics.begin(), metrics.end(), [](const MetricSpec& m) { return m.sees_predictions(); }))
+      refuse("predictions", "spec", "a metric of the kind 'predictions'", "none");
+    if (rows < 1 || rows > plan().capacity)
+      refuse("predictions", "rows", "1 to " + std::to_string(plan().capacity), std::to_string(rows));
+    py::array out(py::dtype(dtype_), {rows, static_cast<std::int64_t>(plan().units())});
+    visit([&](auto& p) {
+      const Busy busy(busy_);
+      p.predictions(static_cast<element<decltype(p)>*>(out.mutable_data()), static_cast<int>(rows));
+    });
+    return out;
   }
   // By variable; None where nobody asked for them.
   py::object gradient_norms() const {
@@ -322,20 +350,6 @@ class PyProgram {
       refuse(function, "x", "1 to " + std::to_string(plan().capacity) + " rows", std::to_string(feed.rows));
   }
 
-  void check_momentum(const char* function, const PerStep& momentum, std::int64_t steps) const {
-    const Range range = std::visit(
-        [&](const auto& optimizer) {
-          const Range* found = optimizer.momentum_range();
-          if (found == nullptr)
-            refuse(function, "momentum", "a spec whose optimizer has momentum",
-                   "a spec whose optimizer, '" + std::string(optimizer.name) + "', has none");
-          return *found;
-        },
-        *plan().spec.optimizer.optimizer);
-    for (std::int64_t i = 0; i < (momentum.several ? steps : 1); ++i)
-      check_range(function, "momentum", momentum.values[i], range);
-  }
-
   struct Weights {
     py::object rows, classes;
   };
@@ -364,7 +378,7 @@ class PyProgram {
       refuse(function, "batch_size", "1 to the capacity " + std::to_string(p.capacity), std::to_string(batch_size));
     if (std::isnan(seconds)) refuse(function, "seconds", "a number", "nan");
     if (max_steps < 0) refuse(function, "max_steps", "0 or more", std::to_string(max_steps));
-    if (after != nullptr) check_after(function, *after);
+    if (after != nullptr) check_after(p, function, *after);
 
     py::array_t<std::int64_t> rows_in_order;
     if (!order.is_none()) {
@@ -402,7 +416,7 @@ class PyProgram {
       run.learning_rate = per_step(function, "learning_rate", *learning_rate, steps, one_rate);
       if (!momentum.is_none()) {
         run.momentum = per_step(function, "momentum", momentum, steps, one_momentum);
-        check_momentum(function, run.momentum, steps);
+        check_momentum(p, function, run.momentum, steps);
       }
       if (!norms.is_none()) {
         std::int64_t trained = 0;
@@ -417,16 +431,6 @@ class PyProgram {
       py::gil_scoped_release nogil;
       return program.run(inputs, targets, run);
     });
-  }
-
-  void check_after(const char* function, const Progress& after) const {
-    const auto& metrics = plan().spec.metrics;
-    bool fits = after.metrics.size() == metrics.size();
-    for (std::size_t m = 0; fits && m < metrics.size(); ++m)
-      fits = static_cast<std::ptrdiff_t>(after.metrics[m].size()) == metrics[m].size(plan().units());
-    if (!fits)
-      refuse(function, "after", "the sums of " + std::to_string(metrics.size()) + " metrics, as this program has them",
-             "those of " + std::to_string(after.metrics.size()));
   }
 
   bool moves_momentum() const {

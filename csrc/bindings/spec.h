@@ -36,13 +36,16 @@ class SpecReader {
         spec.metrics.push_back(metric("Program: metrics", entry, units));
     if (!top.missing("optimizer")) spec.optimizer = optimizer(top.need<py::dict>("optimizer", "a dict"));
     const bool sparse = spec.loss && spec.loss->labels();
-    if (spec.loss && spec.loss->outputs_per_target() > 1 && !spec.metrics.empty())
-      refuse("Program", "metrics", "none beside a loss that takes several outputs for each target",
-             std::to_string(spec.metrics.size()));
     const std::int64_t ignored = spec.loss ? spec.loss->ignore_class() : no_class;
     const bool no_output = ignored != no_class && (ignored < 0 || ignored >= units);
     for (const MetricSpec& metric : spec.metrics) {
       const std::string name = metric.traits().name;
+      if (metric.traits().targets == Targets::none) continue;
+      const int blocks = metric.settings.blocks;
+      if (spec.loss && blocks != spec.loss->outputs_per_target())
+        refuse("Program", "metrics",
+               "blocks of outputs as the loss has them, " + std::to_string(spec.loss->outputs_per_target()),
+               "'" + name + "' with " + std::to_string(blocks));
       if (spec.loss && metric.traits().targets == (sparse ? Targets::dense : Targets::labels))
         refuse("Program", "metrics", sparse ? "metrics of labels beside a sparse loss" : "metrics of dense targets",
                "'" + name + "'");
@@ -55,6 +58,8 @@ class SpecReader {
 
   // A metric of `units` outputs: the name of its kind, or a dict with settings.
   static MetricSpec metric(const std::string& where, const py::handle& entry, int units);
+  static void outputs(const SpecReader& in, MetricSpec& metric, int units);
+  static void classes(const SpecReader& in, Metric& m);
 
   // A loss by the name of `where`'s argument "kind", with the hyper-parameters beside it.
   static AnyLoss loss(const std::string& where, const py::dict& data) {

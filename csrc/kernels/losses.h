@@ -3,13 +3,14 @@
 
 #include <type_traits>
 
-#include "kernels/rows.h"
+#include "kernels/row_values.h"
 
 namespace evenflow {
 
 template <class V>
-struct RowLosses : RowKernels<V> {
+struct RowLosses : RowValues<V> {
   using Rows = RowKernels<V>;
+  using Values = RowValues<V>;
   using T = typename Rows::T;
   using Exponentials = typename Rows::Exponentials;
   using Rows::divide;
@@ -81,7 +82,7 @@ struct RowLosses : RowKernels<V> {
 
   template <class Element>
   EVENFLOW_INLINE static T elementwise(const Element& element, const Row& r, const T* t) {
-    const T value = total(r.units, [&](int j) { return element.value(V::load(r.z + j), V::load(t + j)); });
+    const T value = Values::value_sum(element, r.z, t, r.units);
     const V factor(Element::mean ? r.scale / static_cast<T>(r.units) : r.scale);
     each(r.units,
          [&](int j, int valid) { store(r.z, j, valid, element.slope(V::load(r.z + j), V::load(t + j)) * factor); });
@@ -122,14 +123,13 @@ struct RowLosses : RowKernels<V> {
 
   // -sum t log softmax(z); t nullptr: of the label
   EVENFLOW_INLINE static T crossentropy(const Row& r, const T* t) {
-    const T log_sum = log(r.e.sum);
+    const CategoricalCrossentropyFromLogits<T> loss{r.e.highest, log(r.e.sum)};
     T value, weight;
     if (t == nullptr) {
-      value = log_sum - (r.z[r.label] - r.e.highest);
+      value = loss.value(r.z[r.label], T(1));
       weight = 1;
     } else {
-      const V highest(r.e.highest), rest(log_sum);
-      value = total(r.units, [&](int j) { return V::load(t + j) * (rest - (V::load(r.z + j) - highest)); });
+      value = Values::value_sum(loss, r.z, t, r.units);
       weight = total(r.units, [&](int j) { return V::load(t + j); });
     }
     each(r.units, [&](int j, int) {
@@ -173,31 +173,20 @@ struct RowLosses : RowKernels<V> {
   }
 
   EVENFLOW_INLINE static T of_row(const CategoricalHinge&, Form<false>, const Row& r) {
-    const T own = total(r.units, [&](int j) { return V::load(r.t + j) * V::load(r.z + j); });
-    const auto other = [&](int j) { return (T(1) - r.t[j]) * r.z[j]; };
-    int worst = 0;
-    for (int j = 1; j < r.units; ++j)
-      if (other(j) > other(worst)) worst = j;
-    const T value = at_least(other(worst) - own + T(1), T(0));
-    const V scale(value > 0 ? r.scale : T(0));
+    const typename Values::Margin found = Values::categorical_hinge(r.z, r.t, r.units);
+    const V scale(found.value > 0 ? r.scale : T(0));
     each(r.units, [&](int j, int) { (-V::load(r.t + j) * scale).store(r.z + j); });
-    if (value > 0) r.z[worst] += (T(1) - r.t[worst]) * r.scale;
-    return value;
+    if (found.value > 0) r.z[found.worst] += (T(1) - r.t[found.worst]) * r.scale;
+    return found.value;
   }
 
   // ---- directions
 
   EVENFLOW_INLINE static T of_row(const CosineSimilarity&, Form<false>, const Row& r) {
-    constexpr T most = T(1e7);  // one over the smallest length that counts as one
-    const auto product = [&](const T* a, const T* b) {
-      return total(r.units, [&](int j) { return V::load(a + j) * V::load(b + j); });
-    };
-    const T inverse = T(1) / sqrt(product(r.z, r.z));
-    const T by_z = at_most(inverse, most), by_t = at_most(T(1) / sqrt(product(r.t, r.t)), most);
-    const T cosine = product(r.z, r.t) * by_z * by_t;
-    const V along(inverse > most ? T(0) : cosine * by_z), across(by_t), scale(by_z * r.scale);
+    const typename Values::Direction d = Values::cosine_similarity(r.z, r.t, r.units);
+    const V along(d.short_p ? T(0) : d.cosine * d.by_p), across(d.by_t), scale(d.by_p * r.scale);
     each(r.units, [&](int j, int) { ((V::load(r.z + j) * along - V::load(r.t + j) * across) * scale).store(r.z + j); });
-    return -cosine;
+    return -d.cosine;
   }
 
   // ---- several outputs for each target
@@ -205,14 +194,12 @@ struct RowLosses : RowKernels<V> {
   EVENFLOW_INLINE static T of_row(const QuantileLoss& loss, Form<false>, const Row& r) {
     const int columns = r.units / loss.quantiles.count;
     const V factor(r.scale / static_cast<T>(r.units));
-    T value = 0;
+    const T value = Values::pinball_sum(loss, r.z, r.t, columns);
     for (int k = 0; k < loss.quantiles.count; ++k) {
       T* z = r.z + k * columns;
-      const double quantile = loss.quantiles.at[k];
-      const auto prediction = [&](int j) { return V::load(z + j, smaller(V::lanes, columns - j)); };
-      value += total(columns, [&](int j) { return loss.value(prediction(j), V::load(r.t + j), quantile); });
       each(columns, [&](int j, int valid) {
-        (loss.slope(prediction(j), V::load(r.t + j), quantile) * factor).store(z + j, valid);
+        const V slope = loss.slope(V::load(z + j, valid), V::load(r.t + j), loss.quantiles.at[k]);
+        (slope * factor).store(z + j, valid);
       });
     }
     return value / static_cast<T>(r.units);

@@ -9,8 +9,15 @@
 
 namespace evenflow {
 
+// How a row's classes are read: as the place of its largest value, or of each value by itself, as the number that it
+// is, or as 1 where it is above the threshold, or from the threshold on.
+enum class ClassOf { strongest, number, above, from };
+constexpr const char* class_words[] = {"strongest", "number", "above", "from"};
+
 struct Metric {
-  int units = 1;  // of the network's output
+  int units = 1;   // of the network's output, or of each of its blocks
+  int blocks = 1;  // of outputs, each as wide as the targets
+  int first = 0;   // output that is read
   double threshold = 0.5;
   bool strongest = false;  // a row's largest outputs in place of those above the threshold
   bool from_logits = false;
@@ -21,10 +28,16 @@ struct Metric {
   const double* thresholds = nullptr;  // ascending
   int threshold_count = 0;
   bool even = false;  // they are about i / (count + 1)
+  QuantileLoss::Levels quantiles;
+  double lower = 0, upper = 0;  // ends of an interval: blocks, or deviations from a mean
+  int class_count = 0;          // 0: as many as there are outputs, or 2 of one
+  std::int64_t ignore_class = no_class;
+  ClassOf target_class = ClassOf::strongest, prediction_class = ClassOf::strongest;
 
   int labels() const { return class_id >= 0 ? 1 : units; }
   int bins() const { return threshold_count + 1; }
-  int classes() const { return units == 1 ? 2 : units; }
+  int classes() const { return class_count > 0 ? class_count : units == 1 ? 2 : units; }
+  int pairs() const { return prediction_class == ClassOf::strongest ? 1 : units; }  // of classes, in a row
 };
 
 // One row, contiguous and padded.
@@ -35,9 +48,10 @@ struct MetricRow {
   std::int64_t label;
 };
 
-enum class Targets { dense, labels, either };  // `either`: labels are read as one-hot rows
+enum class Targets { dense, labels, either, none };  // `either`: labels are read as one-hot rows; `none`: not read
 
-// Forms of state: record width, sums, and whether records are added or name what they count.
+// Forms of state: record width, sums, and whether records are added or name what they count; a negative one counts
+// nothing.
 struct MeanForm {  // the sum of the rows' values
   static constexpr bool counts = false;
   static std::ptrdiff_t width(const Metric&) { return 1; }
@@ -48,6 +62,11 @@ struct UnitSumsForm {  // three sums for each unit, [3][units]
   static std::ptrdiff_t width(const Metric& m) { return std::ptrdiff_t{3} * m.units; }
   static std::ptrdiff_t size(const Metric& m) { return std::ptrdiff_t{3} * m.units; }
 };
+struct OutputsForm {  // of each unit
+  static constexpr bool counts = false;
+  static std::ptrdiff_t width(const Metric& m) { return m.units; }
+  static std::ptrdiff_t size(const Metric& m) { return m.units; }
+};
 struct HistogramForm {  // predictions by the number of thresholds below them, [labels or 1][negative, positive][bins]
   static constexpr bool counts = true;
   static std::ptrdiff_t width(const Metric& m) { return m.labels(); }
@@ -55,7 +74,7 @@ struct HistogramForm {  // predictions by the number of thresholds below them, [
 };
 struct MatrixForm {  // [class of the target][class of the prediction]
   static constexpr bool counts = true;
-  static std::ptrdiff_t width(const Metric&) { return 1; }
+  static std::ptrdiff_t width(const Metric& m) { return m.pairs(); }
   static std::ptrdiff_t size(const Metric& m) { return std::ptrdiff_t{m.classes()} * m.classes(); }
 };
 
@@ -135,6 +154,30 @@ struct CategoricalCrossentropyMetric : DenseMean {
 struct SparseCategoricalCrossentropyMetric : LabelMean {
   static constexpr const char* name = "sparse_categorical_crossentropy";
 };
+struct PearsonCorrelation : DenseMean {
+  static constexpr const char* name = "pearson_correlation";
+};
+struct ConcordanceCorrelation : DenseMean {
+  static constexpr const char* name = "concordance_correlation";
+};
+struct Pinball : DenseMean {
+  static constexpr const char* name = "pinball";
+};
+struct IntervalCoverage : DenseMean {  // ends are two blocks of outputs
+  static constexpr const char* name = "interval_coverage";
+};
+struct IntervalWidth : DenseMean {
+  static constexpr const char* name = "interval_width";
+};
+struct NormalCoverage : DenseMean {  // ends are quantiles of a normal distribution
+  static constexpr const char* name = "normal_coverage";
+};
+struct NormalWidth : DenseMean {
+  static constexpr const char* name = "normal_width";
+};
+struct Predictions : MetricKind<OutputsForm, Targets::none> {  // so that somebody may look at them
+  static constexpr const char* name = "predictions";
+};
 struct R2Sums : MetricKind<UnitSumsForm, Targets::dense> {  // t; t^2; (t - p)^2
   static constexpr const char* name = "r2_sums";
 };
@@ -148,11 +191,13 @@ struct ConfusionMatrix : MetricKind<MatrixForm, Targets::either> {
   static constexpr const char* name = "confusion_matrix";
 };
 
-using All = List<Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, TopKCategoricalAccuracy,
-                 SparseTopKCategoricalAccuracy, MeanAbsoluteError, MeanSquaredError, MeanAbsolutePercentageError,
-                 MeanSquaredLogarithmicError, LogCoshError, MeanHinge, MeanSquaredHinge, Poisson, CategoricalHinge,
-                 KLDivergence, CosineSimilarity, BinaryCrossentropyMetric, CategoricalCrossentropyMetric,
-                 SparseCategoricalCrossentropyMetric, R2Sums, ClassSums, ThresholdCounts, ConfusionMatrix>;
+using All =
+    List<Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, TopKCategoricalAccuracy,
+         SparseTopKCategoricalAccuracy, MeanAbsoluteError, MeanSquaredError, MeanAbsolutePercentageError,
+         MeanSquaredLogarithmicError, LogCoshError, MeanHinge, MeanSquaredHinge, Poisson, CategoricalHinge,
+         KLDivergence, CosineSimilarity, BinaryCrossentropyMetric, CategoricalCrossentropyMetric,
+         SparseCategoricalCrossentropyMetric, PearsonCorrelation, ConcordanceCorrelation, Pinball, IntervalCoverage,
+         IntervalWidth, NormalCoverage, NormalWidth, Predictions, R2Sums, ClassSums, ThresholdCounts, ConfusionMatrix>;
 
 }  // namespace metric_kinds
 

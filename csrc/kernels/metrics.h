@@ -1,7 +1,7 @@
 // Records of metrics, row by row: one function for each kind, chosen once for a program.
 #pragma once
 
-#include "kernels/rows.h"
+#include "kernels/row_values.h"
 
 namespace evenflow {
 namespace metric_kinds {
@@ -11,9 +11,11 @@ struct Records {
   using T = scalar_of<V>;
   using Row = MetricRow<T>;
   using Rows = RowKernels<V>;
+  using Values = RowValues<V>;
 
   template <class Kind>
-  static void record(const Metric& m, const Row& row, double* to, std::ptrdiff_t stride) {
+  static void record(const Metric& m, const Row& given, double* to, std::ptrdiff_t stride) {
+    const Row row{given.p + m.first, given.t, given.label};
     if constexpr (std::is_same_v<typename Kind::Form, MeanForm>)
       *to = value(Kind(), m, row);
     else
@@ -25,16 +27,21 @@ struct Records {
 
   template <class Element>
   EVENFLOW_INLINE static double sum_of(const Element& element, const Metric& m, const Row& row) {
-    return static_cast<double>(
-        Rows::total(m.units, [&](int j) { return element.value(V::load(row.p + j), V::load(row.t + j)); }));
+    return static_cast<double>(Values::value_sum(element, row.p, row.t, m.units));
   }
-  // The same with smoothed targets: t (1 - smoothing) + smoothing / classes.
+  // Of an element, with targets drawn to the mean of all classes.
   template <class Element>
-  EVENFLOW_INLINE static double smoothed_sum_of(const Element& element, const Metric& m, const Row& row, int classes) {
-    if (m.label_smoothing == 0) return sum_of(element, m, row);
-    const V keep(static_cast<T>(1 - m.label_smoothing)), rest(static_cast<T>(m.label_smoothing / classes));
-    return static_cast<double>(Rows::total(
-        m.units, [&](int j) { return element.value(V::load(row.p + j), V::load(row.t + j) * keep + rest); }));
+  struct Smoothed {
+    const Element& element;
+    double smoothing, even;
+    template <class W>
+    W value(W x, W t) const {
+      return element.value(x, smoothed(t, smoothing, even));
+    }
+  };
+  template <class Element>
+  EVENFLOW_INLINE static double smoothed_sum_of(const Element& element, const Metric& m, const Row& row) {
+    return sum_of(Smoothed<Element>{element, m.label_smoothing, 1.0 / m.units}, m, row);
   }
   EVENFLOW_INLINE static int highest(const T* x, int units) {
     int best = 0;
@@ -68,32 +75,20 @@ struct Records {
   EVENFLOW_INLINE static double value(SparseTopKCategoricalAccuracy, const Metric& m, const Row& row) {
     return in_top_k(m, row.p, row.label);
   }
-  // max(0, 1 + the largest (1 - t) p - sum t p)
   EVENFLOW_INLINE static double value(CategoricalHinge, const Metric& m, const Row& row) {
-    T right = 0, wrong = -Format<T>::infinity;
-    for (int j = 0; j < m.units; ++j) {
-      right += row.t[j] * row.p[j];
-      wrong = max(wrong, (1 - row.t[j]) * row.p[j]);
-    }
-    return static_cast<double>(at_least(wrong - right + 1, T(0)));
+    return static_cast<double>(Values::categorical_hinge(row.p, row.t, m.units).value);
   }
   EVENFLOW_INLINE static double value(KLDivergence, const Metric& m, const Row& row) {
     return sum_of(KullbackLeiblerDivergence(), m, row);
   }
-  // sum p t / (|p| |t|), with Keras' limit of 1e-12 below the squares
   EVENFLOW_INLINE static double value(CosineSimilarity, const Metric& m, const Row& row) {
-    const auto product = [&](const T* a, const T* b) {
-      return Rows::total(m.units, [&](int j) { return V::load(a + j) * V::load(b + j); });
-    };
-    const auto length = [&](const T* a) { return sqrt(at_least(product(a, a), T(1e-12))); };
-    return static_cast<double>(product(row.p, row.t) / (length(row.p) * length(row.t)));
+    return static_cast<double>(Values::cosine_similarity(row.p, row.t, m.units).cosine);
   }
   EVENFLOW_INLINE static double value(BinaryCrossentropyMetric, const Metric& m, const Row& row) {
-    return (m.from_logits ? smoothed_sum_of(BinaryCrossentropyFromLogits(), m, row, 2)
-                          : smoothed_sum_of(BinaryCrossentropy(), m, row, 2)) /
-           m.units;
+    const BinaryCrossentropy loss{{}, m.label_smoothing};
+    return (m.from_logits ? sum_of(loss.of_logits(), m, row) : sum_of(loss, m, row)) / m.units;
   }
-  // -t log(p), where p is x / whole, or exp(x - highest) / whole of a logit x
+  // -t log(x / whole)
   struct Share {
     T whole;
     template <class W>
@@ -101,27 +96,16 @@ struct Records {
       return CategoricalCrossentropy().value(x / W(whole), t);
     }
   };
-  struct ShareOfLogits {
-    T highest, log_whole;
-    template <class W>
-    W value(W x, W t) const {
-      return t * (W(log_whole) - (x - W(highest)));
-    }
-  };
   EVENFLOW_INLINE static Share share(const Metric& m, const T* p) {
     return {Rows::total(m.units, [&](int j) { return V::load(p + j); })};
   }
-  EVENFLOW_INLINE static ShareOfLogits share_of_logits(const Metric& m, const T* z) {
-    V top(-Format<T>::infinity);
-    Rows::each(m.units, [&](int j, int valid) {
-      top = max(top, select(V::first(valid), V::load(z + j), V(-Format<T>::infinity)));
-    });
-    const T highest = maximum(top);
-    return {highest, log(Rows::total(m.units, [&](int j) { return exp(V::load(z + j) - V(highest)); }))};
+  EVENFLOW_INLINE static CategoricalCrossentropyFromLogits<T> share_of_logits(const Metric& m, const T* z) {
+    const typename Rows::Exponentials e = Rows::each_exponential(z, m.units, [](int, V) {});
+    return {e.highest, log(e.sum)};
   }
   EVENFLOW_INLINE static double value(CategoricalCrossentropyMetric, const Metric& m, const Row& row) {
-    return m.from_logits ? smoothed_sum_of(share_of_logits(m, row.p), m, row, m.units)
-                         : smoothed_sum_of(share(m, row.p), m, row, m.units);
+    return m.from_logits ? smoothed_sum_of(share_of_logits(m, row.p), m, row)
+                         : smoothed_sum_of(share(m, row.p), m, row);
   }
   EVENFLOW_INLINE static double value(SparseCategoricalCrossentropyMetric, const Metric& m, const Row& row) {
     const T x = row.p[row.label];
@@ -129,7 +113,80 @@ struct Records {
                                              : share(m, row.p).value(x, T(1)));
   }
 
-  // ---- three sums for each unit
+  // ---- correlations of a row's units
+
+  struct Moments {
+    T p, t, squares_p, squares_t, products;  // means, and sums about them
+  };
+  EVENFLOW_INLINE static Moments moments(const Metric& m, const Row& row) {
+    const auto mean = [&](const T* x) {
+      return Rows::total(m.units, [&](int j) { return V::load(x + j); }) / static_cast<T>(m.units);
+    };
+    const T p = mean(row.p), t = mean(row.t);
+    const auto product = [&](const T* a, T about_a, const T* b, T about_b) {
+      return Rows::total(m.units, [&](int j) { return (V::load(a + j) - V(about_a)) * (V::load(b + j) - V(about_b)); });
+    };
+    return {p, t, product(row.p, p, row.p, p), product(row.t, t, row.t, t), product(row.p, p, row.t, t)};
+  }
+  EVENFLOW_INLINE static double value(PearsonCorrelation, const Metric& m, const Row& row) {
+    const Moments s = moments(m, row);
+    return static_cast<double>(s.products / (sqrt(s.squares_p) * sqrt(s.squares_t)));
+  }
+  EVENFLOW_INLINE static double value(ConcordanceCorrelation, const Metric& m, const Row& row) {
+    const Moments s = moments(m, row);
+    const T n = static_cast<T>(m.units), shift = s.t - s.p;
+    return static_cast<double>(2 * (s.products / n) /
+                               ((s.squares_p + s.squares_t) / n + shift * shift + loss_epsilon<T>()));
+  }
+
+  // ---- several outputs for each target
+
+  EVENFLOW_INLINE static double value(Pinball, const Metric& m, const Row& row) {
+    const QuantileLoss loss{{}, m.quantiles};
+    return static_cast<double>(Values::pinball_sum(loss, row.p, row.t, m.units)) / (m.units * m.blocks);
+  }
+  // f(lower end, upper end, j), mean over the units
+  template <class Value>
+  EVENFLOW_INLINE static double of_outputs(const Metric& m, const Row& row, Value f) {
+    const T* lower = row.p + static_cast<int>(m.lower) * m.units;
+    const T* upper = row.p + static_cast<int>(m.upper) * m.units;
+    return static_cast<double>(
+               Rows::total(m.units, [&](int j) { return f(V::load(lower + j), V::load(upper + j), j); })) /
+           m.units;
+  }
+  template <class Value>
+  EVENFLOW_INLINE static double of_normal(const Metric& m, const Row& row, Value f) {
+    const NormalQuantile lower{m.lower}, upper{m.upper};
+    const auto term = [&](int j) {
+      const V mean = V::load(row.p + j), log_variance = V::load(row.p + m.units + j);
+      return f(lower.value(mean, log_variance), upper.value(mean, log_variance), j);
+    };
+    return static_cast<double>(Rows::total(m.units, term)) / m.units;
+  }
+  EVENFLOW_INLINE static auto coverage(const Row& row) {
+    return [&row](V lower, V upper, int j) { return Within().value(lower, upper, V::load(row.t + j)); };
+  }
+  EVENFLOW_INLINE static auto width() {
+    return [](V lower, V upper, int) { return upper - lower; };
+  }
+  EVENFLOW_INLINE static double value(IntervalCoverage, const Metric& m, const Row& row) {
+    return of_outputs(m, row, coverage(row));
+  }
+  EVENFLOW_INLINE static double value(IntervalWidth, const Metric& m, const Row& row) {
+    return of_outputs(m, row, width());
+  }
+  EVENFLOW_INLINE static double value(NormalCoverage, const Metric& m, const Row& row) {
+    return of_normal(m, row, coverage(row));
+  }
+  EVENFLOW_INLINE static double value(NormalWidth, const Metric& m, const Row& row) {
+    return of_normal(m, row, width());
+  }
+
+  // ---- sums for each unit
+
+  EVENFLOW_INLINE static void write(Predictions, const Metric& m, const Row& row, double* to, std::ptrdiff_t stride) {
+    for (int j = 0; j < m.units; ++j, to += stride) *to = static_cast<double>(row.p[j]);
+  }
 
   EVENFLOW_INLINE static void write(R2Sums, const Metric& m, const Row& row, double* to, std::ptrdiff_t stride) {
     const std::ptrdiff_t block = stride * m.units;
@@ -199,11 +256,28 @@ struct Records {
       *to = static_cast<double>(group * m.bins() + (taken ? below(m, p) : 0));
     }
   }
-  EVENFLOW_INLINE static void write(ConfusionMatrix, const Metric& m, const Row& row, double* to, std::ptrdiff_t) {
-    const auto class_of = [&](const T* x) {
-      return m.units == 1 ? (x[0] > static_cast<T>(m.threshold) ? 1 : 0) : highest(x, m.units);
-    };
-    *to = static_cast<double>(std::ptrdiff_t{class_of(row.t)} * m.classes() + class_of(row.p));
+  // -1 for what is no class
+  EVENFLOW_INLINE static int class_of(ClassOf how, const Metric& m, const T* x, int j) {
+    switch (how) {
+      case ClassOf::strongest: {
+        const int found = highest(x, m.units);
+        return found < m.classes() ? found : -1;
+      }
+      case ClassOf::number:
+        return x[j] > T(-1) && x[j] < static_cast<T>(m.classes()) ? static_cast<int>(x[j]) : -1;
+      case ClassOf::above:
+        return x[j] > static_cast<T>(m.threshold) ? 1 : 0;
+      default:
+        return x[j] >= static_cast<T>(m.threshold) ? 1 : 0;
+    }
+  }
+  EVENFLOW_INLINE static void write(ConfusionMatrix, const Metric& m, const Row& row, double* to,
+                                    std::ptrdiff_t stride) {
+    for (int j = 0; j < m.pairs(); ++j, to += stride) {
+      const int actual = class_of(m.target_class, m, row.t, j), predicted = class_of(m.prediction_class, m, row.p, j);
+      const bool counts = actual >= 0 && predicted >= 0 && actual != m.ignore_class;
+      *to = counts ? static_cast<double>(std::ptrdiff_t{actual} * m.classes() + predicted) : -1;
+    }
   }
 };
 

@@ -46,8 +46,9 @@ struct RowKernels {
   struct Exponentials {
     T highest, sum;
   };
-  // p = exp(z - max z), zero past the last unit
-  EVENFLOW_INLINE static Exponentials exponentials(T* p, const T* z, int units) {
+  // Of z, its exponentials exp(z - max z), zero past the last unit, and their sum: visit(j, exponential).
+  template <class Visit>
+  EVENFLOW_INLINE static Exponentials each_exponential(const T* z, int units, Visit visit) {
     V top(-Format<T>::infinity);
     each(units,
          [&](int j, int valid) { top = max(top, select(V::first(valid), V::load(z + j), V(-Format<T>::infinity))); });
@@ -55,10 +56,13 @@ struct RowKernels {
     V sums(0);
     each(units, [&](int j, int valid) {
       const V e = select(V::first(valid), exp(V::load(z + j) - V(highest)), V(0));
-      e.store(p + j);
+      visit(j, e);
       sums += e;
     });
     return {highest, sum(sums)};
+  }
+  EVENFLOW_INLINE static Exponentials exponentials(T* p, const T* z, int units) {
+    return each_exponential(z, units, [&](int j, V e) { e.store(p + j); });
   }
   EVENFLOW_INLINE static void divide(T* p, T by, int units) {
     each(units, [&](int j, int) { (V::load(p + j) / V(by)).store(p + j); });
@@ -67,9 +71,10 @@ struct RowKernels {
   // z <- z - log(sum(exp(z))), with p for scratch
   EVENFLOW_INLINE static void log_softmax(T* z, T* p, int units) {
     const Exponentials e = exponentials(p, z, units);
-    const V highest(e.highest), rest(log(e.sum));
-    each(units,
-         [&](int j, int valid) { select(V::first(valid), (V::load(z + j) - highest) - rest, V(0)).store(z + j); });
+    const T log_sum = log(e.sum);
+    each(units, [&](int j, int valid) {
+      select(V::first(valid), V(0) - surprise(V::load(z + j), e.highest, log_sum), V(0)).store(z + j);
+    });
   }
 
   // z <- max(z - t, 0), the nearest point whose entries are at least 0 and add up to 1: t is the mean of the entries

@@ -81,6 +81,21 @@ struct CategoricalCrossentropy : LossDefaults {
   }
 };
 
+// -log softmax(x) of a logit x, where log_sum is the logarithm of the row's sum of exp(x - highest).
+template <class V, class T>
+HD V surprise(V x, T highest, T log_sum) {
+  return V(log_sum) - (x - V(highest));
+}
+// The categorical cross-entropy of a logit.
+template <class T>
+struct CategoricalCrossentropyFromLogits {
+  T highest, log_sum;
+  template <class V>
+  HD V value(V x, V t) const {
+    return t * surprise(x, highest, log_sum);
+  }
+};
+
 // The same of the one-hot row of a label.
 struct SparseCategoricalCrossentropy : LossDefaults {
   static constexpr const char* name = "sparse_categorical_crossentropy";

@@ -16,6 +16,23 @@ struct OnTheRightSide {
   }
 };
 
+// 1 where t is in an interval with its ends
+struct Within {
+  template <class V>
+  HD V value(V lower, V upper, V t) const {
+    return select(((lower < t) | (lower == t)) & ((t < upper) | (t == upper)), V(1), V(0));
+  }
+};
+
+// m + deviations * exp(s / 2): a quantile of the normal distribution with mean m and logarithm of variance s
+struct NormalQuantile {
+  double deviations;
+  template <class V>
+  HD V value(V m, V s) const {
+    return fma(V(deviations), exp(V(0.5) * s), m);
+  }
+};
+
 // 1 where p is t
 struct Equal {
   template <class V>

@@ -28,11 +28,16 @@ struct MetricSpec {
   std::size_t kind = 0;
   Metric settings;
   std::vector<double> thresholds;
+  int block = 0;          // of the outputs that are read, where these are several for each target
+  bool weighted = false;  // rows count by their weights
 
+  bool sees_predictions() const { return traits().targets == Targets::none; }
   const MetricTraits& traits() const { return MetricTable<MetricKinds>::rows[kind]; }
   Metric settings_for(int units) const {
     Metric m = settings;
-    m.units = units;
+    m.units = units / m.blocks;
+    m.first = block * m.units;
+    if (m.units == 1 && m.prediction_class == ClassOf::strongest) m.target_class = m.prediction_class = ClassOf::above;
     m.thresholds = thresholds.data();
     m.threshold_count = static_cast<int>(thresholds.size());
     m.even = true;
@@ -57,7 +62,8 @@ inline void add_records(const MetricTraits& kind, const Metric& settings, double
   for (const double* end = records + kind.width(settings) * stride; records < end; records += stride) {
     if (kind.counts) {
       for (int row = 0; row < rows; ++row)
-        state[static_cast<std::ptrdiff_t>(records[row])] += weights != nullptr ? weights[row] : 1;
+        if (records[row] >= 0)
+          state[static_cast<std::ptrdiff_t>(records[row])] += weights != nullptr ? weights[row] : 1;
       continue;
     }
     double sum = 0;

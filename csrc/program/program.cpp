@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <limits>
+#include <numeric>
 
 #include "program/step.h"
 
@@ -170,7 +171,7 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
           double loss = 0;
           for (int row = 0; row < rows; ++row) loss += losses_[row];
           progress.loss += loss + self.activity_penalty();
-          add_metrics(progress, rows);
+          add_metrics(progress, rows, weighted);
         }
         if (run.training) {
           self.accumulates = plan_.accumulator >= 0;
@@ -227,10 +228,33 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
 }
 
 template <class T>
-void Program<T>::add_metrics(Progress& progress, int rows) const {
+void Program<T>::add_metrics(Progress& progress, int rows, bool weighted) const {
   for (std::size_t m = 0; m < metrics_.size(); ++m)
     add_records(plan_.spec.metrics[m].traits(), metrics_[m].settings, progress.metrics[m].data(), metrics_[m].records,
-                plan_.capacity, rows, nullptr);
+                plan_.capacity, rows, weighted && plan_.spec.metrics[m].weighted ? weights_ : nullptr);
+  double weight = rows;
+  if (weighted) weight = std::accumulate(weights_, weights_ + rows, 0.0);
+  progress.weight += weight;
+}
+
+template <class T>
+void Program<T>::predictions(T* out, int rows) const {
+  const int units = plan_.units();
+  const double* records = nullptr;
+  for (std::size_t m = 0; m < metrics_.size(); ++m)
+    if (plan_.spec.metrics[m].sees_predictions()) records = metrics_[m].records;
+  for (int row = 0; row < rows; ++row)
+    for (int j = 0; j < units; ++j) *out++ = static_cast<T>(records[j * plan_.capacity + row]);
+}
+
+template <class T>
+double Program<T>::penalty(int rows) {
+  if (!plan_.penalized && plan_.activities == 0) return 0;
+  prepare_scratch(1);
+  Barrier barrier;
+  const Step self(*this, barrier, 0, 1, rows, iterations);
+  self.sum_penalties();
+  return self.weight_penalty() + self.activity_penalty() / rows;
 }
 
 template <class T>
@@ -351,7 +375,7 @@ void Program<T>::backward(const T* dy, T* dx) {
 }
 
 template <class T>
-double Program<T>::update(double learning_rate) {
+double Program<T>::update(double learning_rate, std::optional<double> momentum) {
   const int wished = threads.load();
   const int most = team::granted(wished > 0 ? wished : team::limit());
   const int wanted = wished > 0 || plan_.trainable_size >= parallel_parameters ? most : 1;
@@ -360,9 +384,11 @@ double Program<T>::update(double learning_rate) {
   Barrier barrier;
   team::run(wanted, [&](int thread, int count) {
     Step self(*this, barrier, thread, count, 1, iterations + 1);
+    self.momentum = momentum;
     typename Step::Spendings how(plan_.rates.size());
     Momenta own = before;
-    if (self.steps) self.rules(how, learning_rate, momenta_until(own, self.step, nullptr));
+    if (self.steps)
+      self.rules(how, learning_rate, momenta_until(own, self.step, self.momentum ? &*self.momentum : nullptr));
     self.accumulates = plan_.accumulator >= 0;
     self.measures = self.accumulates || !norms_known;
     if (self.measures) {

@@ -19,6 +19,7 @@ struct Progress {
   double loss = 0;
   std::vector<std::vector<double>> metrics;  // the state of each
   std::int64_t rows = 0, steps = 0, next_step = 0;
+  double weight = 0;  // of these rows: their number, unless they have weights
   double seconds = 0;
   int threads = 1;
   double gradient_norm = 0;
@@ -97,7 +98,11 @@ class Program {
   void predict_mc(const Feed& x, std::uint64_t seed, std::int64_t first_row, std::int64_t first, std::int64_t count,
                   double* mean, double* squares);
   void backward(const T* dy, T* dx);
-  double update(double learning_rate);
+  double update(double learning_rate, std::optional<double> momentum);
+  // Penalties that a loss has beside its own value: of the weights as they are, and of the last forward pass, per row.
+  double penalty(int rows);
+  // What the metric `predictions` saw in the last step.
+  void predictions(T* out, int rows) const;
   void reset_slots();                                                                     // to what they start from
   double momenta_until(Momenta& known, std::int64_t step, const double* momentum) const;  // of the optimizer
   std::int64_t step() const { return iterations / plan_.spec.optimizer.accumulation; }    // steps done
@@ -122,7 +127,7 @@ class Program {
   int team_size(std::int64_t rows) const;
   double flops(int rows) const;
   double initial_slot() const;
-  void add_metrics(Progress& progress, int rows) const;
+  void add_metrics(Progress& progress, int rows, bool weighted) const;
   // Of a variable's gradient: panel after panel, whatever the threads.
   double* panel_square_sum(std::size_t variable, int panel) const {
     return square_sums_ + panel * plan_.variables.size() + variable;

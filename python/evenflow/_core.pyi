@@ -56,6 +56,8 @@ class Progress:
     @property
     def rows(self) -> int: ...
     @property
+    def weight(self) -> float: ...  # sum of the rows' weights; their number without any
+    @property
     def steps(self) -> int: ...
     @property
     def next_step(self) -> int: ...  # first step that was not run
@@ -143,9 +145,11 @@ class Program:
         batch_size: int = 0,
         first_step: int = 0,
         seconds: float = ...,
+        max_steps: int = 0,
         after: Progress | None = None,
         sample_weight: _Array | None = None,
     ) -> Progress: ...
+    def predictions(self, rows: int) -> _Array: ...  # that the spec's metric "predictions" saw in the last step
     def predict(self, x: _Array, out: _Array | None = None) -> _Array: ...
     def predict_mc(
         self,
@@ -167,7 +171,10 @@ class Program:
         draw: int | None = None,  # the step whose random numbers are used; None: iterations
     ) -> _Array: ...
     def backward(self, dy: _Array) -> _Array: ...  # gradient of the output -> gradient of the input; fills `gradients`
-    def update(self, learning_rate: float) -> float: ...  # clips, applies the optimizer; the norm before clipping
+    def penalty(self, rows: int) -> float: ...  # of weights as they are, and of the last forward's activities per row
+    def update(
+        self, learning_rate: float, momentum: float | None = None
+    ) -> float: ...  # clips, applies the optimizer; the norm before clipping
 
 # Eager kernels on C-ordered float32 or float64 arrays; evenflow.kernels documents them.
 def dense_forward(x: _Array, w: _Array, b: _Array | None = None) -> _Array: ...

@@ -49,6 +49,18 @@ class Counts:
         return np.asarray(ratio(self.tp, self.tp + self.fn))
 
     @property
+    def recall_gain(self) -> Array:
+        """1 - fn / tp * positives / negatives, at least 0; 0 without true positives, as in Keras."""
+        odds = ratio(self.tp + self.fn, self.tn + self.fp)
+        return np.where(self.tp == 0, 0.0, np.maximum(1 - odds * ratio(self.fn, self.tp), 0))
+
+    @property
+    def precision_gain(self) -> Array:
+        """1 - fp / tp * positives / negatives; 1 without true positives, as in Keras."""
+        odds = ratio(self.tp + self.fn, self.tn + self.fp)
+        return np.where(self.tp == 0, 1.0, 1 - odds * ratio(self.fp, self.tp))
+
+    @property
     def fallout(self) -> Array:
         """fp / (fp + tn), 1 - specificity."""
         return np.asarray(ratio(self.fp, self.fp + self.tn))
@@ -102,7 +114,7 @@ class _AtThresholds(Metric):
         """The value at each threshold."""
         raise NotImplementedError
 
-    def compute(self, state: State, rows: float) -> Any:
+    def compute(self, state: State, weight: float, rows: int) -> Any:
         values = self.value(Counts.of(state.reshape(2, -1)))
         in_order = np.argsort(np.argsort(self._used, kind="stable"), kind="stable")
         return float(values[0]) if len(values) == 1 else values[in_order]
@@ -206,7 +218,7 @@ class _Best(Metric):
         """What is asked for, and what is to be large."""
         raise NotImplementedError
 
-    def compute(self, state: State, rows: float) -> Any:
+    def compute(self, state: State, weight: float, rows: int) -> Any:
         asked, wanted = self.values(Counts.of(state.reshape(2, -1)))
         return float(np.where(asked >= self.at_least, wanted, 0.0).max())
 
@@ -295,7 +307,7 @@ class ConfusionMatrix(Metric):
                 f"{'output: classes=2' if units == 1 else 'outputs'}"
             )
 
-    def compute(self, state: State, rows: float) -> Any:
+    def compute(self, state: State, weight: float, rows: int) -> Any:
         counts = np.rint(state).astype(np.int64)
         whole = bool((counts == state).all())  # else there are weights of rows in it
         return (counts if whole else state).reshape(self.classes, self.classes)

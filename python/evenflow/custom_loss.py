@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _core, data, errors, targets, weights
 from .executor import SLICE_SECONDS, Executor
+from .functions import takes
 from .loss import Loss
+from .observed_steps import Observed
 from .optimizer import Optimizer
+from .reduction_metrics import MeanMetricWrapper
+from .task import Score
 
 Array = NDArray[Any]
 Function = Callable[[Array, Array], tuple[Any, ArrayLike]]
@@ -27,14 +30,14 @@ class CustomLoss(Loss):
     y is rows of what `fit` was given, prediction [rows, outputs] of the model's dtype. value is [rows], each row's
     loss, or one number, the loss of the batch; gradient [rows, outputs] is the derivative of value's sum. So values of
     rows are divided by the number of rows and may have weights; one number is taken as it is, and goes without. Both
-    must be real and finite. Slower than a loss of the core: every step passes through Python. Penalties of layers act,
-    but are not part of the loss that is reported.
+    must be real and finite. Slower than a loss of the core: every step passes through Python. As beside every loss,
+    what is reported has the penalties of layers in it, and schedules may move the momentum.
     """
 
     kind = "custom"
 
     def __init__(self, function: Function) -> None:
-        if not _takes_two(function):
+        if not takes(function, 2):
             expected = "a function of (y, prediction), or a loss such as MeanSquaredError()"
             raise errors.wrong_type("CustomLoss", "function", expected, function)
         super().__init__(name=getattr(function, "__name__", type(function).__name__))
@@ -84,20 +87,26 @@ class CustomProgress:
 
     loss: float = 0.0
     rows: int = 0
+    weight: float = 0.0  # of the rows
     next_step: int = 0
     scorer: _core.Program | None = None
-    scores: _core.Progress | None = None
+    counted: _core.Progress | None = None
+    observed: Observed = field(default_factory=lambda: Observed([]))
 
     @property
     def metrics(self) -> list[Any]:
-        return [] if self.scores is None else self.scores.metrics
+        return self.observed.beside([] if self.counted is None else self.counted.metrics)
 
 
 class CustomSteps:
     """Steps of an executor's program with a custom loss: `train` and `evaluate` as `Executor` has them."""
 
-    def __init__(self, executor: Executor, loss: CustomLoss, metrics: list[Any], loss_weight: float) -> None:
-        self.executor, self.loss, self.metrics, self.loss_weight = executor, loss, metrics, loss_weight
+    def __init__(
+        self, executor: Executor, loss: CustomLoss, scores: Sequence[Score], specs: list[Any], loss_weight: float
+    ) -> None:
+        self.executor, self.loss, self.loss_weight = executor, loss, loss_weight
+        self.scores = scores
+        self.specs = [spec for spec in specs if spec != MeanMetricWrapper.kind]  # of the core's metrics
 
     def trained_paths(self) -> list[str]:
         """As the executor has them."""
@@ -128,17 +137,14 @@ class CustomSteps:
         with self.executor.threads(threads):
             for step in range(first_step, end):
                 pace, momentum = optimizer.pace.of_epoch(optimizer.batches, step, steps, 1)
-                if momentum is not None:
-                    raise ValueError(
-                        f"fit: loss {self.loss.name!r} is a Python function, and does not go with a schedule that "
-                        f"moves the momentum: make it with cycle_momentum=False"
-                    )
                 position = slice(step * batch_size, (step + 1) * batch_size)
                 chosen = position if order is None else order[position]
                 prediction = program.forward(x[chosen], training=True)
-                gradient = self._score(progress, y[chosen], prediction, _chosen(sample_weight, chosen), class_weight)
+                penalty = len(prediction) * program.penalty(len(prediction))
+                weight = _chosen(sample_weight, chosen)
+                gradient = self._score(progress, y[chosen], prediction, penalty, weight, class_weight)
                 program.backward(gradient)
-                program.update(float(pace))
+                program.update(float(pace), None if momentum is None else float(momentum))
                 norms = program.gradient_norms
                 if gradient_norms is not None and norms is not None:
                     gradient_norms[step] = list(norms.values())
@@ -165,18 +171,28 @@ class CustomSteps:
         with self.executor.threads(threads):
             for step in range(first_step, -(-len(x) // batch_size)):
                 chosen = slice(step * batch_size, (step + 1) * batch_size)
-                prediction = self.executor.program.predict(x[chosen])
-                self._score(progress, y[chosen], prediction, _chosen(sample_weight, chosen), None)
+                prediction, penalty = self._predict(x[chosen])
+                self._score(progress, y[chosen], prediction, penalty, _chosen(sample_weight, chosen), None)
                 progress.next_step = step + 1
                 if time.monotonic() >= until:
                     break
         return progress
+
+    def _predict(self, x: Array) -> tuple[Array, float]:
+        """Predictions, and the penalties beside them times the number of rows."""
+        program, capacity = self.executor.program, self.executor.capacity
+        if len(x) <= capacity:
+            prediction = program.predict(x)
+            return prediction, len(x) * program.penalty(len(x))
+        parts = [self._predict(x[first : first + capacity]) for first in range(0, len(x), capacity)]
+        return np.concatenate([prediction for prediction, _ in parts]), math.fsum(penalty for _, penalty in parts)
 
     def _score(
         self,
         progress: CustomProgress,
         y: Array,
         prediction: Array,
+        penalty: float,
         sample_weight: Array | None,
         class_weight: NDArray[np.float64] | None,
     ) -> Array:
@@ -184,29 +200,27 @@ class CustomSteps:
         value, gradient = self.loss.of_batch(y, prediction)
         rows = len(prediction)
         factor: Any = self.loss_weight
-        if sample_weight is not None or class_weight is not None:
+        row_weights = weights.of_rows(y, sample_weight, class_weight)
+        if row_weights is not None:
             if value.ndim == 0:
                 raise ValueError(
                     f"loss {self.loss.name!r}: value: expected one for each row beside weights, received one number"
                 )
-            factor = np.full(rows, factor)
-            if sample_weight is not None:
-                factor *= sample_weight[:, 0]
-            if class_weight is not None:
-                classes = weights.classes_of(y)
-                known = (classes >= 0) & (classes < len(class_weight))
-                factor[known] *= class_weight[classes[known]]
+            factor = row_weights * factor
         if value.ndim == 0:
             total, factor = float(value) * rows * factor, np.asarray(factor)
         else:
             total, factor = math.fsum(value * factor), np.asarray(factor) / rows
-        progress.loss += total
+        progress.loss += total + penalty
         progress.rows += rows
-        if self.metrics:
-            self._measure(progress, y, prediction)
+        progress.weight += rows if row_weights is None else math.fsum(row_weights)
+        progress.observed.scores = self.scores
+        progress.observed.add(y, prediction, row_weights)
+        if self.specs:
+            self._measure(progress, y, prediction, row_weights)
         return np.ascontiguousarray(gradient * factor[..., None], prediction.dtype)
 
-    def _measure(self, progress: CustomProgress, y: Array, prediction: Array) -> None:
+    def _measure(self, progress: CustomProgress, y: Array, prediction: Array, row_weights: Array | None) -> None:
         """Metrics of given predictions: those of a network that passes its input on."""
         rows, units = prediction.shape
         sparse = takes_labels(y, units)
@@ -217,7 +231,7 @@ class CustomSteps:
                 "inputs": units,
                 "layers": [layer],
                 "loss": {"kind": kind, "from_logits": sparse},
-                "metrics": self.metrics,
+                "metrics": self.specs,
                 "optimizer": None,
             }
             progress.scorer = _core.Program(
@@ -226,22 +240,18 @@ class CustomSteps:
         kind = "labels" if sparse else "values"
         where = f"metrics beside loss {self.loss.name!r}"
         target = targets.read_target(where, "y", y, (rows, units), str(prediction.dtype), kind, allow_nonfinite=True)
-        progress.scores = progress.scorer.evaluate(prediction, target, batch_size=rows, after=progress.scores)
+        progress.counted = progress.scorer.evaluate(
+            prediction,
+            target,
+            batch_size=rows,
+            after=progress.counted,
+            sample_weight=None if row_weights is None else row_weights[:, None],
+        )
 
 
 def takes_labels(y: Array, units: int) -> bool:
     """Whether targets are class numbers, as far as their shape and type tell."""
     return units > 1 and y.dtype.kind in "iub" and y.shape in ((len(y),), (len(y), 1))
-
-
-def _takes_two(function: object) -> bool:
-    if not callable(function) or isinstance(function, (type, np.ufunc)):
-        return False
-    try:
-        inspect.signature(function).bind(None, None)
-    except (TypeError, ValueError):  # other arguments, or a built-in function that does not tell
-        return False
-    return True
 
 
 def _chosen(sample_weight: Array | None, rows: Any) -> Array | None:

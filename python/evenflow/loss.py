@@ -98,6 +98,10 @@ class Loss:
             ignore_class=self.ignore_class,
         )
 
+    def point_block(self) -> int | None:
+        """Of several outputs for each target the block that predicts the target itself; None: there is none."""
+        return 0
+
     def check_units(self, where: str, units: int) -> None:
         """Raise where a row's outputs cannot be predictions of this loss."""
         if units % self.outputs_per_target:

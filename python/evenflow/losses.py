@@ -115,6 +115,10 @@ class Quantile(Loss):
         self.quantiles = [errors.number("Quantile", "quantiles", q, above=0.0, below=1.0) for q in listed]
         self.outputs_per_target = len(listed)
 
+    def point_block(self) -> int | None:
+        """The median's, if that is among the quantiles."""
+        return self.quantiles.index(0.5) if 0.5 in self.quantiles else None
+
 
 class GaussianNLL(Loss):
     """mean((s + (y - m)^2 / exp(s)) / 2) over a row's targets: the negative log-likelihood of y ~ N(m, exp(s)).

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import errors
+from .loss import last_axis
 from .metric import Metric, State, mean, plain
 
 
@@ -103,8 +104,8 @@ class RootMeanSquaredError(Metric):
     default_name = "root_mean_squared_error"
     lower_is_better = True
 
-    def compute(self, state: State, rows: float) -> Any:
-        return math.sqrt(mean(state, rows))
+    def compute(self, state: State, weight: float, rows: int) -> Any:
+        return math.sqrt(mean(state, weight))
 
 
 class MeanAbsolutePercentageError(Metric):
@@ -133,6 +134,24 @@ class CosineSimilarity(Metric):
     """sum(y p) / (|y| |p|) of a row: 1 for the same direction, 0 for a right angle, -1 for the opposite."""
 
     kind = "cosine_similarity"
+
+
+class PearsonCorrelation(Metric):
+    """Covariance of a row's targets and outputs over both standard deviations, in [-1, 1]: whether a row's units rise
+    and fall together. NaN for rows that are constant, and for a single unit. `axis`: the only one of a row, -1."""
+
+    kind = "pearson_correlation"
+
+    def __init__(self, name: str | None = None, axis: int = -1) -> None:
+        super().__init__(name)
+        last_axis(type(self).__name__, axis)
+
+
+class ConcordanceCorrelation(PearsonCorrelation):
+    """2 cov(y, p) / (var y + var p + (mean y - mean p)^2 + 1e-7) over a row's units: the correlation, lowered where
+    scales or means differ. Lin 1989."""
+
+    kind = "concordance_correlation"
 
 
 class Hinge(Metric):
@@ -250,10 +269,10 @@ class R2Score(Metric):
             "name": self.name,
         }
 
-    def compute(self, state: State, rows: float) -> Any:
+    def compute(self, state: State, weight: float, rows: int) -> Any:
         total, squares, residual = state.reshape(3, -1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            spread = squares - total * (total / rows)
+            spread = squares - total * (total / weight)
             scores = 1 - residual / spread
             scores = np.where(np.isinf(scores), 0.0, scores)  # as in Keras, for targets that are all the same
             score: Any = scores

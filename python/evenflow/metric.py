@@ -25,15 +25,18 @@ class Metric:
 
     kind: ClassVar[str]  # the core's word for what is counted
     default_name: ClassVar[str] = ""  # `kind` unless given
-    targets: ClassVar[str] = "dense"  # what y may be: "dense" [rows, units], "labels" [rows], or "either"
-    lower_is_better: ClassVar[bool] = False
+    targets: str = "dense"  # what y may be: "dense" [rows, units], "labels" [rows], "either", or "any" where unread
+    of_distributions: ClassVar[bool] = False  # it reads `outputs_per_target` outputs for each target
+    outputs_per_target: int = 1
+    lower_is_better: ClassVar[bool | None] = False  # None: neither is
 
     def __init__(self, name: str | None = None) -> None:
         if name is not None and not isinstance(name, str):
             raise errors.wrong_type(type(self).__name__, "name", "a string", name)
         self.name = name or self.default_name or self.kind
         self._state: State | None = None
-        self._rows = 0.0
+        self._weight = 0.0
+        self._rows = 0
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make the same object again."""
@@ -48,17 +51,20 @@ class Metric:
         """What the core must know beside the kind."""
         return {}
 
-    def spec(self) -> str | dict[str, Any]:
-        """The core's description."""
-        settings = self.settings()
+    def spec(self, **beside: Any) -> str | dict[str, Any]:
+        """The core's description, with more settings `beside` those of the metric."""
+        settings = self.settings() | beside
         return {"kind": self.kind, **settings} if settings else self.kind
 
     def check(self, where: str, units: int) -> None:
         """Raise where the metric cannot be computed of so many outputs."""
 
-    def compute(self, state: State, rows: float) -> Any:
-        """The result of a state over so many rows: a float, or an array where the metric has several values."""
-        return mean(state, rows)
+    def compute(self, state: State, weight: float, rows: int) -> Any:
+        """The result of a state: a float, or an array where the metric has several values.
+
+        `weight` is the sum of the rows' weights, `rows` their number, which is the same without weights.
+        """
+        return mean(state, weight)
 
     # alone
 
@@ -77,25 +83,23 @@ class Metric:
         if self.targets == "labels" or (self.targets == "either" and units > 1 and y.shape in ((rows,), (rows, 1))):
             t = targets.read_labels(where, "y_true", y, rows, units)
         else:
-            t = targets.read_values(where, "y_true", y, rows, units, str(p.dtype), "values", allow_nonfinite=True)
-        weights = None
-        if sample_weight is not None:
-            weights = np.ascontiguousarray(data.as_array(where, "sample_weight", sample_weight), dtype=np.float64)
-            if weights.shape != (rows,):
-                raise errors.wrong_shape(where, "sample_weight", (rows,), weights.shape)
+            columns = units // self.outputs_per_target
+            t = targets.read_values(where, "y_true", y, rows, columns, str(p.dtype), "values", allow_nonfinite=True)
+        weights = read_weights(where, sample_weight, rows)
         added = _core.metric_sums(self.spec(), p, t, weights)
         if self._state is not None and self._state.shape != added.shape:
             raise ValueError(f"{where}: y_pred has {units} units, other than before: call reset_state() in between")
         self._state = added if self._state is None else self._state + added
-        self._rows += rows if weights is None else float(weights.sum())
+        self._weight += rows if weights is None else float(weights.sum())
+        self._rows += rows
 
     def result(self) -> Any:
         """The value over all rows since the last reset; 0 without any."""
-        return 0.0 if self._state is None else self.compute(self._state, self._rows)
+        return 0.0 if self._state is None else self.compute(self._state, self._weight, self._rows)
 
     def reset_state(self) -> None:
         """Forget all rows."""
-        self._state, self._rows = None, 0.0
+        self._state, self._weight, self._rows = None, 0.0, 0
 
     def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
         """`update_state`, then `result`."""
@@ -103,9 +107,19 @@ class Metric:
         return self.result()
 
 
-def mean(state: State, rows: float) -> float:
+def read_weights(where: str, sample_weight: ArrayLike | None, rows: int) -> State | None:
+    """Weights of rows, float64 [rows]."""
+    if sample_weight is None:
+        return None
+    weights = np.ascontiguousarray(data.as_array(where, "sample_weight", sample_weight), dtype=np.float64)
+    if weights.shape != (rows,):
+        raise errors.wrong_shape(where, "sample_weight", (rows,), weights.shape)
+    return weights
+
+
+def mean(state: State, weight: float) -> float:
     """The mean of a value per row."""
-    return float(state[0]) / rows if rows else 0.0
+    return float(state[0]) / weight if weight else 0.0
 
 
 def ratio(a: Any, b: Any) -> Any:

@@ -19,6 +19,9 @@ from .confusion_metrics import (
     TrueNegatives,
     TruePositives,
 )
+from .distribution_metrics import IntervalCoverage, IntervalWidth, PinballLoss
+from .functions import takes
+from .iou_metrics import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
 from .mean_metrics import (
     Accuracy,
     BinaryAccuracy,
@@ -26,6 +29,7 @@ from .mean_metrics import (
     CategoricalAccuracy,
     CategoricalCrossentropy,
     CategoricalHinge,
+    ConcordanceCorrelation,
     CosineSimilarity,
     CrossEntropy,
     Hinge,
@@ -35,6 +39,7 @@ from .mean_metrics import (
     MeanAbsolutePercentageError,
     MeanSquaredError,
     MeanSquaredLogarithmicError,
+    PearsonCorrelation,
     Poisson,
     R2Score,
     RootMeanSquaredError,
@@ -45,17 +50,20 @@ from .mean_metrics import (
     TopKCategoricalAccuracy,
 )
 from .metric import Metric
+from .reduction_metrics import Mean, MeanMetricWrapper, Sum
 from .registry import Registry
 from .score_metrics import AUC, F1Score, FBetaScore
 
-CLASSES: tuple[type[Metric], ...] = (
+CLASSES: tuple[type[Metric], ...] = (  # those that the core counts
     AUC,
     Accuracy,
     BinaryAccuracy,
     BinaryCrossentropy,
+    BinaryIoU,
     CategoricalAccuracy,
     CategoricalCrossentropy,
     CategoricalHinge,
+    ConcordanceCorrelation,
     ConfusionMatrix,
     CosineSimilarity,
     F1Score,
@@ -63,12 +71,20 @@ CLASSES: tuple[type[Metric], ...] = (
     FalseNegatives,
     FalsePositives,
     Hinge,
+    IntervalCoverage,
+    IntervalWidth,
+    IoU,
     KLDivergence,
     LogCoshError,
     MeanAbsoluteError,
     MeanAbsolutePercentageError,
+    MeanIoU,
     MeanSquaredError,
     MeanSquaredLogarithmicError,
+    OneHotIoU,
+    OneHotMeanIoU,
+    PearsonCorrelation,
+    PinballLoss,
     Poisson,
     Precision,
     PrecisionAtRecall,
@@ -97,7 +113,7 @@ _ALIASES: dict[str, type[Metric]] = {
 }
 REGISTRY = Registry(
     Metric,
-    CLASSES,
+    (*CLASSES, Mean, MeanMetricWrapper, Sum),
     aliases=_ALIASES | {name.upper(): cls for name, cls in _ALIASES.items() if name != "logcosh"},
     example="MeanAbsoluteError()",
 )
@@ -117,9 +133,11 @@ __all__ = [
     "Accuracy",
     "BinaryAccuracy",
     "BinaryCrossentropy",
+    "BinaryIoU",
     "CategoricalAccuracy",
     "CategoricalCrossentropy",
     "CategoricalHinge",
+    "ConcordanceCorrelation",
     "ConfusionMatrix",
     "CosineSimilarity",
     "F1Score",
@@ -127,13 +145,23 @@ __all__ = [
     "FalseNegatives",
     "FalsePositives",
     "Hinge",
+    "IntervalCoverage",
+    "IntervalWidth",
+    "IoU",
     "KLDivergence",
     "LogCoshError",
+    "Mean",
     "MeanAbsoluteError",
     "MeanAbsolutePercentageError",
+    "MeanIoU",
+    "MeanMetricWrapper",
     "MeanSquaredError",
     "MeanSquaredLogarithmicError",
     "Metric",
+    "OneHotIoU",
+    "OneHotMeanIoU",
+    "PearsonCorrelation",
+    "PinballLoss",
     "Poisson",
     "Precision",
     "PrecisionAtRecall",
@@ -147,6 +175,7 @@ __all__ = [
     "SparseTopKCategoricalAccuracy",
     "SpecificityAtSensitivity",
     "SquaredHinge",
+    "Sum",
     "TopKCategoricalAccuracy",
     "TrueNegatives",
     "TruePositives",
@@ -167,23 +196,32 @@ def get(identifier: object, where: str = "get", argument: str = "metrics") -> Me
             return cls(name=identifier)
         except TypeError:
             raise errors.wrong_value(where, argument, f"an object: {cls.__name__}(...)", identifier) from None
+    if takes(identifier, 2) and not isinstance(identifier, Metric):
+        return MeanMetricWrapper(identifier)  # type: ignore[arg-type]  # it is a function
     return REGISTRY.make(where, argument, identifier)
 
 
-def read_metrics(metrics: object, where: str = "compile") -> list[Metric | str]:
+def name_of(metric: Metric | str) -> str:
+    """The key in History of what `read_metrics` returns."""
+    return metric if isinstance(metric, str) else metric.name
+
+
+def read_metrics(metrics: object, where: str = "compile", argument: str = "metrics") -> list[Metric | str]:
     """What `compile(metrics=...)` was given, checked; "accuracy" stays a name until the outputs are known."""
     if metrics is None:
         return []
     listed = metrics if isinstance(metrics, Sequence) and not isinstance(metrics, str) else [metrics]
-    found: list[Metric | str] = [m if isinstance(m, str) and m in _AUTOMATIC else get(m, where) for m in listed]
-    names = [m if isinstance(m, str) else m.name for m in found]
+    found: list[Metric | str] = [
+        m if isinstance(m, str) and m in _AUTOMATIC else get(m, where, argument) for m in listed
+    ]
+    names = [name_of(metric) for metric in found]
     if len(set(names)) < len(names):
-        raise errors.wrong_value(where, "metrics", "different names", names)
+        raise errors.wrong_value(where, argument, "different names", names)
     return found
 
 
-def lower_is_better(metric: Metric | str) -> bool:
-    """Whether a metric is to be small."""
+def lower_is_better(metric: Metric | str) -> bool | None:
+    """Whether a metric is to be small; None: neither small nor large."""
     return (_AUTOMATIC[metric][0] if isinstance(metric, str) else metric).lower_is_better
 
 

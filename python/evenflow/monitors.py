@@ -44,10 +44,11 @@ class Monitor(Callback):
         name = self.monitor.removeprefix("val_")
         if name == "loss":
             return "min"
-        for metric in self.model.metrics:
-            if name == (metric if isinstance(metric, str) else metric.name):
-                return "min" if lower_is_better(metric) else "max"
-        known = ["loss", *(m if isinstance(m, str) else m.name for m in self.model.metrics)]
+        for score in self.model.scores:
+            lower = lower_is_better(score.metric)
+            if name == score.name and lower is not None:
+                return "min" if lower else "max"
+        known = ["loss", *(score.name for score in self.model.scores if lower_is_better(score.metric) is not None)]
         raise ValueError(
             f"{type(self).__name__}: mode='auto' cannot tell whether {self.monitor!r} is to be low or high: it is "
             f"none of {', '.join(known)} (or val_...). Give mode='min' or mode='max'"

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from . import errors, losses, metrics
 from .custom_loss import CustomLoss
 from .optimizer import MOMENTUM_PRODUCT
+from .reduction_metrics import MeanMetricWrapper
 from .registry import describe
 
 if TYPE_CHECKING:
@@ -55,13 +56,25 @@ def save_model(model: Sequential, filepath: PathLike, *, overwrite: bool) -> Non
                 UserWarning,
                 stacklevel=3,
             )
+        functions = [
+            m.function_name for m in model.metrics + model.weighted_metrics if isinstance(m, MeanMetricWrapper)
+        ]
+        if functions:
+            wanted = ", ".join(f"{name!r}: function" for name in functions)
+            warnings.warn(
+                f"save: metrics are Python functions, which no file holds: to load this model, give "
+                f"load_model(..., custom_objects={{{wanted}}}), or compile=False",
+                UserWarning,
+                stacklevel=3,
+            )
         state["undecayed"] = [v.path for v in model.variables if model.optimizer.excludes(v)]
         metadata["compile"] = json.dumps(
             {
                 "optimizer": describe(model.optimizer),
                 "loss": None if model.loss is None else describe(model.loss),
                 "loss_weights": model.loss_weights,
-                "metrics": [metric if isinstance(metric, str) else describe(metric) for metric in model.metrics],
+                "metrics": [_described(metric) for metric in model.metrics],
+                "weighted_metrics": [_described(metric) for metric in model.weighted_metrics],
             }
         )
     metadata["state"] = json.dumps(state)
@@ -78,8 +91,8 @@ def load_model(
 ) -> Sequential:
     """The model that `Sequential.save` wrote, with optimizer state and shuffling: `fit` goes on where it stopped.
 
-    `custom_objects`: what no file holds, by name: the function of a custom loss. `compile=False`: without optimizer,
-    loss and metrics.
+    `custom_objects`: what no file holds, by name: the functions of a custom loss or metric. `compile=False`: without
+    optimizer, loss and metrics.
     """
     from .models import Sequential
 
@@ -90,9 +103,12 @@ def load_model(
         model = Sequential.from_config(file.json("model"))
         compiled = file.json("compile") if compile and "compile" in file.metadata else None
         if compiled is not None:
-            listed = [m if isinstance(m, str) else metrics.get(m) for m in compiled["metrics"]]
-            loss = _loss(compiled["loss"], custom_objects or {})
-            model.compile(compiled["optimizer"], loss, compiled.get("loss_weights"), metrics=listed)
+            objects = custom_objects or {}
+            loss = _loss(compiled["loss"], objects)
+            listed, weighted = (
+                [_metric(m, objects) for m in compiled.get(key, [])] for key in ("metrics", "weighted_metrics")
+            )
+            model.compile(compiled["optimizer"], loss, compiled.get("loss_weights"), listed, weighted)
         state = file.json("state")
         if model.optimizer is not None and "undecayed" in state:
             model.optimizer.restore_exclusions(state["undecayed"])
@@ -119,6 +135,22 @@ def _loss(described: Any, custom_objects: Mapping[str, object]) -> object:
             f"its loss is the Python function {name!r}: expected custom_objects={{{name!r}: function}} or compile=False"
         )
     return losses.get(custom_objects[name], "load_model", "custom_objects")
+
+
+def _described(metric: metrics.Metric | str) -> str | dict[str, Any]:
+    return metric if isinstance(metric, str) else describe(metric)
+
+
+def _metric(described: Any, custom_objects: Mapping[str, object]) -> object:
+    if isinstance(described, str) or described["class_name"] != MeanMetricWrapper.__name__:
+        return described if isinstance(described, str) else metrics.get(described)
+    config = dict(described["config"])
+    name = config.pop("fn")
+    if name not in custom_objects:
+        raise ValueError(
+            f"a metric is the Python function {name!r}: expected custom_objects={{{name!r}: function}} or compile=False"
+        )
+    return MeanMetricWrapper(custom_objects[name], **config)  # type: ignore[arg-type]  # which it checks
 
 
 def load_weights(model: Sequential, filepath: PathLike) -> None:

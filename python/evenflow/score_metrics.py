@@ -58,7 +58,7 @@ class FBetaScore(Metric):
                 f"the model has 1 output: use threshold=0.5"
             )
 
-    def compute(self, state: State, rows: float) -> Any:
+    def compute(self, state: State, weight: float, rows: int) -> Any:
         right, predicted, true = state.reshape(3, -1)
         weights = true
         if self.average == "micro":
@@ -91,7 +91,9 @@ class AUC(Metric):
     ROC: recall over fp / (fp + tn); the area is the probability that a positive is ranked above a negative. "PR":
     precision over recall, which says more where positives are rare. `summation_method`: "interpolation" (trapezoids;
     for PR the formula of Davis & Goadrich, 2006, which interpolates counts), "minoring" or "majoring" (the smaller or
-    larger ends). Thresholds are evenly spaced in [0, 1], or those of `thresholds` and the ends: the area is an
+    larger ends). "PRGAIN": precision gain over recall gain, 1 - fp / tp * positives / negatives and the same of fn; 0
+    as good as always saying yes, 1 perfect, comparable between shares of positives (Flach and Kull 2015).
+    Thresholds are evenly spaced in [0, 1], or those of `thresholds` and the ends: the area is an
     approximation, good where the predictions spread over them.
 
     `multi_label` keeps every output's curve apart, and takes the mean of the areas, weighted by `label_weights`
@@ -116,8 +118,9 @@ class AUC(Metric):
         from_logits: bool = False,
     ) -> None:
         super().__init__(name)
-        if curve not in ("ROC", "roc", "PR", "pr"):
-            raise errors.unknown_name("AUC", "curve", curve, ("ROC", "PR"))
+        curves = ("ROC", "PR", "PRGAIN")
+        if not isinstance(curve, str) or curve not in (*curves, *map(str.lower, curves)):
+            raise errors.unknown_name("AUC", "curve", curve, curves)
         methods = ("interpolation", "minoring", "majoring")
         if summation_method not in methods:
             raise errors.unknown_name("AUC", "summation_method", summation_method, methods)
@@ -169,7 +172,7 @@ class AUC(Metric):
                     f"{where}: metric {self.name!r} has {argument} for {labels} labels, the model has {units} outputs"
                 )
 
-    def compute(self, state: State, rows: float) -> Any:
+    def compute(self, state: State, weight: float, rows: int) -> Any:
         histogram = state.reshape(-1, 2, self.num_thresholds - 1)
         # Every prediction is above the first threshold, just below 0, and none above the last, just over 1.
         ends = np.zeros((*histogram.shape[:2], 1))
@@ -186,7 +189,12 @@ class AUC(Metric):
             intercept = tp[:, 1:] - slope * positive[:, 1:]
             growth = np.where(positive[:, 1:] > 0, ratio(positive[:, :-1], positive[:, 1:]), 1)
             return ratio(slope * (more_tp + intercept * np.log(growth)), (tp + counts.fn)[:, 1:]).sum(axis=-1)
-        x, y = (counts.fallout, counts.recall) if self.curve == "ROC" else (counts.recall, counts.precision)
+        curves = {
+            "ROC": ("fallout", "recall"),
+            "PR": ("recall", "precision"),
+            "PRGAIN": ("recall_gain", "precision_gain"),
+        }
+        x, y = (getattr(counts, name) for name in curves[self.curve])
         heights = {
             "interpolation": (y[:, :-1] + y[:, 1:]) / 2,
             "minoring": np.minimum(y[:, :-1], y[:, 1:]),

@@ -9,8 +9,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from .callback import Logs
 from .loss import Loss
-from .metrics import Metric, resolve_metric
+from .metric import State, mean
+from .metrics import Metric, name_of, resolve_metric
+from .reduction_metrics import MeanMetricWrapper
 from .weights import read_class_weight
 
 Array = NDArray[Any]
@@ -56,21 +59,46 @@ def split(where: str, pair: Pair, share: float) -> tuple[Pair, Pair]:
     return pair.part(slice(at)), pair.part(slice(at, rows))
 
 
+@dataclass(frozen=True)
+class Score:
+    """A metric with its key in History; `weighted`: rows count by their weights."""
+
+    name: str
+    metric: Metric | str
+    weighted: bool = False
+
+
+def scores(plain: Sequence[Metric | str], weighted: Sequence[Metric | str]) -> list[Score]:
+    """Metrics and weighted metrics in their order; of two with the same name the weighted one is called so, as in
+    Keras."""
+    found = [Score(name_of(metric), metric) for metric in plain]
+    taken = {score.name for score in found}
+    for metric in weighted:
+        name = name_of(metric)
+        found.append(Score(f"weighted_{name}" if name in taken else name, metric, True))
+    return found
+
+
+def means(scores: Sequence[Score], states: Sequence[State], weight: float, rows: int) -> Logs:
+    """The value of each metric over so many rows with these weights together, by name."""
+    found: Logs = {}
+    for score, state in zip(scores, states, strict=True):
+        counted = weight if score.weighted else rows
+        metric = score.metric
+        found[score.name] = mean(state, counted) if isinstance(metric, str) else metric.compute(state, counted, rows)
+    return found
+
+
 def check_task(
-    loss: Loss, listed: Sequence[Metric | str], units: int, layers: Sequence[dict[str, Any]]
-) -> list[Metric]:
-    """The metrics that fit loss and outputs; raises where loss and outputs do not fit each other."""
+    loss: Loss, listed: Sequence[Score], units: int, layers: Sequence[dict[str, Any]]
+) -> list[str | dict[str, Any]]:
+    """What the core is to count for the metrics; raises where loss, metrics and outputs do not fit each other."""
     if loss.targets == "labels" and units == 1:
         raise ValueError(
             f"compile: loss {loss.name!r} needs at least 2 outputs, one for each class, the model has 1: "
             f"use Dense(number of classes) or loss='binary_crossentropy'"
         )
     loss.check_units("compile", units)
-    if loss.outputs_per_target > 1 and listed:
-        raise ValueError(
-            f"compile: loss {loss.name!r} takes {loss.outputs_per_target} outputs for each target, metrics take one: "
-            f"expected metrics=None, received {len(listed)}"
-        )
     last = next((e.get("activation") for e in reversed(layers) if e["kind"] != "activity_regularization"), None)
     if loss.from_logits and last in ("softmax", "sparsemax", "sigmoid"):
         raise ValueError(
@@ -85,4 +113,43 @@ def check_task(
             f"use softmax, or a categorical cross-entropy with from_logits=True"
         )
     logits = True if loss.from_logits else False if last in ("softmax", "sparsemax", "sigmoid") else None
-    return [resolve_metric(metric, loss.kind, units, logits=logits) for metric in listed]
+    return metric_specs(loss, listed, units, logits)
+
+
+def metric_specs(
+    loss: Loss, listed: Sequence[Score], units: int, logits: bool | None = None, kind: str | None = None
+) -> list[str | dict[str, Any]]:
+    """What the core is to count, for metrics that fit a loss (of the kind `kind`, if not its own) and its outputs."""
+    found: list[str | dict[str, Any]] = []
+    functions = False
+    for score in listed:
+        metric = _one_prediction(loss, score.metric) if loss.outputs_per_target > 1 else score.metric
+        if isinstance(metric, MeanMetricWrapper):
+            functions = True
+            continue
+        beside: dict[str, Any] = {"weighted": True} if score.weighted else {}
+        columns = units
+        if loss.outputs_per_target > 1 and isinstance(metric, Metric) and not metric.of_distributions:
+            beside |= {"blocks": loss.outputs_per_target, "block": loss.point_block()}
+            columns //= loss.outputs_per_target
+        resolved = resolve_metric(metric, kind or loss.kind, columns, logits=logits)
+        if resolved.of_distributions and resolved.outputs_per_target != loss.outputs_per_target:
+            raise ValueError(
+                f"compile: metric {resolved.name!r}: expected {resolved.outputs_per_target} of a row's outputs for "
+                f"each target, loss {loss.name!r} takes {loss.outputs_per_target}"
+            )
+        found.append(resolved.spec(**beside))
+    return [*found, MeanMetricWrapper.kind] if functions else found
+
+
+def _one_prediction(loss: Loss, metric: Metric | str) -> Metric:
+    """A metric beside a loss that takes several outputs for each target: of those, or of the one that predicts it."""
+    expected = "metrics of values, which read the predicted median or mean, or of distributions, such as PinballLoss"
+    if isinstance(metric, str) or metric.targets not in ("dense", "any"):
+        raise ValueError(f"compile: loss {loss.name!r}: expected {expected}, received {name_of(metric)!r}")
+    if not metric.of_distributions and metric.targets == "dense" and loss.point_block() is None:
+        raise ValueError(
+            f"compile: metric {metric.name!r} reads the predicted median, and loss {loss.name!r} has no quantile 0.5: "
+            f"expected {expected}"
+        )
+    return metric

@@ -21,11 +21,12 @@ from .custom_loss import CustomLoss, CustomProgress, CustomSteps, takes_labels
 from .executor import Executor
 from .gradient_norms import NormLog
 from .loss import Loss
-from .metric import mean
-from .metrics import Metric, read_metrics, resolve_metric
+from .metrics import Metric, read_metrics
+from .observed_steps import ObservedProgress, ObservedSteps
 from .optimizers import Optimizer
 from .predictor import DEFAULT_BATCH, Predictor, read_threads, read_verbose
-from .task import Pair, check_task, split
+from .reduction_metrics import MeanMetricWrapper
+from .task import Pair, Score, check_task, means, metric_specs, scores, split
 
 if TYPE_CHECKING:
     from ._core import Progress
@@ -46,6 +47,7 @@ class Trainer(Predictor):
         self.loss: Loss | None = None
         self.loss_weights = 1.0
         self.metrics: list[Metric | str] = []
+        self.weighted_metrics: list[Metric | str] = []
         self.stop_training = False
         self.history: History | None = None
         self.gradient_norms: NormLog | None = None  # of the epoch, while a callback wants them
@@ -82,25 +84,30 @@ class Trainer(Predictor):
         optimizer: object = "rmsprop",
         loss: object = None,
         loss_weights: object = None,
-        *,
         metrics: object = None,
+        weighted_metrics: object = None,
     ) -> None:
         """Choose optimizer, loss and metrics: names, or objects of `optimizers`, `losses` and `metrics`.
 
         `loss` may also be a function of (y, prediction) that returns value and gradient: see `losses.CustomLoss`.
         `loss_weights`, a number of at least 0, multiplies the loss. "accuracy" means the accuracy that fits the loss
-        and the outputs. A model compiled again keeps its weights.
+        and the outputs. In `weighted_metrics` rows count by their `sample_weight` and `class_weight`, in `metrics` all
+        alike; a name in both is `weighted_...` in History for the former. A metric may be a function of (y_true,
+        y_pred): see `metrics.MeanMetricWrapper`. A model compiled again keeps its weights.
         """
         new_optimizer = optimizers.get(optimizer, "compile")
         new_loss = None if loss is None else losses.get(loss, "compile")
         new_metrics = read_metrics(metrics)
+        new_weighted = read_metrics(weighted_metrics, argument="weighted_metrics")
+        listed = scores(new_metrics, new_weighted)
         new_weight = weights.read_loss_weight("compile", loss_weights)
         if new_loss is not None and new_loss.reduction is None:
             raise errors.wrong_value("compile", f"loss {new_loss.name!r}: reduction", "one that gives a number", None)
         if new_loss is not None and self._row_shape is not None and not isinstance(new_loss, CustomLoss):
             (units,) = self.infer_output_shape(self._row_shape)
-            check_task(new_loss, new_metrics, units, self.layer_spec())
-        self.optimizer, self.loss, self.metrics = new_optimizer, new_loss, new_metrics
+            check_task(new_loss, listed, units, self.layer_spec())
+        self.optimizer, self.loss = new_optimizer, new_loss
+        self.metrics, self.weighted_metrics = new_metrics, new_weighted
         self.loss_weights = new_weight
 
     def spec(self) -> dict[str, Any]:
@@ -109,32 +116,34 @@ class Trainer(Predictor):
         if self.loss is not None and not isinstance(self.loss, CustomLoss):
             (units,) = self.infer_output_shape(self._row_shape or ())
             spec["loss"] = self.loss.spec() | ({} if self.loss_weights == 1 else {"weight": self.loss_weights})
-            spec["metrics"] = [m.spec() for m in check_task(self.loss, self.metrics, units, spec["layers"])]
+            spec["metrics"] = check_task(self.loss, self.scores, units, spec["layers"])
         if self.optimizer is not None:
             spec["optimizer"] = self.optimizer.spec(self.variables)
         return spec
 
     def _steps_for(
         self, y: Array, batch: int, *, training: bool = False, exact: bool = False
-    ) -> Executor | CustomSteps:
+    ) -> Executor | CustomSteps | ObservedSteps:
         """What trains and evaluates on targets such as y: the executor, or what goes through it step by step."""
         executor = self._executor_for(batch, training=training, exact=exact)
         if not isinstance(self.loss, CustomLoss):
-            return executor
+            functions = any(isinstance(score.metric, MeanMetricWrapper) for score in self.scores)
+            return ObservedSteps(executor, self.scores) if functions else executor
         (units,) = self.infer_output_shape(self._row_shape or ())
         kind = "sparse_categorical_crossentropy" if takes_labels(y, units) else self.loss.kind
-        specs = [resolve_metric(metric, kind, units).spec() for metric in self.metrics]
-        return CustomSteps(executor, self.loss, specs, self.loss_weights)
+        specs = metric_specs(self.loss, self.scores, units, kind=kind)
+        return CustomSteps(executor, self.loss, self.scores, specs, self.loss_weights)
 
-    def _means(self, progress: Progress | CustomProgress) -> Logs:
+    @property
+    def scores(self) -> list[Score]:
+        """Metrics and weighted metrics, with their keys in History."""
+        return scores(self.metrics, self.weighted_metrics)
+
+    def _means(self, progress: Progress | CustomProgress | ObservedProgress) -> Logs:
         """Loss and metrics over the rows seen so far, by name."""
-        logs: Logs = {"loss": progress.loss / progress.rows}
-        for metric, state in zip(self.metrics, progress.metrics, strict=True):
-            if isinstance(metric, str):
-                logs[metric] = mean(state, progress.rows)
-            else:
-                logs[metric.name] = metric.compute(state, progress.rows)
-        return logs
+        return {"loss": progress.loss / progress.rows} | means(
+            self.scores, progress.metrics, progress.weight, progress.rows
+        )
 
     # checks
 
@@ -162,7 +171,7 @@ class Trainer(Predictor):
         data.same_length(where, names[:2], inputs, targets)
         rows, shape, units = self._read_rows(where, names[0], inputs, allow_nonfinite=allow_nonfinite)
         if self._row_shape is None and not isinstance(loss, CustomLoss):  # otherwise spec() sees to it
-            check_task(loss, self.metrics, units, self.layer_spec())
+            check_task(loss, self.scores, units, self.layer_spec())
         y = loss.read_target(where, names[1], targets, (len(rows), units), self.dtype, allow_nonfinite)
         weight = None
         if sample_weight is not None:
@@ -230,8 +239,8 @@ class Trainer(Predictor):
 
         `sample_weight` [rows] multiplies the loss of each row, and is read in place like x; `class_weight` does the
         same by class: a dict, in which missing classes count 1, or "balanced", rows / (classes * rows of the class). As
-        in Keras the weighted sum over a batch is divided by its number of rows, and metrics have no weights. Weights
-        are finite and at least 0. NaN and infinity in x and y are refused unless `allow_nonfinite`.
+        in Keras the weighted sum over a batch is divided by its number of rows, and only `weighted_metrics` have
+        weights. Weights are finite and at least 0. NaN and infinity in x and y are refused unless `allow_nonfinite`.
 
         `verbose`: 0 silent, 1 a progress bar on terminals, 2 a line per epoch, "auto" 1. Ctrl-C leaves the weights of a
         completed step.
@@ -296,7 +305,7 @@ class Trainer(Predictor):
         threads: int,
         hooks: CallbackList,
     ) -> Logs:
-        progress: Progress | CustomProgress | None = None
+        progress: Progress | CustomProgress | ObservedProgress | None = None
         logs: Logs = {}
         step, steps = 0, -(-len(training) // batch)
         self.gradient_norms = NormLog(steps) if hooks.gradient_norms else None
@@ -341,7 +350,7 @@ class Trainer(Predictor):
         batch = min(batch, len(pair))
         steps = self._steps_for(pair.y, batch)
         hooks.call("on_test_begin")
-        progress: Progress | CustomProgress | None = None
+        progress: Progress | CustomProgress | ObservedProgress | None = None
         while progress is None or progress.rows < len(pair):
             progress = steps.evaluate(
                 pair.x,

@@ -55,6 +55,18 @@ def read_class_weight(where: str, given: object, y: Array, classes: int) -> NDAr
     return table
 
 
+def of_rows(y: Array, sample_weight: Array | None, class_weight: Array | None) -> NDArray[np.float64] | None:
+    """The product of both weights of these rows, as the core takes it; None without any."""
+    if sample_weight is None and class_weight is None:
+        return None
+    found = np.ones(len(y)) if sample_weight is None else np.array(sample_weight[:, 0], np.float64)
+    if class_weight is not None:
+        classes = classes_of(y)
+        known = (classes >= 0) & (classes < len(class_weight))
+        found[known] *= class_weight[classes[known]]
+    return found
+
+
 def classes_of(y: Array) -> NDArray[np.int64]:
     """The class of each row, as the core finds it."""
     if y.ndim == 1:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from .activations import sigmoid, softplus
 from .arrays import Array, find, wide
-from .outputs import softmax
+from .outputs import log_softmax, softmax
 
 EPSILON = 1e-7  # Keras': probabilities are clipped to [EPSILON, 1 - EPSILON]; outside, the slope is zero
 Found = tuple[Array, Array]  # each row's value; its gradient in the row's prediction
@@ -30,11 +30,6 @@ def _mean(values: Array, slopes: Array) -> Found:
 # Cross-entropies ------------------------------------------------------------------------------------------------------
 
 
-def _log_softmax(z: Array) -> Array:
-    shifted = z - z.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
-
-
 def _normalized(p: Array) -> tuple[Array, Array, Callable[[Array], Array]]:
     """p / sum(p), its sum, and the way back for a gradient."""
     whole = p.sum(axis=1, keepdims=True)
@@ -48,7 +43,7 @@ def categorical_crossentropy(
     """-sum_j t_j log(p_j / sum p), as in Keras; with p = softmax(z) where the prediction z is logits."""
     t = t * (1 - label_smoothing) + label_smoothing / p.shape[1]
     if from_logits:
-        rows, gradient = -(t * _log_softmax(p)).sum(axis=1), softmax(p) * t.sum(axis=1, keepdims=True) - t
+        rows, gradient = -(t * log_softmax(p)).sum(axis=1), softmax(p) * t.sum(axis=1, keepdims=True) - t
     else:
         p, _, back = _normalized(p)
         q, inside = clipped(p)
@@ -92,7 +87,7 @@ def categorical_focal_crossentropy(
     """sum_j -alpha (1 - p_j)^gamma t_j log p_j, with p / sum(p) or softmax(z) for p."""
     t = t * (1 - label_smoothing) + label_smoothing / p.shape[1]
     if from_logits:
-        q, log_q = softmax(p), _log_softmax(p)
+        q, log_q = softmax(p), log_softmax(p)
     else:
         p, _, back = _normalized(p)
         q, inside = clipped(p)

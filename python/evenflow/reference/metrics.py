@@ -33,24 +33,60 @@ def in_top_k(p: Array, labels: Array, settings: Settings) -> Array:
     return wide((~(p <= own)).sum(axis=1) < settings["k"])
 
 
-def smoothed(t: Array, settings: Settings, classes: int) -> Array:
-    """t (1 - s) + s / classes."""
-    s = settings.get("label_smoothing", 0.0)
-    return wide(t * (1 - s) + s / classes)
-
-
 def of_loss(loss: Callable[[Array, Array], tuple[Array, Array]]) -> Callable[[Array, Array, Settings], Array]:
     """The value of each row that a loss has."""
     return lambda p, t, settings: loss(p, t)[0]
 
 
-def direction(p: Array, t: Array, settings: Settings) -> Array:
-    """sum p t / (|p| |t|)."""
+def correlations(p: Array, t: Array) -> tuple[Array, Array, Array, Array]:
+    """Of each row: covariance of p and t, variance of p, variance of t, and how far the means are apart."""
+    shift = t.mean(axis=1) - p.mean(axis=1)
+    p, t = p - p.mean(axis=1, keepdims=True), t - t.mean(axis=1, keepdims=True)
+    return (p * t).mean(axis=1), (p * p).mean(axis=1), (t * t).mean(axis=1), shift
 
-    def length(x: Array) -> Array:
-        return wide(np.sqrt(np.maximum((x**2).sum(axis=1), 1e-12)))
 
-    return wide((p * t).sum(axis=1) / (length(p) * length(t)))
+def pearson(p: Array, t: Array, settings: Settings) -> Array:
+    """Covariance over both standard deviations."""
+    covariance, of_p, of_t, _ = correlations(p, t)
+    return wide(covariance / np.sqrt(of_p * of_t))
+
+
+def concordance(p: Array, t: Array, settings: Settings) -> Array:
+    """Twice the covariance over both variances and the squared distance of the means [Lin 1989], EPSILON added."""
+    covariance, of_p, of_t, shift = correlations(p, t)
+    return wide(2 * covariance / (of_p + of_t + shift**2 + losses.EPSILON))
+
+
+def outputs_ends(p: Array, settings: Settings) -> tuple[Array, Array]:
+    """An interval's ends: two of the blocks of outputs."""
+    blocks = np.split(p, settings["blocks"], axis=1)
+    return blocks[settings["lower"]], blocks[settings["upper"]]
+
+
+def normal_ends(p: Array, settings: Settings) -> tuple[Array, Array]:
+    """An interval's ends: deviations from the mean, of outputs that are means and logarithms of variances."""
+    m, s = np.split(p, 2, axis=1)
+    return m + settings["lower"] * np.exp(s / 2), m + settings["upper"] * np.exp(s / 2)
+
+
+def coverage(ends: Callable[[Array, Settings], tuple[Array, Array]]) -> Callable[[Array, Array, Settings], Array]:
+    """The share of targets within the interval, its ends included."""
+
+    def value(p: Array, t: Array, settings: Settings) -> Array:
+        lower, upper = ends(p, settings)
+        return wide(((lower <= t) & (t <= upper)).mean(axis=1))
+
+    return value
+
+
+def width(ends: Callable[[Array, Settings], tuple[Array, Array]]) -> Callable[[Array, Array, Settings], Array]:
+    """The mean width of the intervals."""
+
+    def value(p: Array, t: Array, settings: Settings) -> Array:
+        lower, upper = ends(p, settings)
+        return wide((upper - lower).mean(axis=1))
+
+    return value
 
 
 ROW_VALUES: dict[str, Callable[[Array, Array, Settings], Array]] = {  # the value of each row; the state is their sum
@@ -70,16 +106,23 @@ ROW_VALUES: dict[str, Callable[[Array, Array, Settings], Array]] = {  # the valu
     "poisson": of_loss(losses.poisson),
     "categorical_hinge": of_loss(losses.categorical_hinge),
     "kl_divergence": of_loss(losses.kl_divergence),
-    "cosine_similarity": direction,
+    "cosine_similarity": lambda p, t, s: -losses.cosine_similarity(p, t)[0],
     "binary_crossentropy": lambda p, t, s: losses.binary_crossentropy(
-        p, smoothed(t, s, 2), s.get("from_logits", False)
+        p, t, s.get("from_logits", False), s.get("label_smoothing", 0.0)
     )[0],
     "categorical_crossentropy": lambda p, t, s: losses.categorical_crossentropy(
-        p, smoothed(t, s, p.shape[1]), s.get("from_logits", False)
+        p, t, s.get("from_logits", False), s.get("label_smoothing", 0.0)
     )[0],
     "sparse_categorical_crossentropy": lambda p, t, s: losses.sparse_categorical_crossentropy(
         p, t, s.get("from_logits", False)
     )[0],
+    "pearson_correlation": pearson,
+    "concordance_correlation": concordance,
+    "pinball": lambda p, t, s: losses.quantile(p, t, quantiles=s.get("quantiles", (0.5,)))[0],
+    "interval_coverage": coverage(outputs_ends),
+    "interval_width": width(outputs_ends),
+    "normal_coverage": coverage(normal_ends),
+    "normal_width": width(normal_ends),
 }
 
 
@@ -114,14 +157,34 @@ def threshold_counts(p: Array, t: Array, weights: Array, settings: Settings) -> 
 
 
 def confusion_matrix(p: Array, t: Array, weights: Array, settings: Settings) -> Array:
-    """[true class][predicted class]; one output is the probability of the second of two classes."""
+    """[true class][predicted class].
 
-    def classes(x: Array) -> Array:
-        return 1 * (x[:, 0] > 0.5) if x.shape[1] == 1 else x.argmax(axis=1)
-
-    counts = np.zeros((max(2, p.shape[1]),) * 2)
-    np.add.at(counts, (classes(t), classes(p)), weights)
+    A class is where a row is largest ("strongest"), or each value gives one: itself ("number"), or 1 where it is above
+    the threshold ("above"; of one output unless told), or not below it ("from"). Pairs with a class that there is not,
+    or of the true class `ignore_class`, do not count.
+    """
+    threshold = settings.get("threshold", 0.5)
+    read: dict[str, Callable[[Array], Array]] = {
+        "strongest": lambda x: x.argmax(axis=1)[:, None],
+        "number": np.trunc,
+        "above": lambda x: 1 * (x > threshold),
+        "from": lambda x: 1 * (x >= threshold),
+    }
+    usual = "above" if p.shape[1] == 1 else "strongest"
+    actual = read[settings.get("target_class", usual)](t)
+    predicted = read[settings.get("prediction_class", usual)](p)
+    classes = settings.get("classes", max(2, p.shape[1]))
+    known = (actual >= 0) & (actual < classes) & (predicted >= 0) & (predicted < classes)
+    known &= actual != settings.get("ignore_class")
+    counts = np.zeros((classes, classes))
+    w = np.broadcast_to(weights[:, None], known.shape)
+    np.add.at(counts, (actual[known].astype(int), predicted[known].astype(int)), w[known])
     return counts
+
+
+def predictions(p: Array, t: Array, weights: Array, settings: Settings) -> Array:
+    """[units]: sums of the outputs."""
+    return weights @ p
 
 
 SUMS: dict[str, Callable[[Array, Array, Array, Settings], Array]] = {
@@ -129,17 +192,24 @@ SUMS: dict[str, Callable[[Array, Array, Array, Settings], Array]] = {
     "class_sums": class_sums,
     "threshold_counts": threshold_counts,
     "confusion_matrix": confusion_matrix,
+    "predictions": predictions,
 }
 
 
 def metric_sums(
     metric: str | Settings, prediction: ArrayLike, target: ArrayLike, weights: ArrayLike | None = None
 ) -> Array:
-    """The state of a metric over these rows: the name of its kind, or that and settings."""
+    """The state of a metric over these rows: the name of its kind, or that and settings.
+
+    With `blocks` there are several outputs for each target, block after block as wide as the targets. Metrics of one
+    prediction read block number `block`.
+    """
     settings: Settings = {"kind": metric} if isinstance(metric, str) else metric
     p, t = wide(prediction), np.asarray(target)
     w = np.ones(len(p)) if weights is None else wide(weights)
     kind = settings["kind"]
+    if "block" in settings:
+        p = np.split(p, settings["blocks"], axis=1)[settings["block"]]
     if kind in SUMS:
         return SUMS[kind](p, one_hot(t, p.shape[1]), w, settings).ravel()
     t = t if kind.startswith("sparse") else wide(t)
