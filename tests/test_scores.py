@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import networks
 import numpy as np
 import pytest
 
 import evenflow
-from evenflow import losses, metrics
+from evenflow import losses, metrics, reference
 from evenflow.callbacks import Callback, EarlyStopping
 from evenflow.layers import BatchNormalization, Dense, Dropout, Input
 from evenflow.losses import GaussianNLL, Quantile
@@ -73,6 +74,40 @@ def test_weighted_metrics_do_not_move_a_weight():
         model.fit(x, y, 16, 2, verbose=0, sample_weight=1 + np.arange(ROWS) % 3, threads=2)
         results.append([w.tobytes() for w in model.get_weights()])
     assert all(result == results[0] for result in results[1:])
+
+
+@pytest.mark.parametrize("units", [CLASSES, 40])  # rows in tiles, and one by one
+def test_weighted_metrics_are_the_references(units, isa, dtype, rng):
+    counted = [
+        "sparse_categorical_accuracy",
+        {"kind": "threshold_counts", "thresholds": [0.1, 0.3]},
+        "confusion_matrix",
+    ]
+    counted = [entry if isinstance(entry, dict) else {"kind": entry} for entry in counted]
+    spec = networks.network(
+        5,
+        [networks.dense(units), networks.activation("softmax")],
+        networks.SPARSE,
+        metrics=[entry | {"weighted": weighted} for entry in counted for weighted in (False, True)],
+    )
+    program, net = evenflow.Program(spec, dtype=dtype.name, batch_size=37), reference.Network(spec)
+    for name, value in net.variables.items():
+        program.set(name, rng.standard_normal(value.shape).astype(dtype))
+        value[...] = program.get(name)
+    x, y = rng.standard_normal((111, 5)).astype(dtype), rng.integers(0, units, 111)
+    weights = rng.integers(0, 5, (111, 1)) / 2
+    progress = program.train(x, y, learning_rate=0.1, sample_weight=weights)
+    bound = 100 * np.finfo(dtype).eps
+    loss, states = 0.0, [0.0] * 6
+    for batch in (slice(0, 37), slice(37, 74), slice(74, 111)):
+        added, counts = net.train_step(x[batch], y[batch], 0.1, weights[batch])
+        loss, states = loss + added, [a + b for a, b in zip(states, counts, strict=True)]
+    assert progress.loss == pytest.approx(loss, rel=bound)
+    assert progress.weight == weights.sum()
+    for own, expected in zip(progress.metrics, states, strict=True):
+        np.testing.assert_array_equal(own, expected)
+    for name, value in net.variables.items():
+        np.testing.assert_allclose(program.get(name), value, rtol=0, atol=bound * abs(value).max())
 
 
 # Functions ------------------------------------------------------------------------------------------------------------
@@ -307,7 +342,7 @@ def test_metrics_that_do_not_fit_the_loss(loss, metric, words):
 def test_the_core_refuses_metrics_of_other_blocks():
     spec = spread(6, Quantile(QUANTILES)).spec()
     for metric in ("mean_squared_error", {"kind": "normal_width", "lower": 0, "upper": 1}):
-        with pytest.raises(ValueError, match=r"metrics.*blocks of outputs as the loss has them, 3"):
+        with pytest.raises(ValueError, match=r"metrics.*outputs in blocks as the loss has them, 3"):
             evenflow.Program(spec | {"metrics": [metric]})
     with pytest.raises(ValueError, match="a metric of the kind 'predictions'"):
         evenflow.Program(spec).predictions(1)

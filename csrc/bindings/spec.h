@@ -40,12 +40,13 @@ class SpecReader {
     const bool no_output = ignored != no_class && (ignored < 0 || ignored >= units);
     for (const MetricSpec& metric : spec.metrics) {
       const std::string name = metric.traits().name;
-      if (metric.traits().targets == Targets::none) continue;
-      const int blocks = metric.settings.blocks;
-      if (spec.loss && blocks != spec.loss->outputs_per_target())
-        refuse("Program", "metrics",
-               "blocks of outputs as the loss has them, " + std::to_string(spec.loss->outputs_per_target()),
+      const bool any_target = metric.sees_predictions();
+      const int blocks = metric.settings.blocks,
+                expected = any_target || !spec.loss ? 1 : spec.loss->outputs_per_target();
+      if (blocks != expected)
+        refuse("Program", "metrics", "outputs in blocks as the loss has them, " + std::to_string(expected),
                "'" + name + "' with " + std::to_string(blocks));
+      if (any_target) continue;
       if (spec.loss && metric.traits().targets == (sparse ? Targets::dense : Targets::labels))
         refuse("Program", "metrics", sparse ? "metrics of labels beside a sparse loss" : "metrics of dense targets",
                "'" + name + "'");

@@ -89,6 +89,12 @@ struct LossRows {
   int metric_count;
   std::ptrdiff_t metric_stride;  // between a record's numbers
   bool one_hot_labels;           // some metric wants them so
+
+  // All metrics of a row.
+  EVENFLOW_INLINE void count(const MetricRow<T>& seen, int row) const {
+    for (const MetricOutput<T>* m = metrics; m < metrics + metric_count; ++m)
+      m->kernel(m->settings, seen, m->records + row, metric_stride);
+  }
 };
 
 // The kernel of each loss, found by the loss's type. Scratch: 3 * padded units.

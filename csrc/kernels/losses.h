@@ -3,7 +3,7 @@
 
 #include <type_traits>
 
-#include "kernels/row_values.h"
+#include "kernels/loss_tiles.h"
 
 namespace evenflow {
 
@@ -32,6 +32,8 @@ struct RowLosses : RowValues<V> {
 
   template <class Loss>
   static void run(const Loss& loss, const LossRows<T>& in, T* scratch, int first, int last) {
+    if constexpr (std::is_same_v<Loss, SparseCategoricalCrossentropy>)
+      if (LossTiles<V>::fit(loss, in)) return LossTiles<V>::run(in, scratch, first, last);
     if constexpr (Loss::absorbs != Output::plain)
       if (in.from_logits) return rows(loss, Form<true>(), in, scratch, first, last);
     rows(loss, Form<false>(), in, scratch, first, last);
@@ -61,8 +63,7 @@ struct RowLosses : RowValues<V> {
       if (in.one_hot_labels) soft(r, 0);
       const MetricRow<T> seen{softmax || in.output == Output::sigmoid ? r.p : r.z, in.one_hot_labels ? r.spare : r.t,
                               r.label};
-      for (const MetricOutput<T>* m = in.metrics; m < in.metrics + in.metric_count; ++m)
-        m->kernel(m->settings, seen, m->records + row, in.metric_stride);
+      in.count(seen, row);
       double factor = in.value_scale;
       if (in.weights != nullptr) {
         factor *= in.weights[row];

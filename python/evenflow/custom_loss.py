@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -85,13 +85,13 @@ class CustomLoss(Loss):
 class CustomProgress:
     """What `_core.Progress` is to a native loss."""
 
+    observed: Observed
     loss: float = 0.0
     rows: int = 0
     weight: float = 0.0  # of the rows
     next_step: int = 0
     scorer: _core.Program | None = None
     counted: _core.Progress | None = None
-    observed: Observed = field(default_factory=lambda: Observed([]))
 
     @property
     def metrics(self) -> list[Any]:
@@ -131,7 +131,7 @@ class CustomSteps:
         """Steps of an epoch, for about `SLICE_SECONDS`."""
         steps = -(-len(x) // batch_size)
         program = self.executor.take(optimizer)
-        progress: CustomProgress = after or CustomProgress()
+        progress: CustomProgress = after or CustomProgress(Observed(self.scores))
         end = steps if max_steps == 0 else min(steps, first_step + max_steps)
         until = time.monotonic() + SLICE_SECONDS
         with self.executor.threads(threads):
@@ -166,7 +166,7 @@ class CustomSteps:
     ) -> CustomProgress:
         """Steps of an evaluation, for about `SLICE_SECONDS`."""
         self.executor.synchronize()
-        progress: CustomProgress = after or CustomProgress()
+        progress: CustomProgress = after or CustomProgress(Observed(self.scores))
         until = time.monotonic() + SLICE_SECONDS
         with self.executor.threads(threads):
             for step in range(first_step, -(-len(x) // batch_size)):
@@ -214,7 +214,6 @@ class CustomSteps:
         progress.loss += total + penalty
         progress.rows += rows
         progress.weight += rows if row_weights is None else math.fsum(row_weights)
-        progress.observed.scores = self.scores
         progress.observed.add(y, prediction, row_weights)
         if self.specs:
             self._measure(progress, y, prediction, row_weights)

@@ -206,7 +206,7 @@ def metric_sums(
     """
     settings: Settings = {"kind": metric} if isinstance(metric, str) else metric
     p, t = wide(prediction), np.asarray(target)
-    w = np.ones(len(p)) if weights is None else wide(weights)
+    w = np.ones(len(p)) if weights is None else wide(np.ravel(np.asarray(weights)))
     kind = settings["kind"]
     if "block" in settings:
         p = np.split(p, settings["blocks"], axis=1)[settings["block"]]

@@ -246,9 +246,12 @@ class Network:
         rows, gradient = loss_forward_backward(kind, prediction, target, from_logits=fused or from_logits, **parameters)
         return *reduced(described, rows, gradient, target, weights), len(self.inputs) - fused
 
-    def metrics(self, target: ArrayLike) -> list[Array]:
-        """Of the last forward: what it adds to the state of each metric."""
-        return [metric_sums(metric, self.output, target) for metric in self.spec["metrics"]]
+    def metrics(self, target: ArrayLike, weights: ArrayLike | None = None) -> list[Array]:
+        """Of the last forward: what it adds to the state of each metric; weights of rows bear on weighted metrics."""
+        return [
+            metric_sums(metric, self.output, target, weights if _is_weighted(metric) else None)
+            for metric in self.spec["metrics"]
+        ]
 
     def update(self, learning_rate: float) -> float:
         """Clip, then apply the optimizer; returns the global norm before clipping.
@@ -314,7 +317,11 @@ class Network:
         self._backward(dy, layers)
         total = float(rows.sum()) + len(rows) * self.penalty()
         self.update(learning_rate)
-        return total, self.metrics(target)
+        return total, self.metrics(target, weights)
+
+
+def _is_weighted(metric: str | Mapping[str, Any]) -> bool:
+    return not isinstance(metric, str) and bool(metric.get("weighted", False))
 
 
 def _by_variable(spec: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
