@@ -307,6 +307,21 @@ def test_metrics_beside_ignored_rows():
             network.fit(X, labels, verbose=0)
 
 
+@pytest.mark.parametrize("units", [2, 4, 10, 16, 17])
+def test_a_row_is_the_same_wherever_it_is(units, isa, dtype, rng):
+    z, labels = 5 * rng.standard_normal((32, units)).astype(dtype), rng.integers(0, units, 32)
+
+    def found(rows: Any) -> tuple[np.ndarray, np.ndarray]:
+        kind = "sparse_categorical_crossentropy"
+        values, gradient = _core.loss_forward_backward(kind, z[rows], labels[rows], from_logits=True)
+        return values, gradient * len(rows)
+
+    values, gradient = found(np.arange(32))
+    for rows in (np.arange(32)[::-1], np.array([31]), np.array([3, 8]), rng.permutation(32)[:16]):
+        for own, whole in zip(found(rows), (values, gradient), strict=True):
+            np.testing.assert_array_equal(own, whole[rows])
+
+
 # A loss of one's own --------------------------------------------------------------------------------------------------
 
 

@@ -97,7 +97,7 @@ def test_weighted_metrics_are_the_references(units, isa, dtype, rng):
     x, y = rng.standard_normal((111, 5)).astype(dtype), rng.integers(0, units, 111)
     weights = rng.integers(0, 5, (111, 1)) / 2
     progress = program.train(x, y, learning_rate=0.1, sample_weight=weights)
-    bound = 100 * np.finfo(dtype).eps
+    bound = 100 * float(np.finfo(dtype).eps)
     loss, states = 0.0, [0.0] * 6
     for batch in (slice(0, 37), slice(37, 74), slice(74, 111)):
         added, counts = net.train_step(x[batch], y[batch], 0.1, weights[batch])

@@ -116,7 +116,7 @@ void Program<T>::Step::gradients(int number) const {
 }
 
 template <class T>
-void Program<T>::Step::learn(const Spendings& how, bool fused) const {
+void Program<T>::Step::learn(bool fused) const {
   const int last = static_cast<int>(plan.stages.size()) - 1;
   if (plan.lowest > last) return;
   Clip clip;
@@ -125,13 +125,12 @@ void Program<T>::Step::learn(const Spendings& how, bool fused) const {
   const auto finish = [&](int number) {
     const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
     merge_learned(stage);
-    weight_gradient(number,
-                    [&](std::ptrdiff_t offset, std::ptrdiff_t n) { spend(how, clip, stage.kernel, offset, n); });
+    weight_gradient(number, [&](std::ptrdiff_t offset, std::ptrdiff_t n) { spend(clip, stage.kernel, offset, n); });
     own_slices(
         stage,
         [&](int v, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) {
           if (measures || accumulates) written(v, panel, 0, offset, n);
-          spend(how, clip, v, offset, n);
+          spend(clip, v, offset, n);
         },
         false);
   };
@@ -144,7 +143,7 @@ void Program<T>::Step::learn(const Spendings& how, bool fused) const {
   }
   if (!fused) {
     merge_learned();
-    return update(how);
+    return update();
   }
   if (plan.lowest + 1 <= last) finish(plan.lowest + 1);
   finish(plan.lowest);

@@ -248,6 +248,7 @@ Plan::Plan(Spec from, Layout lanes, int rows, const Known& known)
       if (v.trainable == trainable) {
         v.offset = parameter_size;
         parameter_size += v.size;
+        trained += trainable;
       }
     if (trainable) trainable_size = parameter_size;
   }

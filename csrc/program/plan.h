@@ -65,8 +65,7 @@ struct Segment {
   // mean, variance, inverse, scale, dshift, dscale: padded units each. Where features share statistics: also gamma and
   // beta spread over the features, then mean, variance, dshift, dscale of each group.
   std::ptrdiff_t statistics = nowhere;
-  std::ptrdiff_t learned_columns =
-      nowhere;  // the learned variable's values and gradient by features: padded units each
+  std::ptrdiff_t learned_columns = nowhere;  // the learned variable and its gradient by features: padded units each
 };
 
 // What a stage does to whole rows in place of a linear map: x becomes (x - mean) / deviation, or x / root mean square.
@@ -96,6 +95,7 @@ struct Plan {
   Output output = Output::plain;       // what remains after the last stage
   bool merges_learned = false;         // there is a parameter of an activation that all units share, trainable
   bool fused_loss = false;             // the loss is computed from the last stage itself
+  int trained = 0;                     // variables that are trainable
   int lowest = 0;                      // lowest stage with something trainable; stages.size() if none
   std::vector<std::string> slots;      // of the optimizer's rule; then these two where they are asked for:
   int average = -1, accumulator = -1;  // moving average of the variable, sum of the gradients since the last step

@@ -118,6 +118,7 @@ void Program<T>::prepare_scratch(int count) {
     size = std::max(size, static_cast<std::ptrdiff_t>(plan_.layout.padded(stage.units)) * plan_.layout.full());
   scratch_.resize(static_cast<std::size_t>(count));
   for (auto& own : scratch_) own.resize(static_cast<std::size_t>(size));
+  spendings_.assign(static_cast<std::size_t>(count), std::vector<Spending>(plan_.rates.size()));
 }
 
 template <class T>
@@ -135,22 +136,16 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
   const bool weighted = run.weights != nullptr || run.class_weights != nullptr;
   forward_rows = 0;
 
-  const auto note_norms = [&](Progress& to, double* all, std::int64_t step) {
-    to.gradient_norms = gradient_norms();
-    to.gradient_norm = gradient_norm();
-    if (all != nullptr)
-      std::copy(to.gradient_norms.begin(), to.gradient_norms.end(), all + step * to.gradient_norms.size());
-  };
   const auto steps = [&](int wanted, std::int64_t until, double seconds) {
     Barrier barrier;
     std::atomic<bool> stop{false};
+    bool measured = false;
     const double begin = now();
     const std::int64_t first = progress.next_step, started = iterations;
     const Momenta before = momenta;
     team::run(wanted, [&](int thread, int count) {
       if (thread == 0) progress.threads = count;
       Momenta own = before;
-      typename Step::Spendings how(plan_.rates.size());
       if (!run.training && plan_.penalized) {  // else the backward pass of each step adds them up
         Step(*this, barrier, thread, count, run.batch_size, started).sum_penalties();
         barrier.wait(count);
@@ -177,9 +172,9 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
           self.accumulates = plan_.accumulator >= 0;
           self.measures = self.steps && (run.norms != nullptr || self.needs_norm());
           if (self.steps)
-            self.rules(how, run.learning_rate[step],
+            self.rules(run.learning_rate[step],
                        momenta_until(own, self.step, self.momentum ? &*self.momentum : nullptr));
-          self.learn(how, fusion_ && !self.needs_norm());
+          self.learn(fusion_ && !self.needs_norm());
           self.limit_vectors();
         }
         if (thread == 0 && now() - begin >= seconds) stop.store(true, std::memory_order_relaxed);
@@ -189,7 +184,8 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
             ++iterations;
             momenta = own;
             norms_known = self.measures;
-            if (self.measures) note_norms(progress, run.norms, step);
+            measured = measured || self.measures;
+            if (self.measures && run.norms != nullptr) note_norms(run.norms + step * plan_.trained);
           }
           if (plan_.penalized) progress.loss += rows * self.weight_penalty();
           progress.rows += rows;
@@ -199,6 +195,10 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
         if (stop.load(std::memory_order_relaxed)) return;
       }
     });
+    if (measured) {
+      progress.gradient_norms = gradient_norms();
+      progress.gradient_norm = gradient_norm();
+    }
     return now() - begin;
   };
 
@@ -385,17 +385,15 @@ double Program<T>::update(double learning_rate, std::optional<double> momentum) 
   team::run(wanted, [&](int thread, int count) {
     Step self(*this, barrier, thread, count, 1, iterations + 1);
     self.momentum = momentum;
-    typename Step::Spendings how(plan_.rates.size());
     Momenta own = before;
-    if (self.steps)
-      self.rules(how, learning_rate, momenta_until(own, self.step, self.momentum ? &*self.momentum : nullptr));
+    if (self.steps) self.rules(learning_rate, momenta_until(own, self.step, momentum ? &*momentum : nullptr));
     self.accumulates = plan_.accumulator >= 0;
     self.measures = self.accumulates || !norms_known;
     if (self.measures) {
       self.read_gradients();
       barrier.wait(count);
     }
-    self.update(how);
+    self.update();
     self.limit_vectors();
     if (thread == 0) momenta = own;
   });

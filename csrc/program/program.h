@@ -59,6 +59,13 @@ struct Draws {
   std::uint32_t first_row = 0;
 };
 
+// What one step does to a parameter: the rule and the decay that comes first.
+struct Spending {
+  AnyRule rule;
+  Decay decay;
+  double rate;
+};
+
 // Thread counts 1, 2, 4, ... tried in turn, a few rounds; the one with the fastest step wins for a while.
 struct Race {
   static constexpr int rounds = 3;
@@ -127,6 +134,7 @@ class Program {
   int team_size(std::int64_t rows) const;
   double flops(int rows) const;
   double initial_slot() const;
+  void note_norms(double* of_variables) const;
   void add_metrics(Progress& progress, int rows, bool weighted) const;
   // Of a variable's gradient: panel after panel, whatever the threads.
   double* panel_square_sum(std::size_t variable, int panel) const {
@@ -143,7 +151,8 @@ class Program {
   std::int64_t* labels_;
   double *losses_, *weights_, *square_sums_, *penalty_sums_, *activity_sums_;
   std::vector<MetricOutput<T>> metrics_;
-  std::vector<std::vector<T>> scratch_;
+  std::vector<std::vector<T>> scratch_;           // of each thread
+  std::vector<std::vector<Spending>> spendings_;  // of each thread, by the variables' factors as Plan::rates has them
   Race race_;
   bool forward_training_ = false;
   Draws forward_draws_;

@@ -19,6 +19,7 @@ struct Program<T>::Step {
   const std::int64_t step;  // of the optimizer, from 1: the one that this batch belongs to
   const bool steps;         // whether this batch is its last
   T* const scratch;
+  std::vector<Spending>& spendings;
   Draws draws;
   std::optional<double> momentum;  // of this step, in place of the spec's momentum or beta_1
   bool measures = false;           // the norms of gradients, as they are written
@@ -34,7 +35,8 @@ struct Program<T>::Step {
         rows(batch),
         step((number + program.plan_.spec.optimizer.accumulation - 1) / program.plan_.spec.optimizer.accumulation),
         steps(step * program.plan_.spec.optimizer.accumulation == number),
-        scratch(program.scratch_[static_cast<std::size_t>(t)].data()) {}
+        scratch(program.scratch_[static_cast<std::size_t>(t)].data()),
+        spendings(program.spendings_[static_cast<std::size_t>(t)]) {}
 
   // This thread's panels of `features`: neighbours, balanced by vectors.
   struct Range {
@@ -162,9 +164,9 @@ struct Program<T>::Step {
   double weight_penalty() const;
   double activity_penalty() const;
   // After the update of a block: proximal steps and constraints.
-  struct Spending;
   void settle(const Spending& how, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
   void limit_vectors() const;
+
   // ---- parameters of activations (learned.h)
 
   // Where a panel's operation reads the parameter and writes its gradient.
@@ -176,27 +178,20 @@ struct Program<T>::Step {
 
   // ---- update (update.h)
 
-  // What one step does to a parameter: the rule and the decay that comes first.
-  struct Spending {
-    AnyRule rule;
-    Decay decay;
-    double rate;
-  };
-  // By the variables' factors of the learning rate, as Plan::rates has them.
-  using Spendings = std::vector<Spending>;
-  void rules(Spendings& how, double rate, double momenta) const;
-  void spend(const Spendings& how, Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
+  // This thread's spendings of the step.
+  void rules(double rate, double momenta) const;
+  void spend(Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
   Average<T> average(std::ptrdiff_t offset) const;
   // visit(variable number, panel, offset, n) for this thread's slices of a stage's trainable variables.
   template <class Visit>
   void own_slices(const Stage& stage, Visit visit, bool with_kernel = true, bool with_shared = true) const;
   // Clips and applies the optimizer to everything this thread owns, with norms that are known.
-  void update(const Spendings& how) const;
+  void update() const;
 
   // ---- a training step after the loss (backward.h)
 
   // Backward and update.
-  void learn(const Spendings& how, bool fused) const;
+  void learn(bool fused) const;
 };
 
 }  // namespace evenflow
