@@ -56,7 +56,7 @@ inline std::string map_text(const Plan& p, const Stage& stage) {
   std::string found = words[static_cast<int>(stage.map)];
   if (stage.kernel >= 0)
     found += " " + p.variables[static_cast<std::size_t>(stage.kernel)].name + regularization_text(p, stage.kernel);
-  else if (stage.map != Map::gather && stage.map != Map::same)
+  else if (stage.map != Map::same && !stage.layer.empty())
     found += " " + stage.layer;
   return found;
 }

@@ -64,7 +64,7 @@ struct Plan::Builder {
     readers.resize(layers.size());
     for (std::size_t i = 0; i < layers.size(); ++i)
       for (int source : sources(i)) ++readers[static_cast<std::size_t>(source)];
-    if (layers.empty() || layers[0].kind != LayerSpec::input) start_gather(0);
+    if (layers.empty() || layers[0].kind != LayerSpec::input) start_gather(0, "");
     for (std::size_t i = 0; i < layers.size(); ++i) {
       if (i + 1 < layers.size() && readers[i] == 0)
         refuse(i, "expected to be read by a later layer, received no reader");
@@ -135,8 +135,9 @@ struct Plan::Builder {
     open.push_back(false);
     return static_cast<int>(plan.stages.size()) - 1;
   }
-  int start_gather(int input) {
+  int start_gather(int input, const std::string& name) {
     Stage made;
+    made.layer = name;
     made.input = input;
     made.inputs = made.units = plan.spec.inputs[static_cast<std::size_t>(input)];
     return push(made);
@@ -153,7 +154,7 @@ struct Plan::Builder {
   int add(std::size_t i) {
     switch (layer(i).kind) {
       case LayerSpec::input:
-        return start_gather(layer(i).number);
+        return start_gather(layer(i).number, layer(i).name);
       case LayerSpec::rescaling:
         return rescaling(i);
       case LayerSpec::dense:
