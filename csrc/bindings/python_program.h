@@ -169,7 +169,7 @@ class PyProgram {
     py::array y = out.is_none() ? py::array(py::dtype(dtype_), {rows, static_cast<std::int64_t>(plan().units())})
                                 : array_of("predict", "out", out);
     if (!out.is_none())
-      for (const py::array& one : arrays("predict", x))
+      for (const py::array& one : arrays_of("predict", x, plan().spec.inputs.size()))
         if (overlap(y, one)) refuse("predict", "out", "memory of its own", "memory shared with 'x'");
     visit([&](auto& p) {
       auto* to = dense<element<decltype(p)>>("predict", "out", y, {rows, plan().units()}, true);
@@ -321,47 +321,10 @@ class PyProgram {
     });
   }
 
-  // The arrays of each input: x itself where there is one.
-  std::vector<py::array> arrays(const char* function, const py::object& x) const {
-    const std::size_t count = plan().spec.inputs.size();
-    if (count == 1) return {array_of(function, "x", x)};
-    if (!py::isinstance<py::list>(x) && !py::isinstance<py::tuple>(x))
-      refuse_type(function, "x", "a list of " + std::to_string(count) + " arrays",
-                  text(py::type::of(x).attr("__name__")));
-    if (py::len(x) != count)
-      refuse(function, "x", std::to_string(count) + " arrays, one for each input", std::to_string(py::len(x)));
-    std::vector<py::array> found;
-    for (const auto& one : x) found.push_back(array_of(function, "x", py::reinterpret_borrow<py::object>(one)));
-    return found;
-  }
-  Feeds features(const char* function, const py::object& x) const {
-    const std::vector<py::array> all = arrays(function, x);
-    Feeds feeds;
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      feeds.push_back(feed_of(function, "x", all[i], plan().spec.inputs[i], false));
-      if (feeds[i].rows != feeds[0].rows)
-        refuse(function, "x", std::to_string(feeds[0].rows) + " rows in every array",
-               std::to_string(feeds[i].rows) + " in array " + std::to_string(i));
-    }
-    return feeds;
-  }
+  Feeds features(const char* function, const py::object& x) const { return feeds_of(function, x, plan().spec.inputs); }
   void check_rows(const char* function, const Feed& feed) const {
     if (feed.rows < 1 || feed.rows > plan().capacity)
       refuse(function, "x", "1 to " + std::to_string(plan().capacity) + " rows", std::to_string(feed.rows));
-  }
-
-  void check_momentum(const char* function, const PerStep& momentum, std::int64_t steps) const {
-    const Range range = std::visit(
-        [&](const auto& optimizer) {
-          const Range* found = optimizer.momentum_range();
-          if (found == nullptr)
-            refuse(function, "momentum", "a spec whose optimizer has momentum",
-                   "a spec whose optimizer, '" + std::string(optimizer.name) + "', has none");
-          return *found;
-        },
-        *plan().spec.optimizer.optimizer);
-    for (std::int64_t i = 0; i < (momentum.several ? steps : 1); ++i)
-      check_range(function, "momentum", momentum.values[i], range);
   }
 
   struct Weights {
@@ -380,7 +343,8 @@ class PyProgram {
     Feed targets = feed_of(function, "y", array_of(function, "y", y), p.target_columns(), sparse);
     if (rows != targets.rows)
       refuse(function, "y", std::to_string(rows) + " rows, as x has", std::to_string(targets.rows));
-    if (rows == 0) refuse(function, "x", "at least one row", "shape " + shape_text(arrays(function, x)[0]));
+    if (rows == 0)
+      refuse(function, "x", "at least one row", "shape " + shape_text(arrays_of(function, x, inputs.size())[0]));
     Feed weights;
     if (!weighing.rows.is_none()) {
       weights = feed_of(function, "sample_weight", array_of(function, "sample_weight", weighing.rows), 1, false);
@@ -434,7 +398,7 @@ class PyProgram {
       run.learning_rate = per_step(function, "learning_rate", *learning_rate, steps, one_rate);
       if (!momentum.is_none()) {
         run.momentum = per_step(function, "momentum", momentum, steps, one_momentum);
-        check_momentum(function, run.momentum, steps);
+        check_momentum(function, *p.spec.optimizer.optimizer, run.momentum, steps);
       }
       if (!norms.is_none()) {
         run.norms = dense<double>(function, "gradient_norms", array_of(function, "gradient_norms", norms),
