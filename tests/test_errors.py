@@ -200,6 +200,8 @@ WRONG_ARGUMENTS = [
     (lambda m: m.compile("adam", "categorical_crossentrop"), ["loss", "'categorical_crossentropy'"]),
     (lambda m: m.compile("adam", "mse", metrics=["acuracy"]), ["metrics", "'acuracy'", "'accuracy'"]),
     (lambda m: m.compile("adam", "mse", metrics=["mae", "mae"]), ["metrics", "different names"]),
+    (lambda m: m.compile("adam", "mse", metrics=[losses.Huber()]), ["metrics", "MeanAbsoluteError()"]),
+    (lambda m: m.compile("adam", "mse", weighted_metrics=["mea"]), ["weighted_metrics", "'mea'"]),
     (lambda m: m.compile("adam", "mse", metrics=[len]), ["metrics", "MeanAbsoluteError()"]),
     (lambda m: m.compile("adam", "mse", metrics=["sparse_categorical_accuracy"]), ["sparse_categorical", "(rows, 3)"]),
     (lambda m: m.compile(Adam, "mse"), ["optimizer", "Adam(learning_rate=0.001)"]),

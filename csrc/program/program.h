@@ -96,15 +96,15 @@ class Program {
   T* gradients() const { return gradients_; }
   T* slot(int s) const { return slots_ + s * plan_.trainable_size; }
 
-  Progress run(const Feed& x, const Feed& y, const Run& run);
-  void predict(const Feed& x, T* out);  // [rows][units]
+  Progress run(const Feeds& x, const Feed& y, const Run& run);
+  void predict(const Feeds& x, T* out);  // [rows][units]
   // draw: the step whose random numbers are used in training.
-  void forward(const Feed& x, T* out, bool training, std::uint64_t draw);
+  void forward(const Feeds& x, T* out, bool training, std::uint64_t draw);
   // Passes [first, first + count) with random layers on and everything else in inference mode; each moves the means and
   // the sums of squared deviations, float64 [rows][units], of the passes before it. first_row: number of x's first row.
-  void predict_mc(const Feed& x, std::uint64_t seed, std::int64_t first_row, std::int64_t first, std::int64_t count,
+  void predict_mc(const Feeds& x, std::uint64_t seed, std::int64_t first_row, std::int64_t first, std::int64_t count,
                   double* mean, double* squares);
-  void backward(const T* dy, T* dx);
+  void backward(const T* dy, const std::vector<T*>& dx);
   double update(double learning_rate, std::optional<double> momentum);
   // Penalties that a loss has beside its own value: of the weights as they are, and of the last forward pass, per row.
   double penalty(int rows);
@@ -147,7 +147,7 @@ class Program {
   const bool fusion_;
   Arena arena_;
   T *parameters_, *gradients_, *slots_, *activations_, *zeros_, *probabilities_, *targets_;
-  T* dz_[3];
+  std::vector<T*> dz_;  // gradients of activations
   std::int64_t* labels_;
   double *losses_, *weights_, *square_sums_, *penalty_sums_, *activity_sums_;
   std::vector<MetricOutput<T>> metrics_;

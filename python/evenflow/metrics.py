@@ -22,6 +22,7 @@ from .confusion_metrics import (
 from .distribution_metrics import IntervalCoverage, IntervalWidth, PinballLoss
 from .functions import takes
 from .iou_metrics import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
+from .loss import Loss
 from .mean_metrics import (
     Accuracy,
     BinaryAccuracy,
@@ -196,7 +197,7 @@ def get(identifier: object, where: str = "get", argument: str = "metrics") -> Me
             return cls(name=identifier)
         except TypeError:
             raise errors.wrong_value(where, argument, f"an object: {cls.__name__}(...)", identifier) from None
-    if takes(identifier, 2) and not isinstance(identifier, Metric):
+    if takes(identifier, 2) and not isinstance(identifier, (Metric, Loss)):
         return MeanMetricWrapper(identifier)  # type: ignore[arg-type]  # it is a function
     return REGISTRY.make(where, argument, identifier)
 
