@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import errors, folding, naming, recalibration, saving
 from .activations import OUTPUTS
+from .cloning import clone_model
 from .layer import Layer, Shape, assign_all
 from .layers import REGISTRY, InputLayer
 from .registry import describe
@@ -20,7 +21,7 @@ from .summary import table
 from .trainer import Trainer
 from .variables import Variable
 
-__all__ = ["Sequential", "load_model"]
+__all__ = ["Sequential", "clone_model", "load_model"]
 
 DTYPES = ("float32", "float64")
 
@@ -64,6 +65,11 @@ class Sequential(Trainer):
     def layers(self) -> list[Layer]:
         """The layers, without `Input`."""
         return [layer for layer in self._layers if not isinstance(layer, InputLayer)]
+
+    @property
+    def stack(self) -> list[Layer]:
+        """The layers, with `Input`."""
+        return list(self._layers)
 
     def add(self, layer: Layer) -> None:
         """Put a layer on top."""
