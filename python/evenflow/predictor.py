@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from . import data, errors
 from .executor import Executor
 from .seeds import counter_seed
+from .streams import Stream, is_stream
 from .variables import Variable
 
 Array = NDArray[Any]
@@ -115,13 +116,16 @@ class Predictor:
         x: object,
         batch_size: int | None = None,
         verbose: int | str = "auto",
+        steps: int | None = None,
         *,
         allow_nonfinite: bool = False,
         threads: int | None = None,
     ) -> Array:
         """The outputs of each row, in inference mode: [rows, outputs] of the model's dtype.
 
-        `batch_size` and `verbose` are accepted as Keras has them: batches are the core's business, and no bar is drawn.
+        x may also give batches, as `fit` takes them; of targets in them nothing is used. `steps`: of the first so many
+        batches only. `batch_size` and `verbose` are else accepted as Keras has them: batches are the core's business,
+        and no bar is drawn.
         """
         executor = self._executor
         # One row must cost next to nothing: when all is in place, ask the core at once.
@@ -132,17 +136,35 @@ class Predictor:
             and 0 < len(x) <= executor.capacity
             and x.dtype == np.float32
             and threads is None
+            and steps is None
             and executor.is_current()
         ):
             rows = x if x.ndim == 2 else x.reshape(len(x), -1)
             if data.is_finite(rows):
                 return executor.program.predict(rows)
         where = "predict"
-        if batch_size is not None:
-            errors.integer(where, "batch_size", batch_size, at_least=1)
+        batch = errors.count(where, "batch_size", batch_size)
+        steps = errors.count(where, "steps", steps)
         read_verbose(where, verbose)
         limit = read_threads(where, threads)
+        if is_stream(x):
+            stream = Stream(where, x, steps)
+            stream.refuse(batch_size=batch_size)
+            parts = [
+                self._predict_rows(name, rows, limit, allow_nonfinite=allow_nonfinite)
+                for name, (rows, _, _) in stream.epoch()
+            ]
+            if not parts:
+                raise ValueError(f"{where}: there is nothing to predict: not one batch was given")
+            return np.concatenate(parts)
+        end = None if steps is None else steps * (batch or DEFAULT_BATCH)
+        return self._predict_rows(where, x, limit, end, allow_nonfinite=allow_nonfinite)
+
+    def _predict_rows(
+        self, where: str, x: object, limit: int, end: int | None = None, *, allow_nonfinite: bool
+    ) -> Array:
         array = data.as_array(where, "x", x)
+        array = array if end is None or array.ndim == 0 else array[:end]
         rows, shape, units = self._read_rows(where, "x", array, allow_nonfinite=allow_nonfinite)
         self._build_for(shape)
         executor = self._inference_executor()

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from ..naming import clear_session
 from ..seeds import set_random_seed
+from ..streams import PyDataset
 from ..targets import to_categorical
 
-__all__ = ["clear_session", "set_random_seed", "to_categorical"]
+# Keras' former name.
+Sequence = PyDataset
+
+__all__ = ["PyDataset", "Sequence", "clear_session", "set_random_seed", "to_categorical"]
