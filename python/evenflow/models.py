@@ -105,7 +105,7 @@ class Sequential(Trainer):
         layer = self._layers.pop()
         self._tell_activations()
         if not self._layers:
-            self._row_shape = None
+            self._row_shape = self.feature_names = None
         return layer
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
@@ -275,6 +275,8 @@ class Sequential(Trainer):
         }
         if self._row_shape is not None:
             config["build_input_shape"] = [None, *self._row_shape]
+        if self.feature_names is not None:
+            config["feature_names"] = list(self.feature_names)
         return config
 
     @classmethod
@@ -285,6 +287,8 @@ class Sequential(Trainer):
         shape = config.get("build_input_shape")
         if shape is not None:
             model.build(shape)
+        names = config.get("feature_names")
+        model.feature_names = None if names is None else tuple(names)
         return model
 
     def save(self, filepath: str | os.PathLike[str], *, overwrite: bool = True) -> None:

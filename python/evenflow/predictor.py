@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import data, errors
+from . import data, errors, frames
 from .executor import Executor
 from .seeds import counter_seed
 from .streams import Stream, is_stream
@@ -33,6 +33,7 @@ class Predictor:
     def __init__(self) -> None:
         self._executor: Executor | None = None
         self._row_shape: Shape | None = None
+        self.feature_names: tuple[str, ...] | None = None  # of the first table that it was trained on
         self._calls = 0  # with training=True
 
     # what a model provides
@@ -98,6 +99,11 @@ class Predictor:
 
     # rows
 
+    def read_array(self, where: str, argument: str, x: object) -> Array:
+        """Inputs as an array; a table must have the columns of the one that the model was trained on."""
+        frames.check_names(where, argument, frames.column_names(x), self.feature_names)
+        return data.as_array(where, argument, x)
+
     def _read_rows(self, where: str, argument: str, x: Array, *, allow_nonfinite: bool) -> tuple[Array, Shape, int]:
         """Inputs as 2-D rows, the shape of a row, and the number of outputs it leads to."""
         allow_nonfinite = errors.boolean(where, "allow_nonfinite", allow_nonfinite)
@@ -105,9 +111,12 @@ class Predictor:
         (units,) = self.infer_output_shape(shape)
         return data.read_inputs(where, argument, x, self.dtype, allow_nonfinite=allow_nonfinite), shape, units
 
-    def _build_for(self, row_shape: Shape) -> None:
+    def _build_for(self, row_shape: Shape, names: tuple[str, ...] | None = None) -> None:
+        """Make the variables if there are none; `names`: those of the columns that it is about to be trained on."""
         if self._row_shape is None:
             self.build((None, *row_shape))
+        if self.feature_names is None:
+            self.feature_names = names
 
     # inference
 
@@ -163,7 +172,7 @@ class Predictor:
     def _predict_rows(
         self, where: str, x: object, limit: int, end: int | None = None, *, allow_nonfinite: bool
     ) -> Array:
-        array = data.as_array(where, "x", x)
+        array = self.read_array(where, "x", x)
         array = array if end is None or array.ndim == 0 else array[:end]
         rows, shape, units = self._read_rows(where, "x", array, allow_nonfinite=allow_nonfinite)
         self._build_for(shape)
@@ -201,7 +210,7 @@ class Predictor:
         if not any(entry["kind"] == "noise" for entry in self.layer_spec()):
             raise ValueError(f"{where}: model {self.name!r} has no random layer, such as Dropout")
         limit = read_threads(where, threads)
-        array = data.as_array(where, "x", x)
+        array = self.read_array(where, "x", x)
         rows, shape, units = self._read_rows(where, "x", array, allow_nonfinite=allow_nonfinite)
         seed = counter_seed(where, seed)
         self._build_for(shape)
@@ -234,7 +243,7 @@ class Predictor:
         layers are active: each such call of a model draws other numbers."""
         if not errors.boolean(self.name, "training", training):
             return self.predict(x)
-        rows, shape, _ = self._read_rows(self.name, "x", data.as_array(self.name, "x", x), allow_nonfinite=False)
+        rows, shape, _ = self._read_rows(self.name, "x", self.read_array(self.name, "x", x), allow_nonfinite=False)
         self._build_for(shape)
         self._calls += 1
         return self._executor_for(len(rows), training=True).forward(rows, FIRST_DRAW + self._calls)

@@ -28,6 +28,7 @@ class Pair:
     weights: Array | None = None
 
     units: int = 0  # of a row of outputs
+    names: tuple[str, ...] | None = None  # of the columns, where x is a table
 
     def __len__(self) -> int:
         return len(self.x)
@@ -35,7 +36,7 @@ class Pair:
     def part(self, rows: slice) -> Pair:
         """These rows of it."""
         weight = None if self.weights is None else self.weights[rows]
-        return Pair(self.x[rows], self.y[rows], self.row_shape, weight, self.units)
+        return Pair(self.x[rows], self.y[rows], self.row_shape, weight, self.units, self.names)
 
     def class_weight(self, where: str, given: object) -> Array | None:
         """The weights of classes 0, 1, ... that `class_weight=` names."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import data, errors, losses, optimizers, weights
+from . import data, errors, frames, losses, optimizers, weights
 from .callback import CallbackList, Logs, closing
 from .callbacks import History, with_defaults
 from .custom_loss import CustomLoss, CustomProgress, CustomSteps, takes_labels
@@ -161,7 +161,7 @@ class Trainer(Predictor):
         names: tuple[str, str, str] = ("x", "y", "sample_weight"),
     ) -> Pair:
         _, loss = self._compiled(where)
-        inputs, targets = data.as_array(where, names[0], x), data.as_array(where, names[1], y)
+        inputs, targets = self.read_array(where, names[0], x), data.as_array(where, names[1], y)
         data.same_length(where, names[:2], inputs, targets)
         rows, shape, units = self._read_rows(where, names[0], inputs, allow_nonfinite=allow_nonfinite)
         if self._row_shape is None and not isinstance(loss, CustomLoss):  # otherwise spec() sees to it
@@ -170,7 +170,7 @@ class Trainer(Predictor):
         weight = None
         if sample_weight is not None:
             weight = weights.read_sample_weight(where, names[2], sample_weight, len(rows))
-        return Pair(rows, y, shape, weight, units)
+        return Pair(rows, y, shape, weight, units, frames.column_names(x))
 
     def check_training(self, where: str, x: object, y: object, *, allow_nonfinite: bool) -> Optimizer:
         """Refuse what `fit` would refuse, make the variables if there are none, and return the optimizer."""
@@ -295,7 +295,7 @@ class Trainer(Predictor):
         norms = self.gradient_norms = NormLog(feed.steps or 0) if hooks.gradient_norms else None
         for piece in feed.pieces():
             pair, step = piece.pair, piece.first
-            self._build_for(pair.row_shape)
+            self._build_for(pair.row_shape, pair.names)
             while step < piece.end and not self.stop_training:
                 if hooks.per_batch:
                     hooks.call("on_train_batch_begin", piece.base + step)
@@ -412,7 +412,7 @@ class Trainer(Predictor):
         pair = self._read_pair(where, x, y, sample_weight, allow_nonfinite=allow_nonfinite)
         classes = pair.class_weight(where, class_weight)
         self._warn_about_single_rows(where, len(pair), len(pair))
-        self._build_for(pair.row_shape)
+        self._build_for(pair.row_shape, pair.names)
         steps = self._steps_for(pair.y, len(pair), training=True)
         progress = steps.train(
             pair.x, pair.y, optimizer, batch_size=len(pair), sample_weight=pair.weights, class_weight=classes
