@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from example import blobs
+from example import bits, blobs
 
 import evenflow
 
@@ -90,6 +90,13 @@ def test_fit(name):
     assert histories[1].history.keys() == histories[0].history.keys()
     for key, values in histories[0].history.items():
         np.testing.assert_allclose(histories[1].history[key], values, rtol=1e-6, err_msg=key)
+
+
+def test_a_dataset_of_keras():
+    theirs, ours = made(evenflow), made(evenflow)
+    theirs.fit(dataset(keras), shuffle=False, verbose=0)
+    ours.fit(dataset(evenflow), shuffle=False, verbose=0)
+    assert bits(theirs) == bits(ours)
 
 
 @pytest.mark.parametrize("steps", [None, 3])

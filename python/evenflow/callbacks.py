@@ -89,7 +89,7 @@ class ProgbarLogger(Callback):
                 unit=" samples",
                 unit_scale=True,
                 # loss and accuracy in 80 columns
-                bar_format="{desc} {n_fmt} samples, {rate_fmt}{postfix}"
+                bar_format="{desc} {n:,} samples, {rate_fmt}{postfix}"
                 if rows is None
                 else "{desc} {percentage:3.0f}%|{bar}| {rate_fmt}{postfix}",
                 file=sys.stdout,

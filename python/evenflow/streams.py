@@ -5,6 +5,7 @@ A batch is (x, y) or (x, y, sample_weight), as arrays of any kind; for `predict`
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import warnings
 from collections import deque
@@ -94,7 +95,8 @@ class Stream:
     def _length(self) -> int | None:
         found = self.source.num_batches if self.numbered else None
         if not self.numbered and hasattr(self.source, "__len__"):
-            found = len(self.source)
+            with contextlib.suppress(TypeError):  # what loaders say that do not know, or that never end
+                found = len(self.source)
         return None if found is None else errors.integer(self.where, f"{self.argument}: length", found, at_least=1)
 
     @property
