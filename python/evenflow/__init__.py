@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import (
         activations,
+        backend,
         callbacks,
         constraints,
         datasets,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         regularizers,
         schedules,
         torch,
+        utils,
     )
     from ._core import Program, __version__, num_threads, set_num_threads
     from .finder import find_learning_rate
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 _MODULES = (
     "activations",
+    "backend",
     "callbacks",
     "constraints",
     "datasets",
@@ -52,6 +55,7 @@ _MODULES = (
     "regularizers",
     "schedules",
     "torch",
+    "utils",
 )
 _NAMES = {
     "Input": "layers",
@@ -72,6 +76,7 @@ __all__ = [
     "Sequential",
     "__version__",
     "activations",
+    "backend",
     "callbacks",
     "clear_session",
     "constraints",
@@ -93,6 +98,7 @@ __all__ = [
     "set_num_threads",
     "set_seed",
     "torch",
+    "utils",
 ]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core, errors
+from . import _core, errors, frames
 
 Array = NDArray[Any]
 
@@ -38,6 +38,8 @@ def as_array(where: str, argument: str, value: object) -> Array:
 
 
 def _exported(where: str, argument: str, value: Any) -> Array:
+    if frames.is_frame(value):
+        return frames.read_frame(where, argument, value)
     try:
         if hasattr(value, "__dlpack__"):
             try:

@@ -45,6 +45,11 @@ class Layer:
         **unknown: Any,
     ) -> None:
         kind = type(self).__name__
+        if hasattr(type(self), "call"):
+            raise TypeError(
+                f"{kind}: layers run natively and are not called: a Python method `call` would be ignored. For Monte "
+                f"Carlo dropout use model.predict_mc(X) or model(X, training=True)"
+            )
         if unknown:
             known = [*self.ARGUMENTS, "name", "trainable", "input_shape", "input_dim", "activity_regularizer"]
             raise errors.unknown_argument(kind, unknown, known)
@@ -142,6 +147,9 @@ class Layer:
     @property
     def non_trainable_weights(self) -> list[Variable]:
         return [variable for variable in self.variables if not variable.trainable]
+
+    trainable_variables = trainable_weights
+    non_trainable_variables = non_trainable_weights
 
     def count_params(self) -> int:
         """Number of values in the variables, trainable or not."""

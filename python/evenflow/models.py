@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import errors, folding, naming, recalibration, saving
 from .activations import OUTPUTS
+from .cloning import clone_model
 from .layer import Layer, Shape, assign_all
 from .layers import REGISTRY, InputLayer
 from .registry import describe
@@ -20,7 +21,7 @@ from .summary import table
 from .trainer import Trainer
 from .variables import Variable
 
-__all__ = ["Sequential", "load_model"]
+__all__ = ["Sequential", "clone_model", "load_model"]
 
 DTYPES = ("float32", "float64")
 
@@ -65,6 +66,11 @@ class Sequential(Trainer):
         """The layers, without `Input`."""
         return [layer for layer in self._layers if not isinstance(layer, InputLayer)]
 
+    @property
+    def stack(self) -> list[Layer]:
+        """The layers, with `Input`."""
+        return list(self._layers)
+
     def add(self, layer: Layer) -> None:
         """Put a layer on top."""
         self._check_addition(layer)
@@ -99,7 +105,7 @@ class Sequential(Trainer):
         layer = self._layers.pop()
         self._tell_activations()
         if not self._layers:
-            self._row_shape = None
+            self._row_shape = self.feature_names = None
         return layer
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
@@ -269,6 +275,8 @@ class Sequential(Trainer):
         }
         if self._row_shape is not None:
             config["build_input_shape"] = [None, *self._row_shape]
+        if self.feature_names is not None:
+            config["feature_names"] = list(self.feature_names)
         return config
 
     @classmethod
@@ -279,6 +287,8 @@ class Sequential(Trainer):
         shape = config.get("build_input_shape")
         if shape is not None:
             model.build(shape)
+        names = config.get("feature_names")
+        model.feature_names = None if names is None else tuple(names)
         return model
 
     def save(self, filepath: str | os.PathLike[str], *, overwrite: bool = True) -> None:
