@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ._core import Program, __version__, num_threads, set_num_threads
     from .finder import find_learning_rate
     from .layers import Input
-    from .models import Sequential
+    from .models import Model, Sequential
     from .naming import clear_session
     from .recalibration import recalibrate_batch_norm
     from .seeds import set_seed
@@ -59,6 +59,7 @@ _MODULES = (
 )
 _NAMES = {
     "Input": "layers",
+    "Model": "models",
     "Program": "_core",
     "Sequential": "models",
     "__version__": "_core",
@@ -72,6 +73,7 @@ _NAMES = {
 
 __all__ = [
     "Input",
+    "Model",
     "Program",
     "Sequential",
     "__version__",

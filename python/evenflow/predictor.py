@@ -64,12 +64,16 @@ class Predictor:
             )
         self.infer_output_shape(self._row_shape)
         return {
-            "inputs": math.prod(self._row_shape),
+            "inputs": self.feature_counts(),
             "layers": self.layer_spec(),
             "loss": None,
             "metrics": [],
             "optimizer": None,
         }
+
+    def feature_counts(self) -> int | list[int]:
+        """Features of a row."""
+        return math.prod(self._row_shape or ())
 
     def plan(self) -> str:
         """What the native core will do: operations, shapes, arena offsets, panels per thread."""
