@@ -57,7 +57,11 @@ class Concatenate(Merge):
     def __init__(self, axis: int = -1, **options: Any) -> None:
         if axis not in (-1, 1):
             raise errors.wrong_value("Concatenate", "axis", "-1 or 1", axis)
+        self.axis = axis
         super().__init__(**options)
 
     def _of_units(self, units: Sequence[int]) -> Shape:
         return (sum(units),)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "axis": self.axis}
