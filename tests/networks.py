@@ -78,6 +78,11 @@ def noise(kind: str, seed: int = 2**40 + 3, **parameters: float) -> Spec:
     return {"kind": "noise", "noise": kind, "parameters": parameters, "seed": seed}
 
 
+def reads(layer: Spec, *numbers: int) -> Spec:
+    """A layer of `network` that reads these, in place of the one before it."""
+    return {**layer, "inputs": [f"layer_{i}" for i in numbers]}
+
+
 SPARSE, CATEGORICAL = "sparse_categorical_crossentropy", "categorical_crossentropy"
 BINARY, SQUARED = "binary_crossentropy", "mean_squared_error"
 COUNTS = {"kind": "threshold_counts", "thresholds": [0.25, 0.5, 0.75]}
@@ -332,6 +337,63 @@ NETWORKS: dict[str, Spec] = {
         ],
         SQUARED,
         metrics=("mean_absolute_error",),
+    ),
+    "branches with batch norm: residual, gated, side by side": network(
+        33,
+        [
+            dense(40),
+            activation("relu"),
+            reads(batch_norm(), 1),
+            activation("elu"),
+            dense(40),
+            reads({"kind": "add"}, 1, 4),
+            activation("gelu"),
+            reads(dense(40), 6),
+            activation("sigmoid"),
+            reads({"kind": "multiply"}, 8, 6, 1),
+            layer_norm(),
+            reads({"kind": "concatenate"}, 10, 1, 6),
+            noise("dropout", rate=0.1),
+            dense(5),
+            activation("softmax"),
+        ],
+        SPARSE,
+        metrics=("sparse_categorical_accuracy",),
+    ),
+    "wide and deep with batch norm": network(
+        17,
+        [
+            {"kind": "input", "input": 0},
+            batch_norm(),
+            dense(15),
+            activation("tanh"),
+            reads(dense(33, trainable=False), 0),
+            reads(rms_norm(), 4),
+            reads(noise("gaussian_dropout", rate=0.1), 4),
+            reads({"kind": "multiply"}, 5, 6),
+            reads({"kind": "concatenate"}, 0, 3, 7),
+            activation("tanh"),
+            reads(learned("learned_swish"), 9),
+            reads({"kind": "multiply"}, 10, 10),
+            dense(3),
+        ],
+        SQUARED,
+    ),
+    "two rows of maps with batch norm": network(
+        16,
+        [
+            dense(64, use_bias=False),
+            reads(layer_norm(center=False, scale=False), 0),
+            reads(batch_norm(shape=[4, 16], axis=[1]), 0),
+            reads({"kind": "add"}, 1, 2),
+            activation("silu"),
+            reads(dense(20), 4),
+            reads(dense(20), 4),
+            reads({"kind": "multiply"}, 5, 6),
+            dense(3),
+            activation("sigmoid"),
+        ],
+        BINARY,
     ),
     "sparsemax": network(
         9,

@@ -124,8 +124,8 @@ def test_gradients_of_networks(spec, rng):
         return float(net.loss(y)[0].mean())
 
     loss()
-    _, dy, layers = net.loss(y)
-    dx = net._backward(dy, layers)
+    _, dy, top = net.loss(y)
+    dx = net._backward(dy, top)
     gradients = {"input": dx, **net.gradients}
     for name, gradient in gradients.items():
         values = x if name == "input" else net.variables[name]

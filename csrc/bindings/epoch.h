@@ -1,14 +1,41 @@
-// Arguments of an epoch: what has one value for each step, and labels.
+// Arguments of an epoch: the arrays of each input, what has one value for each step, and labels.
 #pragma once
 
 #include <cmath>
 #include <string>
 
 #include "bindings/arrays.h"
+#include "bindings/names.h"
 #include "program/feed.h"
 #include "program/program.h"
 
 namespace evenflow {
+
+// The arrays of each input: x itself where there is one.
+inline std::vector<py::array> arrays_of(const char* function, const py::object& x, std::size_t inputs) {
+  if (inputs == 1) return {array_of(function, "x", x)};
+  if (!py::isinstance<py::list>(x) && !py::isinstance<py::tuple>(x))
+    refuse_type(function, "x", "a list of " + std::to_string(inputs) + " arrays",
+                text(py::type::of(x).attr("__name__")));
+  if (py::len(x) != inputs)
+    refuse(function, "x", std::to_string(inputs) + " arrays, one for each input", std::to_string(py::len(x)));
+  std::vector<py::array> found;
+  for (const auto& one : x) found.push_back(array_of(function, "x", py::reinterpret_borrow<py::object>(one)));
+  return found;
+}
+
+// Rows of so many features each.
+inline Feeds feeds_of(const char* function, const py::object& x, const std::vector<int>& features) {
+  const std::vector<py::array> all = arrays_of(function, x, features.size());
+  Feeds feeds;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    feeds.push_back(feed_of(function, "x", all[i], features[i], false));
+    if (feeds[i].rows != feeds[0].rows)
+      refuse(function, "x", std::to_string(feeds[0].rows) + " rows in every array",
+             std::to_string(feeds[i].rows) + " in array " + std::to_string(i));
+  }
+  return feeds;
+}
 
 // A number, which `one` then holds, or an array with one for each step, which is read where it lies.
 inline PerStep per_step(const char* function, const char* argument, const py::object& given, std::int64_t steps,
@@ -28,6 +55,20 @@ inline PerStep per_step(const char* function, const char* argument, const py::ob
   for (std::int64_t i = 0; i < (found.several ? steps : 1); ++i)
     if (!std::isfinite(found.values[i])) refuse(function, argument, "finite numbers", std::to_string(found.values[i]));
   return found;
+}
+
+inline void check_momentum(const char* function, const AnyOptimizer& any, const PerStep& momentum, std::int64_t steps) {
+  const Range range = std::visit(
+      [&](const auto& optimizer) {
+        const Range* found = optimizer.momentum_range();
+        if (found == nullptr)
+          refuse(function, "momentum", "a spec whose optimizer has momentum",
+                 "a spec whose optimizer, '" + std::string(optimizer.name) + "', has none");
+        return *found;
+      },
+      any);
+  for (std::int64_t i = 0; i < (momentum.several ? steps : 1); ++i)
+    check_range(function, "momentum", momentum.values[i], range);
 }
 
 inline void check_labels(const char* function, const Feed& y, int units, std::int64_t ignored) {

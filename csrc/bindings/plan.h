@@ -50,6 +50,17 @@ inline std::string regularization_text(const Plan& p, int variable) {
   return " (" + v.name.substr(v.name.find('/') + 1) + found + ")";
 }
 
+inline std::string map_text(const Plan& p, const Stage& stage) {
+  constexpr const char* words[] = {"gather", "product",  "layer_normalization", "rms_normalization", "read",
+                                   "add",    "multiply", "concatenate"};
+  std::string found = words[static_cast<int>(stage.map)];
+  if (stage.kernel >= 0)
+    found += " " + p.variables[static_cast<std::size_t>(stage.kernel)].name + regularization_text(p, stage.kernel);
+  else if (stage.map != Map::same && !stage.layer.empty())
+    found += " " + stage.layer;
+  return found;
+}
+
 inline py::list plan_steps(const Plan& p, const std::vector<std::string>& activations,
                            const std::vector<std::string>& noises) {
   py::list all;
@@ -66,13 +77,8 @@ inline py::list plan_steps(const Plan& p, const std::vector<std::string>& activa
       row["offset"] = offset;
       all.append(row);
     };
-    if (stage.row != RowOperation::none)
-      add((stage.row == RowOperation::layer_normalization ? "layer_normalization " : "rms_normalization ") +
-              stage.row_layer,
-          stage.product);
-    else
-      add(stage.kernel < 0 ? "gather" : "product " + name(stage.kernel) + kept(stage.kernel), stage.product);
-    if (s == 0 && !p.rescaling_layer.empty()) add("rescale " + p.rescaling_layer, stage.product);
+    add(map_text(p, stage), stage.product);
+    if (!stage.rescaling_layer.empty()) add("rescale " + stage.rescaling_layer, stage.product);
     for (const Segment& segment : stage.segments) {
       if (segment.form == Affine::bias) add("bias " + name(segment.shift) + kept(segment.shift), segment.out);
       if (segment.source == Statistics::applied) {

@@ -164,64 +164,68 @@ class PyProgram {
   }
 
   py::array predict(const py::object& x, const py::object& out) {
-    const Feed feed = features("predict", x);
-    py::array y = out.is_none() ? py::array(py::dtype(dtype_), {feed.rows, static_cast<std::int64_t>(plan().units())})
+    const Feeds feeds = features("predict", x);
+    const std::int64_t rows = feeds[0].rows;
+    py::array y = out.is_none() ? py::array(py::dtype(dtype_), {rows, static_cast<std::int64_t>(plan().units())})
                                 : array_of("predict", "out", out);
-    if (!out.is_none() && overlap(y, array_of("predict", "x", x)))
-      refuse("predict", "out", "memory of its own", "memory shared with 'x'");
+    if (!out.is_none())
+      for (const py::array& one : arrays_of("predict", x, plan().spec.inputs.size()))
+        if (overlap(y, one)) refuse("predict", "out", "memory of its own", "memory shared with 'x'");
     visit([&](auto& p) {
-      auto* to = dense<element<decltype(p)>>("predict", "out", y, {feed.rows, plan().units()}, true);
+      auto* to = dense<element<decltype(p)>>("predict", "out", y, {rows, plan().units()}, true);
       const Busy busy(busy_);
       py::gil_scoped_release nogil;
-      p.predict(feed, to);
+      p.predict(feeds, to);
     });
     return y;
   }
 
   void predict_mc(const py::object& x, const py::object& mean, const py::object& squares, const py::object& seed,
                   std::int64_t first_row, std::int64_t first_pass, std::int64_t passes) {
-    const Feed feed = features("predict_mc", x);
-    const Passes given = passes_of(mean, squares, seed, first_row, first_pass, passes, feed.rows, plan().units());
+    const Feeds feeds = features("predict_mc", x);
+    const Passes given = passes_of(mean, squares, seed, first_row, first_pass, passes, feeds[0].rows, plan().units());
     visit([&](auto& p) {
       const Busy busy(busy_);
       py::gil_scoped_release nogil;
-      p.predict_mc(feed, given.seed, first_row, first_pass, passes, given.mean, given.squares);
+      p.predict_mc(feeds, given.seed, first_row, first_pass, passes, given.mean, given.squares);
     });
   }
 
   // steps in pieces
 
   py::array forward(const py::object& x, bool training, const py::object& draw) {
-    const Feed feed = features("forward", x);
-    check_rows("forward", feed);
+    const Feeds feeds = features("forward", x);
+    check_rows("forward", feeds[0]);
     const std::uint64_t step = draw.is_none() ? static_cast<std::uint64_t>(iterations())
                                               : natural("forward", "draw", draw, Counter::steps - 1);
-    py::array y(py::dtype(dtype_), {feed.rows, static_cast<std::int64_t>(plan().units())});
+    py::array y(py::dtype(dtype_), {feeds[0].rows, static_cast<std::int64_t>(plan().units())});
     visit([&](auto& p) {
       auto* to = static_cast<element<decltype(p)>*>(y.mutable_data());
       const Busy busy(busy_);
       py::gil_scoped_release nogil;
-      p.forward(feed, to, training, step);
+      p.forward(feeds, to, training, step);
     });
     return y;
   }
 
-  py::array backward(const py::object& gradient) {
+  py::object backward(const py::object& gradient) {
     const py::array dy = array_of("backward", "dy", gradient);
     const int rows = visit([](const auto& p) { return p.forward_rows; });
     if (rows == 0)
       throw std::runtime_error("backward: expected a forward call before, received none since the last step");
-    py::array dx(py::dtype(dtype_), {rows, plan().spec.inputs});
+    py::list dx;
+    for (int features : plan().spec.inputs) dx.append(py::array(py::dtype(dtype_), {rows, features}));
     visit([&](auto& p) {
       using T = element<decltype(p)>;
       const T* from = dense<T>("backward", "dy", dy, {rows, plan().units()});
-      T* to = static_cast<T*>(dx.mutable_data());
+      std::vector<T*> to;
+      for (const auto& one : dx) to.push_back(static_cast<T*>(py::cast<py::array>(one).mutable_data()));
       const Busy busy(busy_);
       py::gil_scoped_release nogil;
       p.backward(from, to);
     });
     lent_ = !view_.is_none() && !view_().is_none();
-    return dx;
+    return dx.size() == 1 ? py::object(dx[0]) : dx;
   }
 
   double update(double learning_rate) {
@@ -262,7 +266,10 @@ class PyProgram {
   }
 
   std::int64_t capacity() const { return plan().capacity; }
-  int inputs() const { return plan().spec.inputs; }
+  py::object inputs() const {
+    const std::vector<int>& all = plan().spec.inputs;
+    return all.size() == 1 ? py::cast(all[0]) : py::tuple(py::cast(all));
+  }
   int outputs() const { return plan().units(); }
 
  private:
@@ -314,26 +321,10 @@ class PyProgram {
     });
   }
 
-  Feed features(const char* function, const py::object& x) const {
-    return feed_of(function, "x", array_of(function, "x", x), plan().spec.inputs, false);
-  }
+  Feeds features(const char* function, const py::object& x) const { return feeds_of(function, x, plan().spec.inputs); }
   void check_rows(const char* function, const Feed& feed) const {
     if (feed.rows < 1 || feed.rows > plan().capacity)
       refuse(function, "x", "1 to " + std::to_string(plan().capacity) + " rows", std::to_string(feed.rows));
-  }
-
-  void check_momentum(const char* function, const PerStep& momentum, std::int64_t steps) const {
-    const Range range = std::visit(
-        [&](const auto& optimizer) {
-          const Range* found = optimizer.momentum_range();
-          if (found == nullptr)
-            refuse(function, "momentum", "a spec whose optimizer has momentum",
-                   "a spec whose optimizer, '" + std::string(optimizer.name) + "', has none");
-          return *found;
-        },
-        *plan().spec.optimizer.optimizer);
-    for (std::int64_t i = 0; i < (momentum.several ? steps : 1); ++i)
-      check_range(function, "momentum", momentum.values[i], range);
   }
 
   struct Weights {
@@ -346,18 +337,19 @@ class PyProgram {
                  const Weights& weighing) {
     const Plan& p = plan();
     if (!p.spec.loss) refuse(function, "y", "a spec with a loss", "a spec without one");
-    Feed inputs = features(function, x);
+    Feeds inputs = features(function, x);
+    std::int64_t rows = inputs[0].rows;
     const bool sparse = p.spec.loss->labels();
     Feed targets = feed_of(function, "y", array_of(function, "y", y), p.target_columns(), sparse);
-    if (inputs.rows != targets.rows)
-      refuse(function, "y", std::to_string(inputs.rows) + " rows, as x has", std::to_string(targets.rows));
-    if (inputs.rows == 0) refuse(function, "x", "at least one row", "shape " + shape_text(array_of(function, "x", x)));
+    if (rows != targets.rows)
+      refuse(function, "y", std::to_string(rows) + " rows, as x has", std::to_string(targets.rows));
+    if (rows == 0)
+      refuse(function, "x", "at least one row", "shape " + shape_text(arrays_of(function, x, inputs.size())[0]));
     Feed weights;
     if (!weighing.rows.is_none()) {
       weights = feed_of(function, "sample_weight", array_of(function, "sample_weight", weighing.rows), 1, false);
-      if (weights.rows != inputs.rows)
-        refuse(function, "sample_weight", std::to_string(inputs.rows) + " rows, as x has",
-               std::to_string(weights.rows));
+      if (weights.rows != rows)
+        refuse(function, "sample_weight", std::to_string(rows) + " rows, as x has", std::to_string(weights.rows));
     }
     if (batch_size == 0) batch_size = p.capacity;
     if (batch_size < 1 || batch_size > p.capacity)
@@ -371,14 +363,18 @@ class PyProgram {
       const py::array given = array_of(function, "order", order);
       const std::int64_t* positions = dense<std::int64_t>(function, "order", given, {-1});
       for (py::ssize_t i = 0; i < given.shape(0); ++i)
-        if (positions[i] < 0 || positions[i] >= inputs.rows)
-          refuse(function, "order", "rows from 0 to " + std::to_string(inputs.rows - 1),
+        if (positions[i] < 0 || positions[i] >= rows)
+          refuse(function, "order", "rows from 0 to " + std::to_string(rows - 1),
                  std::to_string(positions[i]) + " at position " + std::to_string(i));
-      inputs.order = targets.order = weights.order = positions;
-      inputs.rows = given.shape(0);
-      if (inputs.rows == 0) refuse(function, "order", "at least one row", "none");
+      rows = given.shape(0);
+      for (Feed& one : inputs) {
+        one.order = positions;
+        one.rows = rows;
+      }
+      targets.order = weights.order = positions;
+      if (rows == 0) refuse(function, "order", "at least one row", "none");
     }
-    const std::int64_t steps = (inputs.rows + batch_size - 1) / batch_size;
+    const std::int64_t steps = (rows + batch_size - 1) / batch_size;
     if (first_step < 0 || first_step > steps)
       refuse(function, "first_step", "0 to " + std::to_string(steps), std::to_string(first_step));
 
@@ -402,13 +398,11 @@ class PyProgram {
       run.learning_rate = per_step(function, "learning_rate", *learning_rate, steps, one_rate);
       if (!momentum.is_none()) {
         run.momentum = per_step(function, "momentum", momentum, steps, one_momentum);
-        check_momentum(function, run.momentum, steps);
+        check_momentum(function, *p.spec.optimizer.optimizer, run.momentum, steps);
       }
       if (!norms.is_none()) {
-        std::int64_t trained = 0;
-        for (const Variable& v : p.variables) trained += v.trainable ? 1 : 0;
         run.norms = dense<double>(function, "gradient_norms", array_of(function, "gradient_norms", norms),
-                                  {steps, trained}, true);
+                                  {steps, p.trained}, true);
       }
     }
     const Busy busy(busy_);

@@ -12,12 +12,19 @@ class SpecReader {
   static Spec read(const py::dict& data) {
     Spec spec;
     SpecReader top("Program: spec", data);
-    spec.inputs = top.whole("inputs", 1);
+    spec.inputs = top.numbers("inputs");
+    if (spec.inputs.empty()) refuse(top.where_, "inputs", "at least one number", "none");
     const auto layers = top.need<py::sequence>("layers", "a list");
+    std::vector<std::string> names;
     for (const auto& entry : layers) {
       if (!py::isinstance<py::dict>(entry)) refuse_type("Program", "spec", "a dict for every layer", text(entry));
-      spec.layers.push_back(layer(py::reinterpret_borrow<py::dict>(entry), spec.layers.size()));
+      const SpecReader in("Program: layer " + std::to_string(names.size()), py::reinterpret_borrow<py::dict>(entry));
+      spec.layers.push_back(layer(in));
+      in.sources(spec, names);
+      names.push_back(spec.layers.back().name);
     }
+    if (spec.inputs.size() > 1 && (spec.layers.empty() || spec.layers[0].kind != LayerSpec::input))
+      refuse("Program: spec", "layers", "an input layer first where there are several inputs", "another");
     if (!top.missing("loss")) {
       const SpecReader in("Program: loss", top.need<py::dict>("loss", "a dict"));
       LossSpec& loss = spec.loss.emplace();
@@ -28,9 +35,7 @@ class SpecReader {
             index_of(in.where_, "reduction", in.string("reduction"), {"mean", "sum", "mean_with_sample_weight"}));
       Fill{in}("weight", loss.weight, nonnegative);
     }
-    int units = spec.inputs;
-    for (const LayerSpec& layer : spec.layers)
-      if (layer.kind == LayerSpec::dense) units = layer.units;
+    const int units = output_units(spec);
     if (!top.missing("metrics"))
       for (const auto& entry : top.need<py::sequence>("metrics", "a list"))
         spec.metrics.push_back(metric("Program: metrics", entry, units));
@@ -95,13 +100,58 @@ class SpecReader {
   std::string string(const char* key) const { return need<std::string>(key, "a string"); }
   bool flag(const char* key, bool otherwise) const { return missing(key) ? otherwise : need<bool>(key, "a bool"); }
 
-  static LayerSpec layer(const py::dict& data, std::size_t position) {
-    SpecReader in("Program: layer " + std::to_string(position), data);
+  // A number of at least 1, or a list of them.
+  std::vector<int> numbers(const char* key) const {
+    const auto given = need<py::object>(key, "a whole number or a list of them");
+    if (!py::isinstance<py::sequence>(given)) return {whole(key, 1)};
+    std::vector<int> found;
+    for (const auto& entry : given.cast<py::sequence>()) {
+      py::dict one;
+      one[key] = entry;
+      found.push_back(SpecReader(where_, one).whole(key, 1));
+    }
+    return found;
+  }
+
+  // What the last layer of `spec` reads, by the names of the layers before it.
+  void sources(Spec& spec, const std::vector<std::string>& names) const {
+    LayerSpec& layer = spec.layers.back();
+    if (layer.kind == LayerSpec::input) {
+      layer.number = missing("input") ? 0 : whole("input", 0);
+      if (layer.number >= static_cast<int>(spec.inputs.size()))
+        refuse(where_, "input", "less than " + std::to_string(spec.inputs.size()), std::to_string(layer.number));
+      return;
+    }
+    if (missing("inputs")) return;
+    for (const auto& name : need<py::sequence>("inputs", "a list of names of earlier layers"))
+      layer.from.push_back(static_cast<int>(index_of(where_, "inputs", text(name), names)));
+    const bool merges =
+        layer.kind == LayerSpec::add || layer.kind == LayerSpec::multiply || layer.kind == LayerSpec::concatenate;
+    if (!merges && layer.from.size() != 1) refuse(where_, "inputs", "one name", std::to_string(layer.from.size()));
+  }
+
+  static int output_units(const Spec& spec) {
+    std::vector<int> units;  // of each layer
+    for (const LayerSpec& layer : spec.layers) {
+      const auto of = [&](int source) { return units[static_cast<std::size_t>(source)]; };
+      int own = layer.kind == LayerSpec::input ? spec.inputs[static_cast<std::size_t>(layer.number)]
+                : !layer.from.empty()          ? of(layer.from[0])
+                : units.empty()                ? spec.inputs[0]
+                                               : units.back();
+      if (layer.kind == LayerSpec::dense) own = layer.units;
+      if (layer.kind == LayerSpec::concatenate)
+        for (std::size_t i = 1; i < layer.from.size(); ++i) own += of(layer.from[i]);
+      units.push_back(own);
+    }
+    return units.empty() ? spec.inputs[0] : units.back();
+  }
+
+  static LayerSpec layer(const SpecReader& in) {
     LayerSpec layer{};
     layer.kind = static_cast<LayerSpec::Kind>(
         index_of(in.where_, "kind", in.string("kind"),
                  {"rescaling", "dense", "batch_normalization", "activation", "normalization", "layer_normalization",
-                  "rms_normalization", "activity_regularization", "noise"}));
+                  "rms_normalization", "activity_regularization", "noise", "input", "add", "multiply", "concatenate"}));
     layer.name = in.string("name");
     layer.trainable = in.flag("trainable", false);
     constexpr double huge = 1e300;
@@ -151,6 +201,11 @@ class SpecReader {
           layer.parameters[0] = (layer.random.parameters[0] + layer.random.parameters[1]) / 2;
         }
         break;
+      case LayerSpec::input:
+      case LayerSpec::add:
+      case LayerSpec::multiply:
+      case LayerSpec::concatenate:
+        break;
     }
     regularization(in, layer);
     return layer;
@@ -196,17 +251,8 @@ class SpecReader {
   // The shape of rows, and in ascending order which of its axes, from 1, have statistics of their own.
   static void axes(const SpecReader& in, LayerSpec& layer) {
     if (in.missing("shape") && in.missing("axis")) return;
-    const auto numbers = [&](const char* key) {
-      std::vector<int> found;
-      for (const auto& entry : in.need<py::sequence>(key, "a list")) {
-        py::dict one;
-        one[key] = entry;
-        found.push_back(SpecReader(in.where_, one).whole(key, 1));
-      }
-      return found;
-    };
-    layer.shape = numbers("shape");
-    layer.axis = numbers("axis");
+    layer.shape = in.numbers("shape");
+    layer.axis = in.numbers("axis");
     if (layer.shape.empty()) refuse(in.where_, "shape", "at least one size", "none");
     for (std::size_t i = 0; i < layer.axis.size(); ++i)
       if (layer.axis[i] > static_cast<int>(layer.shape.size()) || (i > 0 && layer.axis[i] <= layer.axis[i - 1]))

@@ -153,6 +153,13 @@ struct ColumnKernels {
       fma(V::load(x + i), V(scale), V(offset)).store(x + i);
   }
 
+  static void add(T* y, const T* a, std::ptrdiff_t n) {
+    for (std::ptrdiff_t i = 0; i < n; i += V::lanes) (V::load(y + i) + V::load(a + i)).store(y + i);
+  }
+  static void multiply(T* y, const T* a, std::ptrdiff_t n) {
+    for (std::ptrdiff_t i = 0; i < n; i += V::lanes) (V::load(y + i) * V::load(a + i)).store(y + i);
+  }
+
   static void clear_padding(T* x, int rows, int width, int valid) {
     for (int row = 0; row < rows; ++row)
       each_vector<V>(width, [&](int j) {

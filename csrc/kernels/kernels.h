@@ -169,6 +169,9 @@ struct Kernels {
   void (*scale_columns)(T* dz, int rows, int width, const T* scale);
   // x <- x * scale + offset
   void (*rescale)(T* x, int rows, int width, double scale, double offset);
+  // y <- y + a and y <- y * a; n a multiple of lanes.
+  void (*add)(T* y, const T* a, std::ptrdiff_t n);
+  void (*multiply)(T* y, const T* a, std::ptrdiff_t n);
   // The lanes from `valid` on of every row are set to zero.
   void (*clear_padding)(T* x, int rows, int width, int valid);
 

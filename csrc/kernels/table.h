@@ -53,6 +53,8 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.normalize_backward = ColumnKernels<V>::normalize_backward;
   k.scale_columns = ColumnKernels<V>::scale_columns;
   k.rescale = ColumnKernels<V>::rescale;
+  k.add = ColumnKernels<V>::add;
+  k.multiply = ColumnKernels<V>::multiply;
   k.clear_padding = ColumnKernels<V>::clear_padding;
   k.output_forward = RowKernels<V>::output_forward;
   k.output_backward = RowKernels<V>::output_backward;

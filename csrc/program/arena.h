@@ -9,6 +9,13 @@
 
 namespace evenflow {
 
+// A number of elements; one that no memory could hold is refused.
+inline std::ptrdiff_t product(std::ptrdiff_t a, std::ptrdiff_t b) {
+  std::ptrdiff_t result;
+  if (__builtin_mul_overflow(a, b, &result) || result > (std::ptrdiff_t{1} << 50)) throw std::bad_alloc();
+  return result;
+}
+
 class Arena {
  public:
   Arena() = default;

@@ -40,24 +40,15 @@ void Program<T>::Step::backward_columns(int number, int panel, int width, bool t
 
 template <class T>
 void Program<T>::Step::backward_stage(int number, bool training) const {
-  const int last = static_cast<int>(plan.stages.size()) - 1;
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
-  const auto enter = [&](int panel, int width) {
-    if (number == last) return;
-    const Stage& above = plan.stages[static_cast<std::size_t>(number) + 1];
-    if (above.kernel < 0) return;  // its row operation has been here
-    k.transpose(scratch, p.parameters_ + plan.variables[static_cast<std::size_t>(above.kernel)].offset, stage.units,
-                above.units, panel * plan.layout.full(), width);
-    k.product(gradient(number, panel), gradient(number + 1, 0), plan.panel_stride(), scratch, rows, above.units, width);
-  };
   if (!stage.shared) {
     own_panels(stage.units, [&](int panel, int width) {
-      enter(panel, width);
+      pull_all(number, panel, width);
       backward_columns(number, panel, width, training);
     });
     return;
   }
-  own_panels(stage.units, enter);
+  own_panels(stage.units, [&](int panel, int width) { pull_all(number, panel, width); });
   for (auto s = stage.segments.rbegin(); s != stage.segments.rend(); ++s) {
     own_panels(stage.units, [&](int panel, int width) { backward_segment(number, *s, panel, width, training); });
     if (s->groups.count > 0 && s->source == Statistics::tracked)
@@ -68,12 +59,11 @@ void Program<T>::Step::backward_stage(int number, bool training) const {
 template <class T>
 void Program<T>::Step::backward_rows(int number) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
-  if (stage.row == RowOperation::none) return;
-  k.normalize_rows_backward(gradient(number - 1, 0), gradient(number, 0), at(stage.product, 0),
+  const int source = stage.from[0];
+  const bool alone = plan.stages[static_cast<std::size_t>(source)].readers.size() == 1;
+  k.normalize_rows_backward(gradient(alone ? source : number, 0), gradient(number, 0), at(stage.product, 0),
                             p.activations_ + stage.inverses, plan.panel_stride(), stage.units,
-                            stage.row == RowOperation::layer_normalization, scratch, first_row(thread),
-                            first_row(thread + 1));
-  barrier.wait(threads);
+                            stage.map == Map::layer_normalization, scratch, first_row(thread), first_row(thread + 1));
 }
 
 template <class T>
@@ -95,7 +85,7 @@ template <class Visit>
 void Program<T>::Step::weight_gradient(int number, Visit visit) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   own_blocks(number, [&](int panel, int part, std::ptrdiff_t offset, int count, int width) {
-    const Stage& below = plan.stages[static_cast<std::size_t>(number) - 1];
+    const Stage& below = plan.stages[static_cast<std::size_t>(stage.from[0])];
     const std::ptrdiff_t n = static_cast<std::ptrdiff_t>(count) * width;
     k.weight_gradient(p.gradients_ + offset, at(below.output, part), gradient(number, panel), rows,
                       plan.layout.width(stage.inputs, part), count, width);
@@ -116,38 +106,49 @@ void Program<T>::Step::gradients(int number) const {
 }
 
 template <class T>
-void Program<T>::Step::learn(const Spendings& how, bool fused) const {
-  const int last = static_cast<int>(plan.stages.size()) - 1;
-  if (plan.lowest > last) return;
+void Program<T>::Step::gradients_and_update(int number) const {
+  const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   Clip clip;
   if (plan.spec.optimizer.clipvalue) clip.limit = *plan.spec.optimizer.clipvalue;
-  // A kernel may change once nobody computes the gradient below it any more: two phases after its own.
-  const auto finish = [&](int number) {
-    const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
-    merge_learned(stage);
-    weight_gradient(number,
-                    [&](std::ptrdiff_t offset, std::ptrdiff_t n) { spend(how, clip, stage.kernel, offset, n); });
-    own_slices(
-        stage,
-        [&](int v, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) {
-          if (measures || accumulates) written(v, panel, 0, offset, n);
-          spend(how, clip, v, offset, n);
-        },
-        false);
-  };
-  for (int number = last; number >= plan.lowest; --number) {
-    backward_stage(number, true);
-    if (!fused) gradients(number);
-    if (fused && number + 2 <= last) finish(number + 2);
-    barrier.wait(threads);
-    if (number > plan.lowest) backward_rows(number);
-  }
-  if (!fused) {
-    merge_learned();
-    return update(how);
-  }
-  if (plan.lowest + 1 <= last) finish(plan.lowest + 1);
-  finish(plan.lowest);
+  merge_learned(stage);
+  weight_gradient(number, [&](std::ptrdiff_t offset, std::ptrdiff_t n) { spend(clip, stage.kernel, offset, n); });
+  own_slices(
+      stage,
+      [&](int v, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) {
+        if (measures || accumulates) written(v, panel, 0, offset, n);
+        spend(clip, v, offset, n);
+      },
+      false);
+}
+
+template <class T>
+void Program<T>::Step::follow(const Schedule& schedule, bool training) const {
+  for (const Operation& operation : schedule) switch (operation.kind) {
+      case Operation::meet:
+        barrier.wait(threads);
+        break;
+      case Operation::slopes:
+        backward_stage(operation.stage, training);
+        break;
+      case Operation::rows:
+        backward_rows(operation.stage);
+        break;
+      case Operation::weights:
+        gradients(operation.stage);
+        break;
+      case Operation::weights_and_update:
+        gradients_and_update(operation.stage);
+        break;
+    }
+}
+
+template <class T>
+void Program<T>::Step::learn(bool fused) const {
+  if (plan.fused.empty()) return;
+  follow(fused ? plan.fused : plan.separate, true);
+  if (fused) return;
+  merge_learned();
+  update();
 }
 
 }  // namespace evenflow

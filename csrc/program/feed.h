@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 namespace evenflow {
 
@@ -36,6 +37,8 @@ struct Feed {
     for (std::ptrdiff_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i);
   }
 };
+
+using Feeds = std::vector<Feed>;  // of each input
 
 template <class S>
 inline S read(const char* at) {  // need not be aligned

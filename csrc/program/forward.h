@@ -6,9 +6,16 @@
 namespace evenflow {
 
 template <class T>
-void Program<T>::Step::gather(const Feed& x, std::int64_t position) const {
-  const std::ptrdiff_t product = plan.stages[0].product;
-  const int inputs = plan.spec.inputs, full = plan.layout.full();
+void Program<T>::Step::gather(const Feeds& x, std::int64_t position, int first) const {
+  for (std::size_t s = static_cast<std::size_t>(first); s < plan.stages.size(); ++s)
+    if (const Stage& stage = plan.stages[s]; stage.map == Map::gather)
+      gather(stage, x[static_cast<std::size_t>(stage.input)], position);
+}
+
+template <class T>
+void Program<T>::Step::gather(const Stage& stage, const Feed& x, std::int64_t position) const {
+  const std::ptrdiff_t product = stage.product;
+  const int inputs = stage.inputs, full = plan.layout.full();
   const Range own = own_range(inputs);
   const bool as_they_lie = x.holds<T>();
   for (int row = 0; row < rows; ++row) {  // row by row: a row of the data set is a stream
@@ -25,9 +32,9 @@ void Program<T>::Step::gather(const Feed& x, std::int64_t position) const {
       std::fill(to + count, to + width, T(0));
     });
   }
-  if (plan.factor == 1 && plan.offset == 0) return;
+  if (stage.factor == 1 && stage.offset == 0) return;
   own_panels(inputs, [&](int panel, int width) {
-    k.rescale(at(product, panel), rows, width, plan.factor, plan.offset);
+    k.rescale(at(product, panel), rows, width, stage.factor, stage.offset);
     const int count = inputs - panel * full;
     if (count < width) k.clear_padding(at(product, panel), rows, width, count);
   });
@@ -102,16 +109,15 @@ void Program<T>::Step::forward_columns(const Stage& stage, int panel, int width,
 }
 
 template <class T>
-template <class Enter>
-void Program<T>::Step::forward_stage(const Stage& stage, bool training, Enter enter) const {
+void Program<T>::Step::forward_stage(const Stage& stage, bool training) const {
   if (!stage.shared) {
     own_panels(stage.units, [&](int panel, int width) {
-      enter(panel, width);
+      map_panel(stage, panel, width);
       forward_columns(stage, panel, width, training);
     });
     return;
   }
-  own_panels(stage.units, enter);
+  own_panels(stage.units, [&](int panel, int width) { map_panel(stage, panel, width); });
   for (const Segment& s : stage.segments) {
     if (s.groups.count > 0) share_statistics(stage, s, training && s.batch_statistics);
     own_panels(stage.units, [&](int panel, int width) { forward_segment(stage, s, panel, width, training); });
@@ -119,29 +125,23 @@ void Program<T>::Step::forward_stage(const Stage& stage, bool training, Enter en
 }
 
 template <class T>
-void Program<T>::Step::forward_rows(const Stage& stage, const Stage& below) const {
-  k.normalize_rows(at(stage.product, 0), p.activations_ + stage.inverses, at(below.output, 0), plan.panel_stride(),
-                   stage.units, stage.epsilon, stage.row == RowOperation::layer_normalization, scratch,
-                   first_row(thread), first_row(thread + 1));
+void Program<T>::Step::forward_rows(const Stage& stage) const {
+  k.normalize_rows(at(stage.product, 0), p.activations_ + stage.inverses,
+                   at(plan.stages[static_cast<std::size_t>(stage.from[0])].output, 0), plan.panel_stride(), stage.units,
+                   stage.epsilon, stage.map == Map::layer_normalization, scratch, first_row(thread),
+                   first_row(thread + 1));
   barrier.wait(threads);
 }
 
 template <class T>
 void Program<T>::Step::forward(bool training, int first) const {
-  if (first == 0) {
-    forward_stage(plan.stages[0], training, [](int, int) {});
-    barrier.wait(threads);
+  for (std::size_t s = static_cast<std::size_t>(first); s < plan.stages.size(); ++s) {
+    const Stage& stage = plan.stages[s];
+    if (stage.meets) barrier.wait(threads);
+    if (of_rows(stage.map)) forward_rows(stage);
+    forward_stage(stage, training);
   }
-  for (std::size_t s = static_cast<std::size_t>(std::max(first, 1)); s < plan.stages.size(); ++s) {
-    const Stage &stage = plan.stages[s], &below = plan.stages[s - 1];
-    if (stage.row != RowOperation::none) forward_rows(stage, below);
-    forward_stage(stage, training, [&](int panel, int width) {
-      if (stage.kernel < 0) return;
-      k.product(at(stage.product, panel), at(below.output, 0), plan.panel_stride(),
-                p.parameters_ + slice(stage.kernel, panel), rows, stage.inputs, width);
-    });
-    barrier.wait(threads);
-  }
+  barrier.wait(threads);
 }
 
 template <class T>

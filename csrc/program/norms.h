@@ -22,10 +22,15 @@ double Program<T>::gradient_norm() const {
 }
 
 template <class T>
-std::vector<double> Program<T>::gradient_norms() const {
-  std::vector<double> all;
+void Program<T>::note_norms(double* of_variables) const {
   for (std::size_t i = 0; i < plan_.variables.size(); ++i)
-    if (plan_.variables[i].trainable) all.push_back(std::sqrt(square_sum(i)));
+    if (plan_.variables[i].trainable) *of_variables++ = std::sqrt(square_sum(i));
+}
+
+template <class T>
+std::vector<double> Program<T>::gradient_norms() const {
+  std::vector<double> all(static_cast<std::size_t>(plan_.trained));
+  note_norms(all.data());
   return all;
 }
 

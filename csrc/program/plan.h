@@ -65,27 +65,47 @@ struct Segment {
   // mean, variance, inverse, scale, dshift, dscale: padded units each. Where features share statistics: also gamma and
   // beta spread over the features, then mean, variance, dshift, dscale of each group.
   std::ptrdiff_t statistics = nowhere;
-  std::ptrdiff_t learned_columns =
-      nowhere;  // the learned variable's values and gradient by features: padded units each
+  std::ptrdiff_t learned_columns = nowhere;  // the learned variable and its gradient by features: padded units each
 };
 
-// What a stage does to whole rows in place of a linear map: x becomes (x - mean) / deviation, or x / root mean square.
-enum class RowOperation { none, layer_normalization, rms_normalization };
+// What a stage makes of the outputs of other stages: `same` takes one as it is, the last three are of several.
+enum class Map { gather, linear, layer_normalization, rms_normalization, same, add, multiply, concatenate };
+constexpr bool of_rows(Map map) { return map == Map::layer_normalization || map == Map::rms_normalization; }
+// Whether it reads panels that other threads wrote.
+constexpr bool crosses(Map map) { return map == Map::linear || map == Map::concatenate || of_rows(map); }
 
-// A linear map or a row operation, followed by column operations. Stage 0 has no map: it is the input.
+// A map, followed by column operations on what it made.
 struct Stage {
-  int kernel = -1;  // variable
+  Map map = Map::gather;
+  std::string layer;      // for printing
+  std::vector<int> from;  // stages that it reads
+  struct Reader {
+    int stage, position;  // which reads this one as its from[position]
+  };
+  std::vector<Reader> readers;
+  bool meets = false;  // threads meet before it in the forward pass
+  int kernel = -1;     // variable
   int inputs = 0, units = 0;
   std::ptrdiff_t product = nowhere;  // what the map writes
-  std::ptrdiff_t output = nowhere;   // what the next stage reads
+  std::ptrdiff_t output = nowhere;   // what readers read
+  int gradient_buffer = 0;
   std::vector<Segment> segments;
   bool trainable = false;
-  bool shared = false;  // features of a segment share statistics
-  RowOperation row = RowOperation::none;
-  std::string row_layer;  // for printing
-  double epsilon = 0;
+  bool shared = false;                // features of a segment share statistics
+  double epsilon = 0;                 // of a row operation
   std::ptrdiff_t inverses = nowhere;  // what the row operation multiplied each row by
+  int input = 0;                      // gather: which of the network's inputs, and how it is rescaled
+  double factor = 1, offset = 0;
+  std::string rescaling_layer;  // for printing
 };
+
+// What the backward pass and the update do: threads meet; the gradient of what enters a stage's column operations;
+// the way through its row operation; the gradients of its variables and, in the same visit, their update.
+struct Operation {
+  enum Kind { meet, slopes, rows, weights, weights_and_update } kind;
+  int stage = -1;
+};
+using Schedule = std::vector<Operation>;
 
 struct Plan {
   Spec spec;
@@ -96,14 +116,17 @@ struct Plan {
   Output output = Output::plain;       // what remains after the last stage
   bool merges_learned = false;         // there is a parameter of an activation that all units share, trainable
   bool fused_loss = false;             // the loss is computed from the last stage itself
-  int lowest = 0;                      // lowest stage with something trainable; stages.size() if none
+  int trained = 0;                     // variables that are trainable
   std::vector<std::string> slots;      // of the optimizer's rule; then these two where they are asked for:
   int average = -1, accumulator = -1;  // moving average of the variable, sum of the gradients since the last step
   int rule_slots = 0;
-  std::vector<double> rates{1};               // the variables' different factors of the learning rate
-  double factor = 1, offset = 0;              // rescaling of the input
-  std::string rescaling_layer, output_layer;  // for printing
-  int noisy = 0;                              // lowest stage with a random layer; stages.size() if none
+  std::vector<double> rates{1};  // the variables' different factors of the learning rate
+  std::string output_layer;      // for printing
+  int noisy = 0;                 // lowest stage with a random layer; stages.size() if none
+  Schedule fused, separate;      // a training step's way back: the update in the same visits, or none
+  Schedule whole;                // the way back to the inputs, without an update
+  int gradient_buffers = 0;
+  bool branches = false;  // some stage has several readers
 
   bool penalized = false, vector_norms = false;  // a trainable variable has a penalty; a vector has a limited norm
   int activities = 0;                            // segments with a penalty on what comes out
@@ -120,9 +143,35 @@ struct Plan {
   Plan(Spec, Layout, int capacity, const Known&);
 
   int units() const { return stages.back().units; }
+  // Of a thread: rows of the output for the loss, or the transposed weights of a panel.
+  std::ptrdiff_t scratch_size() const {
+    std::ptrdiff_t size = 3 * static_cast<std::ptrdiff_t>(layout.padded(units()));
+    for (const Stage& stage : stages)
+      size = std::max(size, static_cast<std::ptrdiff_t>(layout.padded(stage.units)) * layout.full());
+    return size;
+  }
+  // Features of the readers' input before those of their from[position].
+  int offset_in(const Stage::Reader& reader) const {
+    const std::vector<int>& from = stages[static_cast<std::size_t>(reader.stage)].from;
+    int features = 0;
+    for (int i = 0; i < reader.position; ++i)
+      features += stages[static_cast<std::size_t>(from[static_cast<std::size_t>(i)])].units;
+    return features;
+  }
   int target_columns() const;  // of a row of targets; 1 for a label
   std::ptrdiff_t panel_stride() const { return static_cast<std::ptrdiff_t>(capacity) * layout.full(); }
   int find(const std::string& name) const;  // -1 if there is none
+
+ private:
+  struct Builder;
+  void fold(const Known&);  // layers into stages (stages.cpp)
+  void check_loss();
+  void place_parameters();
+  void place_slots();
+  void place_activations(const Known&);
+  void make_schedules();  // schedule.cpp
+  Schedule way_back(const std::vector<bool>& needed, bool updates) const;
+  void place_gradients();
 };
 
 }  // namespace evenflow

@@ -37,6 +37,7 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
   place(&gradients_, plan_.trainable_size);
   place(&slots_, plan_.trainable_size * static_cast<std::ptrdiff_t>(plan_.slots.size()));
   place(&activations_, plan_.activation_size);
+  dz_.resize(static_cast<std::size_t>(plan_.gradient_buffers));
   for (T*& dz : dz_) place(&dz, widest);
   place(&zeros_, most);
   place(&probabilities_, padded * plan_.capacity);
@@ -112,17 +113,16 @@ int Program<T>::team_size(std::int64_t rows) const {
 template <class T>
 void Program<T>::prepare_scratch(int count) {
   if (scratch_.size() >= static_cast<std::size_t>(count)) return;
-  std::ptrdiff_t size = 3 * static_cast<std::ptrdiff_t>(plan_.layout.padded(plan_.units()));
-  for (const Stage& stage : plan_.stages)
-    size = std::max(size, static_cast<std::ptrdiff_t>(plan_.layout.padded(stage.units)) * plan_.layout.full());
+  const std::ptrdiff_t size = plan_.scratch_size() + (plan_.branches ? plan_.panel_stride() : 0);
   scratch_.resize(static_cast<std::size_t>(count));
   for (auto& own : scratch_) own.resize(static_cast<std::size_t>(size));
+  spendings_.assign(static_cast<std::size_t>(count), std::vector<Spending>(plan_.rates.size()));
 }
 
 template <class T>
-Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
+Progress Program<T>::run(const Feeds& x, const Feed& y, const Run& run) {
   const double start = now();
-  const std::int64_t all_steps = (x.rows + run.batch_size - 1) / run.batch_size;
+  const std::int64_t all_steps = (x[0].rows + run.batch_size - 1) / run.batch_size;
   const std::int64_t end = run.max_steps > 0 ? std::min(all_steps, run.first_step + run.max_steps) : all_steps;
   Progress progress = run.after != nullptr ? *run.after : Progress();
   progress.metrics.resize(metrics_.size());
@@ -134,29 +134,23 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
   const bool weighted = run.weights != nullptr || run.class_weights != nullptr;
   forward_rows = 0;
 
-  const auto note_norms = [&](Progress& to, double* all, std::int64_t step) {
-    to.gradient_norms = gradient_norms();
-    to.gradient_norm = gradient_norm();
-    if (all != nullptr)
-      std::copy(to.gradient_norms.begin(), to.gradient_norms.end(), all + step * to.gradient_norms.size());
-  };
   const auto steps = [&](int wanted, std::int64_t until, double seconds) {
     Barrier barrier;
     std::atomic<bool> stop{false};
+    bool measured = false;
     const double begin = now();
     const std::int64_t first = progress.next_step, started = iterations;
     const Momenta before = momenta;
     team::run(wanted, [&](int thread, int count) {
       if (thread == 0) progress.threads = count;
       Momenta own = before;
-      typename Step::Spendings how(plan_.rates.size());
       if (!run.training && plan_.penalized) {  // else the backward pass of each step adds them up
         Step(*this, barrier, thread, count, run.batch_size, started).sum_penalties();
         barrier.wait(count);
       }
       for (std::int64_t step = first; step < until; ++step) {
         const std::int64_t position = step * run.batch_size;
-        const int rows = static_cast<int>(std::min<std::int64_t>(run.batch_size, x.rows - position));
+        const int rows = static_cast<int>(std::min<std::int64_t>(run.batch_size, x[0].rows - position));
         Step self(*this, barrier, thread, count, rows, started + step - first + 1);
         if (run.momentum) self.momentum = run.momentum[step];
         if (run.training) self.draws = {true, static_cast<std::uint64_t>(started + step - first), {}, 0};
@@ -176,9 +170,9 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
           self.accumulates = plan_.accumulator >= 0;
           self.measures = self.steps && (run.norms != nullptr || self.needs_norm());
           if (self.steps)
-            self.rules(how, run.learning_rate[step],
+            self.rules(run.learning_rate[step],
                        momenta_until(own, self.step, self.momentum ? &*self.momentum : nullptr));
-          self.learn(how, fusion_ && !self.needs_norm());
+          self.learn(fusion_ && !self.needs_norm());
           self.limit_vectors();
         }
         if (thread == 0 && now() - begin >= seconds) stop.store(true, std::memory_order_relaxed);
@@ -188,7 +182,8 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
             ++iterations;
             momenta = own;
             norms_known = self.measures;
-            if (self.measures) note_norms(progress, run.norms, step);
+            measured = measured || self.measures;
+            if (self.measures && run.norms != nullptr) note_norms(run.norms + step * plan_.trained);
           }
           if (plan_.penalized) progress.loss += rows * self.weight_penalty();
           progress.rows += rows;
@@ -198,6 +193,10 @@ Progress Program<T>::run(const Feed& x, const Feed& y, const Run& run) {
         if (stop.load(std::memory_order_relaxed)) return;
       }
     });
+    if (measured) {
+      progress.gradient_norms = gradient_norms();
+      progress.gradient_norm = gradient_norm();
+    }
     return now() - begin;
   };
 
@@ -234,19 +233,21 @@ void Program<T>::add_metrics(Progress& progress, int rows) const {
 }
 
 template <class T>
-void Program<T>::predict(const Feed& x, T* out) {
-  for (std::int64_t first = 0; first < x.rows; first += plan_.capacity) {
-    Feed part = x;
-    part.data += first * x.row_stride;
-    part.rows = std::min<std::int64_t>(plan_.capacity, x.rows - first);
+void Program<T>::predict(const Feeds& x, T* out) {
+  Feeds part = x;
+  for (std::int64_t first = 0; first < x[0].rows; first += plan_.capacity) {
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      part[i].data = x[i].data + first * x[i].row_stride;
+      part[i].rows = std::min<std::int64_t>(plan_.capacity, x[i].rows - first);
+    }
     forward(part, out + first * plan_.units(), false, 0);
   }
   forward_rows = 0;
 }
 
 template <class T>
-void Program<T>::forward(const Feed& x, T* out, bool training, std::uint64_t draw) {
-  const int rows = static_cast<int>(x.rows);
+void Program<T>::forward(const Feeds& x, T* out, bool training, std::uint64_t draw) {
+  const int rows = static_cast<int>(x[0].rows);
   const int wanted = team_size(rows);
   prepare_scratch(wanted);
   Barrier barrier;
@@ -266,22 +267,22 @@ void Program<T>::forward(const Feed& x, T* out, bool training, std::uint64_t dra
 }
 
 template <class T>
-void Program<T>::predict_mc(const Feed& x, std::uint64_t seed, std::int64_t first_row, std::int64_t first,
+void Program<T>::predict_mc(const Feeds& x, std::uint64_t seed, std::int64_t first_row, std::int64_t first,
                             std::int64_t count, double* mean, double* squares) {
   const int units = plan_.units();
-  const int wanted = team_size(x.rows);
+  const int wanted = team_size(x[0].rows);
   prepare_scratch(wanted);
   forward_rows = 0;
-  for (std::int64_t position = 0; position < x.rows; position += plan_.capacity) {
-    const int rows = static_cast<int>(std::min<std::int64_t>(plan_.capacity, x.rows - position));
+  for (std::int64_t position = 0; position < x[0].rows; position += plan_.capacity) {
+    const int rows = static_cast<int>(std::min<std::int64_t>(plan_.capacity, x[0].rows - position));
     Barrier barrier;
     team::run(wanted, [&](int thread, int threads_of_team) {
       Step self(*this, barrier, thread, threads_of_team, rows, 0);
       for (std::int64_t pass = first; pass < first + count; ++pass) {
         self.draws = {true, static_cast<std::uint64_t>(pass), seed, static_cast<std::uint32_t>(first_row + position)};
-        // What lies below the lowest random layer is the same in every pass. The input itself is not kept.
+        // What lies below the lowest random layer is the same in every pass. Inputs themselves are not kept.
         const int from = pass == first ? 0 : plan_.noisy;
-        if (from == 0) self.gather(x, position);
+        self.gather(x, position, from);
         self.forward(false, from);
         const T* y = self.finish_output();
         for (int row = self.first_row(thread); row < self.first_row(thread + 1); ++row) {
@@ -300,11 +301,11 @@ void Program<T>::predict_mc(const Feed& x, std::uint64_t seed, std::int64_t firs
 }
 
 template <class T>
-void Program<T>::backward(const T* dy, T* dx) {
+void Program<T>::backward(const T* dy, const std::vector<T*>& dx) {
   const int rows = forward_rows;
   const int wanted = std::min(team_size(rows), static_cast<int>(scratch_.size()));
   const int last = static_cast<int>(plan_.stages.size()) - 1;
-  const int units = plan_.units(), inputs = plan_.spec.inputs, full = plan_.layout.full();
+  const int units = plan_.units(), full = plan_.layout.full();
   Barrier barrier;
   team::run(wanted, [&](int thread, int count) {
     Step self(*this, barrier, thread, count, rows, 0);
@@ -330,21 +331,21 @@ void Program<T>::backward(const T* dy, T* dx) {
       });
     }
     barrier.wait(count);
-    for (int number = last; number >= 0; --number) {
-      self.backward_stage(number, forward_training_);
-      self.gradients(number);
-      barrier.wait(count);
-      self.backward_rows(number);
-    }
+    self.follow(plan_.whole, forward_training_);
     self.merge_learned();
-    self.own_panels(inputs, [&](int panel, int width) {
-      const int valid = std::min(full, inputs - panel * full);
-      T* dz = self.gradient(0, panel);
-      if (plan_.factor != 1) k_.rescale(dz, rows, width, plan_.factor, 0);
-      for (int row = 0; row < rows; ++row)
-        std::copy_n(dz + static_cast<std::ptrdiff_t>(row) * width, valid,
-                    dx + static_cast<std::ptrdiff_t>(row) * inputs + panel * full);
-    });
+    for (int number = 0; number < static_cast<int>(plan_.stages.size()); ++number) {
+      const Stage& stage = plan_.stages[static_cast<std::size_t>(number)];
+      if (stage.map != Map::gather) continue;
+      T* to = dx[static_cast<std::size_t>(stage.input)];
+      self.own_panels(stage.units, [&](int panel, int width) {
+        const int valid = std::min(full, stage.units - panel * full);
+        T* dz = self.gradient(number, panel);
+        if (stage.factor != 1) k_.rescale(dz, rows, width, stage.factor, 0);
+        for (int row = 0; row < rows; ++row)
+          std::copy_n(dz + static_cast<std::ptrdiff_t>(row) * width, valid,
+                      to + static_cast<std::ptrdiff_t>(row) * stage.units + panel * full);
+      });
+    }
   });
   forward_rows = 0;  // the activations are spent
   norms_known = true;
@@ -360,16 +361,15 @@ double Program<T>::update(double learning_rate) {
   Barrier barrier;
   team::run(wanted, [&](int thread, int count) {
     Step self(*this, barrier, thread, count, 1, iterations + 1);
-    typename Step::Spendings how(plan_.rates.size());
     Momenta own = before;
-    if (self.steps) self.rules(how, learning_rate, momenta_until(own, self.step, nullptr));
+    if (self.steps) self.rules(learning_rate, momenta_until(own, self.step, nullptr));
     self.accumulates = plan_.accumulator >= 0;
     self.measures = self.accumulates || !norms_known;
     if (self.measures) {
       self.read_gradients();
       barrier.wait(count);
     }
-    self.update(how);
+    self.update();
     self.limit_vectors();
     if (thread == 0) momenta = own;
   });

@@ -58,6 +58,13 @@ struct Draws {
   std::uint32_t first_row = 0;
 };
 
+// What one step does to a parameter: the rule and the decay that comes first.
+struct Spending {
+  AnyRule rule;
+  Decay decay;
+  double rate;
+};
+
 // Thread counts 1, 2, 4, ... tried in turn, a few rounds; the one with the fastest step wins for a while.
 struct Race {
   static constexpr int rounds = 3;
@@ -88,15 +95,15 @@ class Program {
   T* gradients() const { return gradients_; }
   T* slot(int s) const { return slots_ + s * plan_.trainable_size; }
 
-  Progress run(const Feed& x, const Feed& y, const Run& run);
-  void predict(const Feed& x, T* out);  // [rows][units]
+  Progress run(const Feeds& x, const Feed& y, const Run& run);
+  void predict(const Feeds& x, T* out);  // [rows][units]
   // draw: the step whose random numbers are used in training.
-  void forward(const Feed& x, T* out, bool training, std::uint64_t draw);
+  void forward(const Feeds& x, T* out, bool training, std::uint64_t draw);
   // Passes [first, first + count) with random layers on and everything else in inference mode; each moves the means and
   // the sums of squared deviations, float64 [rows][units], of the passes before it. first_row: number of x's first row.
-  void predict_mc(const Feed& x, std::uint64_t seed, std::int64_t first_row, std::int64_t first, std::int64_t count,
+  void predict_mc(const Feeds& x, std::uint64_t seed, std::int64_t first_row, std::int64_t first, std::int64_t count,
                   double* mean, double* squares);
-  void backward(const T* dy, T* dx);
+  void backward(const T* dy, const std::vector<T*>& dx);
   double update(double learning_rate);
   void reset_slots();                                                                     // to what they start from
   double momenta_until(Momenta& known, std::int64_t step, const double* momentum) const;  // of the optimizer
@@ -122,6 +129,7 @@ class Program {
   int team_size(std::int64_t rows) const;
   double flops(int rows) const;
   double initial_slot() const;
+  void note_norms(double* of_variables) const;
   void add_metrics(Progress& progress, int rows) const;
   // Of a variable's gradient: panel after panel, whatever the threads.
   double* panel_square_sum(std::size_t variable, int panel) const {
@@ -134,11 +142,12 @@ class Program {
   const bool fusion_;
   Arena arena_;
   T *parameters_, *gradients_, *slots_, *activations_, *zeros_, *probabilities_, *targets_;
-  T* dz_[3];
+  std::vector<T*> dz_;  // gradients of activations
   std::int64_t* labels_;
   double *losses_, *weights_, *square_sums_, *penalty_sums_, *activity_sums_;
   std::vector<MetricOutput<T>> metrics_;
-  std::vector<std::vector<T>> scratch_;
+  std::vector<std::vector<T>> scratch_;           // of each thread
+  std::vector<std::vector<Spending>> spendings_;  // of each thread, by the variables' factors as Plan::rates has them
   Race race_;
   bool forward_training_ = false;
   Draws forward_draws_;

@@ -42,9 +42,14 @@ struct LayerSpec {
     layer_normalization,
     rms_normalization,
     activity_regularization,
-    noise
+    noise,
+    input,
+    add,
+    multiply,
+    concatenate
   } kind;
   std::string name;
+  std::vector<int> from;  // layers before this one that it reads
   bool trainable = false;
   int units = 0;                     // dense
   bool use_bias = false;             // dense
@@ -61,6 +66,7 @@ struct LayerSpec {
   bool shared = false;            // one element for all features
   double factor = 1, offset = 0;  // rescaling
   Noise random;                   // noise
+  int number = 0;                 // input: which of the network's
 };
 
 template <template <class...> class To, class From>
@@ -112,7 +118,7 @@ struct LossSpec {
 };
 
 struct Spec {
-  int inputs = 0;
+  std::vector<int> inputs;  // features of each
   std::vector<LayerSpec> layers;
   std::optional<LossSpec> loss;
   std::vector<MetricSpec> metrics;

@@ -19,6 +19,7 @@ struct Program<T>::Step {
   const std::int64_t step;  // of the optimizer, from 1: the one that this batch belongs to
   const bool steps;         // whether this batch is its last
   T* const scratch;
+  std::vector<Spending>& spendings;
   Draws draws;
   std::optional<double> momentum;  // of this step, in place of the spec's momentum or beta_1
   bool measures = false;           // the norms of gradients, as they are written
@@ -34,7 +35,8 @@ struct Program<T>::Step {
         rows(batch),
         step((number + program.plan_.spec.optimizer.accumulation - 1) / program.plan_.spec.optimizer.accumulation),
         steps(step * program.plan_.spec.optimizer.accumulation == number),
-        scratch(program.scratch_[static_cast<std::size_t>(t)].data()) {}
+        scratch(program.scratch_[static_cast<std::size_t>(t)].data()),
+        spendings(program.spendings_[static_cast<std::size_t>(t)]) {}
 
   // This thread's panels of `features`: neighbours, balanced by vectors.
   struct Range {
@@ -55,7 +57,10 @@ struct Program<T>::Step {
   int first_row(int t) const { return static_cast<int>(std::int64_t{rows} * t / threads); }
 
   T* at(std::ptrdiff_t tensor, int panel) const { return p.activations_ + tensor + panel * plan.panel_stride(); }
-  T* gradient(int stage, int panel) const { return p.dz_[stage % 3] + panel * plan.panel_stride(); }
+  T* gradient(int stage, int panel) const {
+    return p.dz_[static_cast<std::size_t>(plan.stages[static_cast<std::size_t>(stage)].gradient_buffer)] +
+           panel * plan.panel_stride();
+  }
   // The slice of a variable that belongs to a panel.
   std::ptrdiff_t slice(int variable, int panel) const {
     const Variable& v = plan.variables[static_cast<std::size_t>(variable)];
@@ -77,7 +82,9 @@ struct Program<T>::Step {
 
   // ---- input (forward.h)
 
-  void gather(const Feed& x, std::int64_t position) const;
+  // For the stages from `first` on.
+  void gather(const Feeds& x, std::int64_t position, int first = 0) const;
+  void gather(const Stage& stage, const Feed& x, std::int64_t position) const;
   void gather_targets(const Feed& y, std::int64_t position) const;
   void gather_weights(const Run& run, std::int64_t position) const;
 
@@ -86,15 +93,22 @@ struct Program<T>::Step {
   Columns<T> columns(const Segment& s, int units, int panel, bool batch) const;
   void forward_segment(const Stage& stage, const Segment& s, int panel, int width, bool training) const;
   void forward_columns(const Stage& stage, int panel, int width, bool training) const;
-  // `enter` writes a panel of what the stage's segments start from.
-  template <class Enter>
-  void forward_stage(const Stage& stage, bool training, Enter enter) const;
-  void forward_rows(const Stage& stage, const Stage& below) const;
-  // From the gathered input, or the stage below `first`, to the last stage's output; meets after every stage.
+  void forward_stage(const Stage& stage, bool training) const;
+  void forward_rows(const Stage& stage) const;
+  // From the gathered inputs, or the stages below `first`, to the last stage's output; meets at the end.
   void forward(bool training, int first = 0) const;
   // What the loss would have applied: the prediction, in probabilities_ when there is something to apply.
   const T* finish_output() const;
   const ActivationKernel<T>& sigmoid_kernel() const;
+
+  // ---- several stages (merges.h)
+
+  void copy_features(T* to, int to_units, int to_first, const T* from, int from_units, int first, int count) const;
+  // A panel of what the stage's column operations start from.
+  void map_panel(const Stage& stage, int panel, int width) const;
+  // And of the gradient of its output: what one reader has to add, and the sum of all.
+  void pull(T* to, const Stage& stage, const Stage::Reader& reader, int panel, int width) const;
+  void pull_all(int number, int panel, int width) const;
 
   // ---- normalization (normalization.h)
 
@@ -121,9 +135,9 @@ struct Program<T>::Step {
   // The gradient of what enters a stage's column operations, and those of their vectors, for one panel.
   void backward_columns(int number, int panel, int width, bool training) const;
   void backward_segment(int number, const Segment& s, int panel, int width, bool training) const;
-  // Through a stage's row operation, to the gradient of the stage below; meets.
+  // Through a stage's row operation: to the gradient of what it read, or its own where others read that too.
   void backward_rows(int number) const;
-  // dz of a stage, from the stage above it unless it is the last.
+  // dz of a stage, from those that read it.
   void backward_stage(int number, bool training) const;
   // This thread's part of a stage's kernel, block after block: visit(panel, part, offset, inputs of the part, width).
   template <class Visit>
@@ -162,9 +176,9 @@ struct Program<T>::Step {
   double weight_penalty() const;
   double activity_penalty() const;
   // After the update of a block: proximal steps and constraints.
-  struct Spending;
   void settle(const Spending& how, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
   void limit_vectors() const;
+
   // ---- parameters of activations (learned.h)
 
   // Where a panel's operation reads the parameter and writes its gradient.
@@ -176,27 +190,23 @@ struct Program<T>::Step {
 
   // ---- update (update.h)
 
-  // What one step does to a parameter: the rule and the decay that comes first.
-  struct Spending {
-    AnyRule rule;
-    Decay decay;
-    double rate;
-  };
-  // By the variables' factors of the learning rate, as Plan::rates has them.
-  using Spendings = std::vector<Spending>;
-  void rules(Spendings& how, double rate, double momenta) const;
-  void spend(const Spendings& how, Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
+  // This thread's spendings of the step.
+  void rules(double rate, double momenta) const;
+  void spend(Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
   Average<T> average(std::ptrdiff_t offset) const;
   // visit(variable number, panel, offset, n) for this thread's slices of a stage's trainable variables.
   template <class Visit>
   void own_slices(const Stage& stage, Visit visit, bool with_kernel = true, bool with_shared = true) const;
   // Clips and applies the optimizer to everything this thread owns, with norms that are known.
-  void update(const Spendings& how) const;
+  void update() const;
 
   // ---- a training step after the loss (backward.h)
 
+  // Of a stage whose kernel nobody reads any more in this step.
+  void gradients_and_update(int number) const;
+  void follow(const Schedule& schedule, bool training) const;
   // Backward and update.
-  void learn(const Spendings& how, bool fused) const;
+  void learn(bool fused) const;
 };
 
 }  // namespace evenflow
@@ -204,6 +214,7 @@ struct Program<T>::Step {
 #include "program/backward.h"
 #include "program/forward.h"
 #include "program/learned.h"
+#include "program/merges.h"
 #include "program/normalization.h"
 #include "program/norms.h"
 #include "program/penalties.h"

@@ -6,14 +6,15 @@
 namespace evenflow {
 
 template <class T>
-void Program<T>::Step::rules(Spendings& how, double rate, double momenta) const {
+void Program<T>::Step::rules(double rate, double momenta) const {
   const OptimizerSpec& o = plan.spec.optimizer;
   const auto any = [](auto found) { return AnyRule(found); };
-  for (std::size_t i = 0; i < how.size(); ++i) {
+  for (std::size_t i = 0; i < plan.rates.size(); ++i) {
+    Spending& how = spendings[i];
     const Moment at{rate * plan.rates[i], static_cast<double>(step), momenta, momentum ? &*momentum : nullptr};
-    how[i].rule = std::visit([&](const auto& optimizer) { return optimizer.rule(at, any); }, *o.optimizer);
-    how[i].rate = at.learning_rate;
-    (o.coupled ? how[i].decay.coupled : how[i].decay.rate) = o.weight_decay * (o.coupled ? 1 : at.learning_rate);
+    how.rule = std::visit([&](const auto& optimizer) { return optimizer.rule(at, any); }, *o.optimizer);
+    how.rate = at.learning_rate;
+    (o.coupled ? how.decay.coupled : how.decay.rate) = o.weight_decay * (o.coupled ? 1 : at.learning_rate);
   }
 }
 
@@ -25,8 +26,7 @@ Average<T> Program<T>::Step::average(std::ptrdiff_t offset) const {
 }
 
 template <class T>
-void Program<T>::Step::spend(const Spendings& how, Clip clip, int number, std::ptrdiff_t offset,
-                             std::ptrdiff_t n) const {
+void Program<T>::Step::spend(Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const {
   const Variable& v = plan.variables[static_cast<std::size_t>(number)];
   const Average<T> averaging = plan.average < 0 ? Average<T>{} : average(offset);
   if (!steps || plan.rates[static_cast<std::size_t>(v.rate)] == 0) {  // the variable keeps its bits
@@ -35,14 +35,14 @@ void Program<T>::Step::spend(const Spendings& how, Clip clip, int number, std::p
   }
   T* slots[most_slots] = {};
   for (int s = 0; s < plan.rule_slots; ++s) slots[s] = p.slot(s) + offset;
-  const Spending& own = how[static_cast<std::size_t>(v.rate)];
+  const Spending& how = spendings[static_cast<std::size_t>(v.rate)];
   std::visit(
       [&](const auto& found) {
-        k.update(found, clip, v.decays ? own.decay : Decay{}, p.parameters_ + offset, p.gradients_ + offset, slots, n,
+        k.update(found, clip, v.decays ? how.decay : Decay{}, p.parameters_ + offset, p.gradients_ + offset, slots, n,
                  averaging);
       },
-      own.rule);
-  settle(own, number, offset, n);
+      how.rule);
+  settle(how, number, offset, n);
 }
 
 template <class T>
@@ -73,7 +73,7 @@ void Program<T>::Step::own_slices(const Stage& stage, Visit visit, bool with_ker
 }
 
 template <class T>
-void Program<T>::Step::update(const Spendings& how) const {
+void Program<T>::Step::update() const {
   const OptimizerSpec& o = plan.spec.optimizer;
   Clip clip;
   if (o.clipvalue) clip.limit = *o.clipvalue;
@@ -81,7 +81,7 @@ void Program<T>::Step::update(const Spendings& how) const {
   for (const Stage& stage : plan.stages)
     own_slices(stage, [&](int number, int, std::ptrdiff_t offset, std::ptrdiff_t n) {
       if (o.clipnorm) clip.scale = shrink(std::sqrt(p.square_sum(static_cast<std::size_t>(number))), *o.clipnorm);
-      spend(how, clip, number, offset, n);
+      spend(clip, number, offset, n);
     });
 }
 

@@ -23,6 +23,7 @@ from .layers import (
 )
 from .learned import LEARNED, learned_backward, learned_forward
 from .losses import loss_forward_backward, reduced
+from .merging import MERGES, merge_backward, merge_forward, sources
 from .metrics import metric_sums
 from .noise import noise_backward, noise_forward, without_noise
 from .outputs import OUTPUTS, output_backward
@@ -59,8 +60,12 @@ class Network:
         self.trainable: list[str] = []
         self.gradients: dict[str, Array] = {}
         self.iterations = 0  # batches that the optimizer was given
-        features = spec["inputs"]
-        for layer in spec["layers"]:
+        self.sources = sources(spec)
+        widths: list[int] = []  # of the layers' values
+        for layer, read in zip(spec["layers"], self.sources, strict=True):
+            features = (
+                sum(widths[i] for i in read) if layer["kind"] == "concatenate" else self._width(layer, read, widths)
+            )
             made: dict[str, Array] = {}
             if layer["kind"] == "dense":
                 made = {"kernel": np.zeros((features, layer["units"])), "bias": np.zeros(layer["units"])}
@@ -88,6 +93,7 @@ class Network:
             elif layer["kind"] == "normalization":
                 self.variables[f"{layer['name']}/mean"] = np.zeros(statistic_shape(layer, features))
                 self.variables[f"{layer['name']}/variance"] = np.ones(statistic_shape(layer, features))
+            widths.append(features)
         self.regularizers, self.constraints = _by_variable(spec, "regularizers"), _by_variable(spec, "constraints")
         self.slots: dict[str, dict[str, Array]] = {}
         if spec["optimizer"] is not None:
@@ -99,43 +105,56 @@ class Network:
                 self.slots[slot] = {name: np.zeros_like(self.variables[name]) for name in self.trainable}
         self.momentum_product = 1.0  # of Nadam's steps so far
 
+    def _width(self, layer: Mapping[str, Any], read: list[int], widths: list[int]) -> int:
+        inputs = np.atleast_1d(self.spec["inputs"])
+        return widths[read[0]] if read else int(inputs[layer.get("input", 0)])
+
     def forward(self, x: ArrayLike, training: bool = True) -> Array:
-        """The output; training uses (and averages) batch statistics, except in frozen batch normalizations."""
-        h = wide(x)
-        self.inputs: list[Array] = []  # of each layer, kept for backward
+        """The output, of one array or a list of one for each input; training uses (and averages) batch statistics,
+        except in frozen batch normalizations."""
+        given = [wide(x)] if isinstance(self.spec["inputs"], int) else [wide(one) for one in x]  # type: ignore[union-attr]
+        self.values: list[Array] = []  # of each layer, kept for backward
+        self.inputs: list[Array] = []  # of each layer, the first it reads
         self.statistics: dict[str, tuple[Array, Array]] = {}  # of each batch normalization that used the batch's
-        for layer in self.spec["layers"]:
+        for layer, read in zip(self.spec["layers"], self.sources, strict=True):
+            h = self.values[read[0]] if read else given[layer.get("input", 0)]
             self.inputs.append(h)
-            own = self._own(layer["name"])
-            if layer["kind"] == "rescaling":
-                h = h * layer["scale"] + layer["offset"]
-            elif layer["kind"] == "noise":
-                if training:
-                    h = noise_forward(layer["noise"], h, **self._draw(layer), **layer["parameters"])
-                else:
-                    h = without_noise(layer["noise"], h, **layer["parameters"])
-            elif layer["kind"] == "dense":
-                h = dense_forward(h, own["kernel"], own.get("bias"))
-            elif layer["kind"] == "batch_normalization":
-                h = rows_of(self._batch_norm(columns_of(h, layer), layer, training), layer, len(h))
-            elif layer["kind"] == "normalization":
-                mean, variance = own["mean"].ravel(), own["variance"].ravel()
-                normalized = standardize(columns_of(h, layer), mean, variance, invert=layer["invert"])
-                h = rows_of(normalized, layer, len(h))
-            elif layer["kind"] == "layer_normalization":
-                gamma, beta = own.get("gamma", np.ones(h.shape[1])), own.get("beta", np.zeros(h.shape[1]))
-                h = layer_norm_forward(h, gamma, beta, epsilon=layer["epsilon"])
-            elif layer["kind"] == "rms_normalization":
-                h = rms_norm_forward(h, own["scale"], epsilon=layer["epsilon"])
-            elif layer["kind"] == "activity_regularization":
-                continue
-            elif layer["activation"] in OUTPUTS:
-                h = OUTPUTS[layer["activation"]](h)
-            elif layer["activation"] in LEARNED:
-                h = learned_forward(layer["activation"], h, *own.values())
+            self.values.append(self._layer_forward(layer, read, h, training))
+        self.output = self.values[-1] if self.values else given[0]
+        return self.output
+
+    def _layer_forward(self, layer: Mapping[str, Any], read: list[int], h: Array, training: bool) -> Array:
+        own = self._own(layer["name"])
+        if layer["kind"] in MERGES:
+            h = merge_forward(layer["kind"], [self.values[i] for i in read])
+        elif layer["kind"] == "rescaling":
+            h = h * layer["scale"] + layer["offset"]
+        elif layer["kind"] == "noise":
+            if training:
+                h = noise_forward(layer["noise"], h, **self._draw(layer), **layer["parameters"])
             else:
-                h = activation_forward(layer["activation"], h, **layer["parameters"])
-        self.output = h
+                h = without_noise(layer["noise"], h, **layer["parameters"])
+        elif layer["kind"] == "dense":
+            h = dense_forward(h, own["kernel"], own.get("bias"))
+        elif layer["kind"] == "batch_normalization":
+            h = rows_of(self._batch_norm(columns_of(h, layer), layer, training), layer, len(h))
+        elif layer["kind"] == "normalization":
+            mean, variance = own["mean"].ravel(), own["variance"].ravel()
+            normalized = standardize(columns_of(h, layer), mean, variance, invert=layer["invert"])
+            h = rows_of(normalized, layer, len(h))
+        elif layer["kind"] == "layer_normalization":
+            gamma, beta = own.get("gamma", np.ones(h.shape[1])), own.get("beta", np.zeros(h.shape[1]))
+            h = layer_norm_forward(h, gamma, beta, epsilon=layer["epsilon"])
+        elif layer["kind"] == "rms_normalization":
+            h = rms_norm_forward(h, own["scale"], epsilon=layer["epsilon"])
+        elif layer["kind"] in ("activity_regularization", "input"):
+            pass
+        elif layer["activation"] in OUTPUTS:
+            h = OUTPUTS[layer["activation"]](h)
+        elif layer["activation"] in LEARNED:
+            h = learned_forward(layer["activation"], h, *own.values())
+        else:
+            h = activation_forward(layer["activation"], h, **layer["parameters"])
         return h
 
     def _batch_norm(self, x: Array, layer: Mapping[str, Any], training: bool) -> Array:
@@ -167,48 +186,67 @@ class Network:
         found[f"{name}/gamma"], found[f"{name}/beta"] = dgamma.reshape(shape), dbeta.reshape(shape)
         return dx
 
-    def backward(self, dy: ArrayLike) -> Array:
-        """From the gradient of the last forward's output to that of its input; fills `gradients`."""
-        return self._backward(wide(dy), len(self.inputs))
+    def backward(self, dy: ArrayLike) -> Array | list[Array]:
+        """From the gradient of the last forward's output to that of its inputs; fills `gradients`."""
+        return self._backward(wide(dy), len(self.values) - 1)
 
-    def _backward(self, dy: Array, layers: int) -> Array:
+    def _backward(self, dy: Array, top: int) -> Array | list[Array]:
+        """From the gradient of layer `top`'s value."""
         found: dict[str, Array] = {}
-        outputs = [*self.inputs[1:], self.output]
-        for layer, x, y in reversed(list(zip(self.spec["layers"], self.inputs, outputs, strict=True))[:layers]):
-            name, own = layer["name"], self._own(layer["name"])
-            if layer["kind"] == "rescaling":
-                dy = dy * layer["scale"]
-            elif layer["kind"] == "noise":
-                dy = noise_backward(layer["noise"], dy, y, **self._draw(layer), **layer["parameters"])
-            elif layer["kind"] == "dense":
-                dy, found[f"{name}/kernel"], found[f"{name}/bias"] = dense_backward(dy, x, own["kernel"])
-            elif layer["kind"] == "batch_normalization":
-                dx = self._batch_norm_backward(columns_of(dy, layer), columns_of(x, layer), layer, found)
-                dy = rows_of(dx, layer, len(x))
-            elif layer["kind"] == "normalization":
-                deviation = deviation_of(own["variance"].ravel())
-                slope = deviation if layer["invert"] else 1 / deviation
-                dy = rows_of(columns_of(dy, layer) * slope, layer, len(x))
-            elif layer["kind"] == "layer_normalization":
-                gamma = own.get("gamma", np.ones(x.shape[1]))
-                dy, *sums = layer_norm_backward(dy, x, gamma, epsilon=layer["epsilon"])
-                found[f"{name}/gamma"], found[f"{name}/beta"] = sums
-            elif layer["kind"] == "rms_normalization":
-                dy, found[f"{name}/scale"] = rms_norm_backward(dy, x, own["scale"], epsilon=layer["epsilon"])
-            elif layer["kind"] == "activity_regularization":
-                dy = dy.copy()
-                penalize(y, dy, l1=layer["l1"] / len(y), l2=layer["l2"] / len(y))
-            elif layer["activation"] in OUTPUTS:
-                dy = output_backward(layer["activation"], dy, y)
-            elif layer["activation"] in LEARNED:
-                ((parameter, value),) = own.items()
-                dy, found[f"{name}/{parameter}"] = learned_backward(layer["activation"], dy, x, value)
+        slopes: dict[int, Array] = {top: dy}  # of the values of layers that are still to be gone through
+        of_inputs: dict[int, Array] = {0: dy} if top < 0 else {}
+        for i in range(top, -1, -1):
+            layer, read = self.spec["layers"][i], self.sources[i]
+            if layer["kind"] in MERGES:
+                parts = merge_backward(layer["kind"], slopes.pop(i), [self.values[j] for j in read])
             else:
-                dy = activation_backward(layer["activation"], dy, x, y, **layer["parameters"])
+                parts = [self._layer_backward(layer, slopes.pop(i), self.inputs[i], self.values[i], found)]
+            for j, part in zip(read, parts, strict=bool(read)):
+                slopes[j] = slopes[j] + part if j in slopes else part
+            if not read:
+                of_inputs[layer.get("input", 0)] = parts[0]
         self.gradients = {name: found[name] for name in self.trainable}
         for name, regularizer in self.regularizers.items():
             if name in self.gradients and not regularizer.get("proximal"):
                 penalize(self.variables[name], self.gradients[name], l1=regularizer["l1"], l2=regularizer["l2"])
+        if isinstance(self.spec["inputs"], int):
+            return of_inputs[0]
+        return [of_inputs[i] for i in range(len(self.spec["inputs"]))]
+
+    def _layer_backward(
+        self, layer: Mapping[str, Any], dy: Array, x: Array, y: Array, found: dict[str, Array]
+    ) -> Array:
+        """From the gradient of a layer's value to that of what it reads; puts those of its variables into `found`."""
+        name, own = layer["name"], self._own(layer["name"])
+        if layer["kind"] == "rescaling":
+            dy = dy * layer["scale"]
+        elif layer["kind"] == "noise":
+            dy = noise_backward(layer["noise"], dy, y, **self._draw(layer), **layer["parameters"])
+        elif layer["kind"] == "dense":
+            dy, found[f"{name}/kernel"], found[f"{name}/bias"] = dense_backward(dy, x, own["kernel"])
+        elif layer["kind"] == "batch_normalization":
+            dx = self._batch_norm_backward(columns_of(dy, layer), columns_of(x, layer), layer, found)
+            dy = rows_of(dx, layer, len(x))
+        elif layer["kind"] == "normalization":
+            deviation = deviation_of(own["variance"].ravel())
+            slope = deviation if layer["invert"] else 1 / deviation
+            dy = rows_of(columns_of(dy, layer) * slope, layer, len(x))
+        elif layer["kind"] == "layer_normalization":
+            gamma = own.get("gamma", np.ones(x.shape[1]))
+            dy, *sums = layer_norm_backward(dy, x, gamma, epsilon=layer["epsilon"])
+            found[f"{name}/gamma"], found[f"{name}/beta"] = sums
+        elif layer["kind"] == "rms_normalization":
+            dy, found[f"{name}/scale"] = rms_norm_backward(dy, x, own["scale"], epsilon=layer["epsilon"])
+        elif layer["kind"] == "activity_regularization":
+            dy = dy.copy()
+            penalize(y, dy, l1=layer["l1"] / len(y), l2=layer["l2"] / len(y))
+        elif layer.get("activation") in OUTPUTS:
+            dy = output_backward(layer["activation"], dy, y)
+        elif layer.get("activation") in LEARNED:
+            ((parameter, value),) = own.items()
+            dy, found[f"{name}/{parameter}"] = learned_backward(layer["activation"], dy, x, value)
+        elif layer["kind"] == "activation":
+            dy = activation_backward(layer["activation"], dy, x, y, **layer["parameters"])
         return dy
 
     def _draw(self, layer: Mapping[str, Any]) -> dict[str, int]:
@@ -234,7 +272,7 @@ class Network:
         return {k.removeprefix(f"{layer}/"): v for k, v in self.variables.items() if k.rpartition("/")[0] == layer}
 
     def loss(self, target: ArrayLike, weights: ArrayLike | None = None) -> tuple[Array, Array, int]:
-        """Of the last forward: each row's loss, the gradient of their mean, and the number of layers below it.
+        """Of the last forward: each row's loss, the gradient of their mean, and the layer whose value it is of.
 
         `weights` are of rows; `reduced` says what they, the reduction and the loss's own weight do.
         """
@@ -244,7 +282,8 @@ class Network:
         fused = (self.spec["layers"][-1].get("activation"), kind) in FUSED and not from_logits
         prediction = self.inputs[-1] if fused else self.output
         rows, gradient = loss_forward_backward(kind, prediction, target, from_logits=fused or from_logits, **parameters)
-        return *reduced(described, rows, gradient, target, weights), len(self.inputs) - fused
+        top = (self.sources[-1] or [-1])[0] if fused else len(self.values) - 1
+        return *reduced(described, rows, gradient, target, weights), top
 
     def metrics(self, target: ArrayLike) -> list[Array]:
         """Of the last forward: what it adds to the state of each metric."""
@@ -310,8 +349,8 @@ class Network:
         """One step; returns the sum of the rows' losses, penalties included, and each metric's state, both from before
         the update."""
         self.forward(x, training=True)
-        rows, dy, layers = self.loss(target, weights)
-        self._backward(dy, layers)
+        rows, dy, top = self.loss(target, weights)
+        self._backward(dy, top)
         total = float(rows.sum()) + len(rows) * self.penalty()
         self.update(learning_rate)
         return total, self.metrics(target)

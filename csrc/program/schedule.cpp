@@ -1,0 +1,134 @@
+// The order of a step: where threads meet, when a kernel may change, and which gradients are alive together.
+#include <algorithm>
+
+#include "program/plan.h"
+
+namespace evenflow {
+
+namespace {
+
+// Meetings so far, as a clock: what happens between the same two is not ordered among threads.
+struct Clock {
+  Schedule& schedule;
+  int phase = 0;
+
+  void operator()(Operation::Kind kind, int stage = -1) {
+    schedule.push_back({kind, stage});
+    if (kind == Operation::meet) ++phase;
+  }
+};
+
+}  // namespace
+
+// From the last stage to those that are needed: that have something trainable, or lie above something that has.
+Schedule Plan::way_back(const std::vector<bool>& needed, bool updates) const {
+  Schedule schedule;
+  Clock clock{schedule};
+  const int count = static_cast<int>(stages.size());
+  std::vector<int> done(stages.size(), -1);  // phase in which its gradient was complete
+  std::vector<int> waiting;                  // stages whose variables are still to be updated
+  const auto at = [&](int s) -> const Stage& { return stages[static_cast<std::size_t>(s)]; };
+  const auto is_needed = [&](int s) { return needed[static_cast<std::size_t>(s)]; };
+  const auto over = [&](int s) {
+    return done[static_cast<std::size_t>(s)] >= 0 && done[static_cast<std::size_t>(s)] < clock.phase;
+  };
+  // A kernel may change once nobody computes the gradient below it any more.
+  const auto update_those_over = [&] {
+    const auto free = [&](int s) {
+      const auto& from = at(s).from;
+      return over(s) && std::all_of(from.begin(), from.end(), [&](int f) { return !is_needed(f) || over(f); });
+    };
+    for (int s : waiting)
+      if (free(s)) clock(Operation::weights_and_update, s);
+    waiting.erase(std::remove_if(waiting.begin(), waiting.end(), free), waiting.end());
+  };
+  for (int s = count - 1; s >= 0; --s) {
+    if (!is_needed(s)) continue;
+    for (const Stage::Reader& reader : at(s).readers)
+      if (crosses(at(reader.stage).map) && done[static_cast<std::size_t>(reader.stage)] == clock.phase) {
+        clock(Operation::meet);
+        break;
+      }
+    clock(Operation::slopes, s);
+    done[static_cast<std::size_t>(s)] = clock.phase;
+    if (updates)
+      update_those_over();
+    else if (at(s).trainable)
+      clock(Operation::weights, s);
+    if (updates && at(s).trainable) waiting.push_back(s);
+    if (of_rows(at(s).map) && is_needed(at(s).from[0])) {
+      clock(Operation::meet);
+      clock(Operation::rows, s);
+      done[static_cast<std::size_t>(s)] = clock.phase;
+    }
+  }
+  if (schedule.empty()) return schedule;
+  clock(Operation::meet);
+  update_those_over();
+  return schedule;
+}
+
+void Plan::make_schedules() {
+  int seen = -1;  // stages up to this one are complete for all threads
+  for (int s = 0; s < static_cast<int>(stages.size()); ++s) {
+    Stage& stage = stages[static_cast<std::size_t>(s)];
+    stage.meets = crosses(stage.map) && *std::max_element(stage.from.begin(), stage.from.end()) > seen;
+    if (stage.meets || of_rows(stage.map)) seen = s - 1;
+  }
+  std::vector<bool> needed;
+  for (const Stage& stage : stages)
+    needed.push_back(stage.trainable || std::any_of(stage.from.begin(), stage.from.end(),
+                                                    [&](int f) { return needed[static_cast<std::size_t>(f)]; }));
+  fused = way_back(needed, true);
+  separate = way_back(needed, false);
+  whole = way_back(std::vector<bool>(stages.size(), true), false);
+  place_gradients();
+}
+
+// Each gradient has one of few buffers, free of others from its first use to its last in every schedule.
+void Plan::place_gradients() {
+  struct Life {
+    int first = 1 << 30, last = -1;
+  };
+  const Schedule* schedules[] = {&fused, &separate, &whole};
+  std::vector<std::array<Life, 3>> lives(stages.size());
+  for (std::size_t k = 0; k < 3; ++k) {
+    int phase = 0;
+    const auto touch = [&](int s) {
+      Life& life = lives[static_cast<std::size_t>(s)][k];
+      life.first = std::min(life.first, phase);
+      life.last = std::max(life.last, phase);
+    };
+    touch(static_cast<int>(stages.size()) - 1);  // by the loss
+    for (const Operation& operation : *schedules[k]) {
+      if (operation.kind == Operation::meet) {
+        ++phase;
+        continue;
+      }
+      const Stage& stage = stages[static_cast<std::size_t>(operation.stage)];
+      touch(operation.stage);
+      if (operation.kind == Operation::slopes)
+        for (const Stage::Reader& reader : stage.readers) touch(reader.stage);
+      if (operation.kind == Operation::rows) touch(stage.from[0]);
+    }
+    if (k == 2)
+      for (std::size_t s = 0; s < stages.size(); ++s)
+        if (stages[s].map == Map::gather) touch(static_cast<int>(s));  // what is returned
+  }
+  std::vector<std::array<int, 3>> busy_until;  // of each buffer
+  for (std::size_t s = stages.size(); s-- > 0;) {
+    const auto free = [&](const std::array<int, 3>& until) {
+      for (std::size_t k = 0; k < 3; ++k)
+        if (until[k] >= lives[s][k].first) return false;
+      return true;
+    };
+    const auto found = std::find_if(busy_until.begin(), busy_until.end(), free);
+    stages[s].gradient_buffer = static_cast<int>(found - busy_until.begin());
+    if (found == busy_until.end()) busy_until.push_back({-1, -1, -1});
+    std::array<int, 3>& until = busy_until[static_cast<std::size_t>(stages[s].gradient_buffer)];
+    for (std::size_t k = 0; k < 3; ++k) until[k] = std::max(until[k], lives[s][k].last);
+  }
+  gradient_buffers = static_cast<int>(busy_until.size());
+}
+
+}  // namespace evenflow

@@ -1,0 +1,360 @@
+// Layers folded into stages: a layer is a stage of its own when it maps features or reads several values; a column
+// operation goes on the stage it reads, unless others read that value too.
+#include <algorithm>
+#include <stdexcept>
+
+#include "program/arena.h"
+#include "program/plan.h"
+
+namespace evenflow {
+
+namespace {
+
+Output output_of(const std::string& activation) {
+  for (Output output : {Output::softmax, Output::log_softmax, Output::sparsemax})
+    if (activation == output_names[static_cast<int>(output)]) return output;
+  return Output::plain;
+}
+
+// Features of rows of a shape share statistics unless they differ along an axis that has its own.
+Groups groups_of(const LayerSpec& layer, int units) {
+  Groups groups;
+  if (layer.shape.empty()) return groups;
+  std::ptrdiff_t features = 1;
+  for (int size : layer.shape) features = product(features, size);
+  if (features != units)
+    throw std::invalid_argument("Program: layer '" + layer.name + "': shape: expected " + std::to_string(units) +
+                                " features, received " + std::to_string(features));
+  std::ptrdiff_t count = 1;
+  for (int axis : layer.axis) count *= layer.shape[static_cast<std::size_t>(axis) - 1];
+  if (count == features) return groups;
+  groups.count = static_cast<int>(count);
+  for (int feature = 0; feature < units; ++feature) {
+    int group = 0, rest = feature, step = units;
+    for (std::size_t d = 0; d < layer.shape.size(); ++d) {
+      step /= layer.shape[d];
+      if (std::find(layer.axis.begin(), layer.axis.end(), static_cast<int>(d) + 1) != layer.axis.end())
+        group = group * layer.shape[d] + rest / step;
+      rest %= step;
+    }
+    groups.of.push_back(group);
+  }
+  std::vector<int> next(static_cast<std::size_t>(count));
+  groups.members.resize(static_cast<std::size_t>(units));
+  const int size = static_cast<int>(features / count);
+  for (int feature = 0; feature < units; ++feature) {
+    const int group = groups.of[static_cast<std::size_t>(feature)];
+    groups.members[static_cast<std::size_t>(group * size + next[static_cast<std::size_t>(group)]++)] = feature;
+  }
+  return groups;
+}
+
+}  // namespace
+
+struct Plan::Builder {
+  Plan& plan;
+  const Known& known;
+  std::vector<int> stage_of;  // of each layer's value
+  std::vector<int> readers;   // of each layer: how many read it
+  std::vector<bool> open;     // of each stage: its last segment still lacks its activation
+  std::uint32_t random_layers = 0;
+
+  Builder(Plan& to, const Known& table) : plan(to), known(table) {
+    const std::vector<LayerSpec>& layers = plan.spec.layers;
+    readers.resize(layers.size());
+    for (std::size_t i = 0; i < layers.size(); ++i)
+      for (int source : sources(i)) ++readers[static_cast<std::size_t>(source)];
+    if (layers.empty() || layers[0].kind != LayerSpec::input) start_gather(0, "");
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      if (i + 1 < layers.size() && readers[i] == 0)
+        refuse(i, "expected to be read by a later layer, received no reader");
+      stage_of.push_back(add(i));
+      regularize(i);
+    }
+    for (std::size_t s = 0; s < plan.stages.size(); ++s)
+      for (std::size_t p = 0; p < plan.stages[s].from.size(); ++p) {
+        std::vector<Stage::Reader>& found = stage(plan.stages[s].from[p]).readers;
+        found.push_back({static_cast<int>(s), static_cast<int>(p)});
+        plan.branches = plan.branches || found.size() > 1;
+      }
+  }
+
+  const LayerSpec& layer(std::size_t i) const { return plan.spec.layers[i]; }
+  Stage& stage(int number) { return plan.stages[static_cast<std::size_t>(number)]; }
+  [[noreturn]] void refuse(std::size_t i, const std::string& what) const {
+    throw std::invalid_argument("Program: layer " + std::to_string(i) + " '" + layer(i).name + "': " + what);
+  }
+  // Layers that it reads; none: the network's only input.
+  std::vector<int> sources(std::size_t i) const {
+    if (!layer(i).from.empty() || layer(i).kind == LayerSpec::input || i == 0) return layer(i).from;
+    return {static_cast<int>(i) - 1};
+  }
+  int stage_read(std::size_t i) const {
+    const std::vector<int> from = sources(i);
+    return from.empty() ? 0 : stage_of[static_cast<std::size_t>(from[0])];
+  }
+
+  // ---- parts
+
+  int variable(const std::string& name, int inputs, int units, bool trainable, double initial) {
+    Variable v{name, inputs, units, trainable};
+    v.size = product(plan.layout.padded(units), inputs == 0 ? 1 : inputs);
+    v.initial = initial;
+    v.dims = inputs == 0 ? std::vector<int>{units} : std::vector<int>{inputs, units};
+    plan.variables.push_back(v);
+    return static_cast<int>(plan.variables.size()) - 1;
+  }
+  // A vector of statistics, or one that goes with them: one element for each group.
+  int statistic(const LayerSpec& l, const char* name, const Stage& on, const Segment& segment, bool trainable,
+                double initial) {
+    const int count = segment.groups.count > 0 ? segment.groups.count : on.units;
+    const int found = variable(l.name + name, 0, count, trainable, initial);
+    if (l.shape.empty()) return found;
+    std::vector<int>& dims = plan.variables.back().dims;
+    dims.clear();
+    for (int axis : l.axis) dims.push_back(l.shape[static_cast<std::size_t>(axis) - 1]);
+    return found;
+  }
+  int activation(const std::string& name) const {
+    const auto& names = known.activations;
+    return static_cast<int>(std::find(names.begin(), names.end(), name) - names.begin());
+  }
+
+  int start(Map map, std::size_t i) {
+    Stage made;
+    made.map = map;
+    made.layer = layer(i).name;
+    const std::vector<int> from = sources(i);
+    for (int source : from) made.from.push_back(stage_of[static_cast<std::size_t>(source)]);
+    if (from.empty()) made.from.push_back(0);
+    made.inputs = made.units = stage(made.from[0]).units;
+    return push(made);
+  }
+  int push(const Stage& made) {
+    plan.stages.push_back(made);
+    open.push_back(false);
+    return static_cast<int>(plan.stages.size()) - 1;
+  }
+  int start_gather(int input, const std::string& name) {
+    Stage made;
+    made.layer = name;
+    made.input = input;
+    made.inputs = made.units = plan.spec.inputs[static_cast<std::size_t>(input)];
+    return push(made);
+  }
+  // The stage that a column operation goes on.
+  int extended(std::size_t i) {
+    const std::vector<int> from = sources(i);
+    const bool alone = from.empty() || readers[static_cast<std::size_t>(from[0])] == 1;
+    return alone ? stage_read(i) : start(Map::same, i);
+  }
+
+  // ---- layers: each returns the stage that has its value
+
+  int add(std::size_t i) {
+    switch (layer(i).kind) {
+      case LayerSpec::input:
+        return start_gather(layer(i).number, layer(i).name);
+      case LayerSpec::rescaling:
+        return rescaling(i);
+      case LayerSpec::dense:
+        return dense(i);
+      case LayerSpec::batch_normalization:
+        return batch_normalization(i);
+      case LayerSpec::normalization:
+        return normalization(i);
+      case LayerSpec::layer_normalization:
+      case LayerSpec::rms_normalization:
+        return row_normalization(i);
+      case LayerSpec::activation:
+        return activation(i);
+      case LayerSpec::activity_regularization:
+        return activity_regularization(i);
+      case LayerSpec::noise:
+        return noise(i);
+      case LayerSpec::add:
+        return merge(i, Map::add);
+      case LayerSpec::multiply:
+        return merge(i, Map::multiply);
+      case LayerSpec::concatenate:
+        return merge(i, Map::concatenate);
+    }
+    return 0;
+  }
+
+  int rescaling(std::size_t i) {
+    const int number = extended(i);
+    Stage& on = stage(number);
+    if (on.map != Map::gather || !on.segments.empty() || !on.rescaling_layer.empty())
+      refuse(i, "expected rescaling only as the first layer");
+    on.rescaling_layer = layer(i).name;
+    on.factor = layer(i).factor;
+    on.offset = layer(i).offset;
+    return number;
+  }
+
+  int dense(std::size_t i) {
+    const LayerSpec& l = layer(i);
+    const int number = start(Map::linear, i);
+    Stage& on = stage(number);
+    on.units = l.units;
+    on.trainable = l.trainable;
+    on.kernel = variable(l.name + "/kernel", on.inputs, on.units, l.trainable, 0);
+    open[static_cast<std::size_t>(number)] = l.use_bias;
+    if (!l.use_bias) return number;
+    Segment segment;
+    segment.form = Affine::bias;
+    segment.shift = variable(l.name + "/bias", 0, on.units, l.trainable, 0);
+    on.segments.push_back(segment);
+    return number;
+  }
+
+  int append(int number, const Segment& segment) {
+    stage(number).segments.push_back(segment);
+    if (segment.groups.count > 0) stage(number).shared = true;
+    open[static_cast<std::size_t>(number)] = true;
+    return number;
+  }
+
+  int batch_normalization(std::size_t i) {
+    const LayerSpec& l = layer(i);
+    const int number = extended(i);
+    Stage& on = stage(number);
+    Segment segment;
+    segment.form = Affine::normalize;
+    segment.groups = groups_of(l, on.units);
+    segment.unbiased = l.unbiased_variance;
+    segment.batch_statistics = l.trainable;
+    segment.momentum = l.momentum;
+    segment.epsilon = l.epsilon;
+    if (l.scale) segment.scale = statistic(l, "/gamma", on, segment, l.trainable, 1);
+    if (l.center) segment.shift = statistic(l, "/beta", on, segment, l.trainable, 0);
+    segment.mean = statistic(l, "/moving_mean", on, segment, false, 0);
+    segment.variance = statistic(l, "/moving_variance", on, segment, false, 1);
+    if (l.trainable && (l.scale || l.center)) on.trainable = true;
+    return append(number, segment);
+  }
+
+  int normalization(std::size_t i) {
+    const LayerSpec& l = layer(i);
+    const int number = extended(i);
+    Stage& on = stage(number);
+    Segment segment;
+    segment.form = Affine::normalize;
+    segment.source = Statistics::given;
+    segment.invert = l.invert;
+    segment.groups = groups_of(l, on.units);
+    // (x - mean) / deviation; inverted: x * deviation + mean
+    (l.invert ? segment.shift : segment.mean) = statistic(l, "/mean", on, segment, false, 0);
+    segment.variance = statistic(l, "/variance", on, segment, false, 1);
+    return append(number, segment);
+  }
+
+  int row_normalization(std::size_t i) {
+    const LayerSpec& l = layer(i);
+    const bool centered = l.kind == LayerSpec::layer_normalization;
+    const int number = start(centered ? Map::layer_normalization : Map::rms_normalization, i);
+    Stage& on = stage(number);
+    on.epsilon = l.epsilon;
+    if (!l.scale && !l.center) return number;
+    Segment segment;
+    segment.form = Affine::normalize;
+    segment.source = Statistics::applied;
+    if (l.scale) segment.scale = variable(l.name + (centered ? "/gamma" : "/scale"), 0, on.units, l.trainable, 1);
+    if (l.center) segment.shift = variable(l.name + "/beta", 0, on.units, l.trainable, 0);
+    on.trainable = l.trainable;
+    return append(number, segment);
+  }
+
+  int activation(std::size_t i) {
+    const LayerSpec& l = layer(i);
+    const bool last = i + 1 == plan.spec.layers.size();
+    if (last) plan.output_layer = l.name;
+    if (const Output found = output_of(l.activation_name); found != Output::plain) {
+      if (!last)
+        refuse(i, "expected " + l.activation_name + " only as the last layer, received it before '" +
+                      layer(i + 1).name + "'");
+      plan.output = found;
+      return stage_read(i);
+    }
+    if (last && l.activation_name == "sigmoid" && plan.spec.loss && plan.spec.loss->absorbs() == Output::sigmoid &&
+        !plan.spec.loss->from_logits) {
+      plan.output = Output::sigmoid;
+      return stage_read(i);
+    }
+    const int number = extended(i);
+    Stage& on = stage(number);
+    if (!open[static_cast<std::size_t>(number)]) on.segments.emplace_back();
+    Segment& segment = on.segments.back();
+    segment.activation = activation(l.activation_name);
+    segment.parameters = l.parameters;
+    segment.activation_layer = l.name;
+    open[static_cast<std::size_t>(number)] = false;
+    if (l.learned.empty()) return number;
+    segment.shared = l.shared;
+    segment.learned = variable(l.name + "/" + l.learned, 0, l.shared ? 1 : on.units, l.trainable, l.learned_initial);
+    on.trainable = on.trainable || l.trainable;
+    plan.merges_learned = plan.merges_learned || (l.trainable && l.shared);
+    return number;
+  }
+
+  int activity_regularization(std::size_t i) {
+    const int number = extended(i);
+    auto& segments = stage(number).segments;
+    if (segments.empty() || segments.back().noise.kind >= 0) segments.emplace_back();
+    segments.back().activity.l1 += layer(i).activity.l1;
+    segments.back().activity.l2 += layer(i).activity.l2;
+    if (segments.back().activity_sum < 0) segments.back().activity_sum = plan.activities++;
+    open[static_cast<std::size_t>(number)] = false;
+    return number;
+  }
+
+  int noise(std::size_t i) {
+    const LayerSpec& l = layer(i);
+    Segment segment;
+    segment.noise = l.random;
+    segment.noise.number = random_layers++;
+    if (random_layers > Counter::layers)
+      refuse(i, "expected at most " + std::to_string(Counter::layers) + " random layers");
+    const int number = extended(i);
+    if (known.idle_at_zero[static_cast<std::size_t>(l.random.kind)] && l.random.parameters[0] == 0) return number;
+    if (!l.activation_name.empty()) segment.activation = activation(l.activation_name);
+    segment.parameters = l.parameters;
+    segment.activation_layer = l.name;
+    append(number, segment);
+    open[static_cast<std::size_t>(number)] = false;
+    return number;
+  }
+
+  int merge(std::size_t i, Map map) {
+    if (sources(i).size() < 2)
+      refuse(i, "expected at least 2 layers to read, received " + std::to_string(sources(i).size()));
+    const int number = start(map, i);
+    Stage& on = stage(number);
+    if (map == Map::concatenate) on.inputs = on.units = 0;
+    for (int source : on.from) {
+      const int units = stage(source).units;
+      if (map == Map::concatenate)
+        on.inputs = on.units += units;
+      else if (units != on.units)
+        refuse(i,
+               "expected " + std::to_string(on.units) + " units from every layer, received " + std::to_string(units));
+    }
+    return number;
+  }
+
+  void regularize(std::size_t i) {
+    for (const auto& [name, regularization] : layer(i).regularization) {
+      const int number = plan.find(layer(i).name + "/" + name);
+      if (number < 0) refuse(i, "regularizers: there is no variable '" + name + "'");
+      Variable& v = plan.variables[static_cast<std::size_t>(number)];
+      v.regularization = regularization;
+      plan.penalized |= v.trainable && regularization.penalty.active();
+      plan.vector_norms |= v.trainable && v.inputs == 0 && regularization.norms;
+    }
+  }
+};
+
+void Plan::fold(const Known& known) { Builder(*this, known); }
+
+}  // namespace evenflow
