@@ -237,6 +237,24 @@ def test_schedules_by_epoch():
     network(keras.optimizers.SGD(learning_rate=scaled)).fit(*blobs(), verbose=0)
 
 
+def test_arguments_of_a_backend_change_nothing():
+    plain, model = network(), network()
+    options = {"run_eagerly": True, "steps_per_execution": 4, "jit_compile": "auto", "auto_scale_loss": False}
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], **options)
+    for each in (plain, model):
+        each.fit(*blobs(), verbose=0)
+    assert state(model) == state(plain)
+    for mistake, message in (
+        ({"jit_compile": "always"}, "jit_compile"),
+        ({"run_eagerly": 1}, "run_eagerly"),
+        ({"steps_per_execution": 0}, "steps_per_execution"),
+        ({"metric": ["accuracy"]}, "Did you mean 'metrics'"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=f"compile: .*{message}"):
+            model.compile("sgd", "mse", **mistake)
+    assert model.loss.kind == "sparse_categorical_crossentropy"
+
+
 # ------------------------------------------------------------------------------------------------------ regularization
 
 

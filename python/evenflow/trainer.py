@@ -18,6 +18,7 @@ from . import data, errors, frames, losses, optimizers, weights
 from .callback import CallbackList, Logs, closing
 from .callbacks import History, with_defaults
 from .custom_loss import CustomLoss, CustomProgress, CustomSteps, takes_labels
+from .execution import check_execution
 from .executor import Executor
 from .feeds import Batches, Rows
 from .gradient_norms import NormLog
@@ -85,15 +86,16 @@ class Trainer(Predictor):
         optimizer: object = "rmsprop",
         loss: object = None,
         loss_weights: object = None,
-        *,
         metrics: object = None,
+        **execution: Any,
     ) -> None:
         """Choose optimizer, loss and metrics: names, or objects of `optimizers`, `losses` and `metrics`.
 
         `loss` may also be a function of (y, prediction) that returns value and gradient: see `losses.CustomLoss`.
         `loss_weights`, a number of at least 0, multiplies the loss. "accuracy" means the accuracy that fits the loss
-        and the outputs. A model compiled again keeps its weights.
+        and the outputs. A model compiled again keeps its weights. For `execution` see `execution.check_execution`.
         """
+        check_execution("compile", execution)
         new_optimizer = optimizers.get(optimizer, "compile")
         new_loss = None if loss is None else losses.get(loss, "compile")
         new_metrics = read_metrics(metrics)
