@@ -168,3 +168,72 @@ def test_refused(case):
     make, kind, message = list(refused())[case]
     with pytest.raises(kind, match=message):
         make()
+
+
+def two_inputs():
+    wide, deep = Input((5,), name="wide"), Input((2, 4), name="deep")
+    hidden = Dense(9, "relu")(Dropout(0.1, seed=2)(Flatten()(Rescaling(0.5)(deep))))
+    return Model([wide, deep], Dense(1)(Concatenate()([BatchNormalization()(wide), hidden])), seed=3)
+
+
+def two_arrays(count=80):
+    rng = np.random.default_rng(2)
+    x = [rng.standard_normal((count, 5)).astype(np.float32), rng.integers(0, 255, (count, 2, 4)).astype(np.uint8)]
+    return x, x[0][:, 0] * x[1][:, 0, 0] / 255
+
+
+def test_several_inputs(tmp_path):
+    model, (x, y) = two_inputs(), two_arrays()
+    assert model.input_shape == [(None, 5), (None, 2, 4)]
+    model.compile("adam", "mse")
+    history = model.fit(x, y, epochs=20, verbose=0, validation_split=0.2, batch_size=8).history
+    assert history["loss"][-1] < history["loss"][0]
+    predicted = model.predict(x)
+    assert np.array_equal(model.predict({"deep": x[1], "wide": x[0]}), predicted)
+    assert np.array_equal(np.concatenate([model.predict([one[i : i + 1] for one in x]) for i in range(80)]), predicted)
+    mean, deviation = model.predict_mc(x, 5, seed=1)
+    assert mean.shape == deviation.shape == predicted.shape
+    assert deviation.max() > 0
+    assert model(x, training=True).shape == predicted.shape
+    model.save(tmp_path / "two.safetensors")
+    loaded = evenflow.models.load_model(tmp_path / "two.safetensors")
+    loss = model.evaluate(x, y, verbose=0)
+    assert loaded.evaluate(x, y, verbose=0) == loss
+    for one in (model, loaded):
+        one.fit(x, y, epochs=1, verbose=0, validation_data=(x, y))
+        one.train_on_batch(x, y)
+    assert np.array_equal(loaded.predict(x), model.predict(x))
+    assert not np.array_equal(model.predict(x), predicted)
+
+
+def test_several_inputs_of_a_custom_loss_and_a_search_for_the_rate():
+    model, (x, y) = two_inputs(), two_arrays()
+
+    def squares(y, prediction):
+        return ((prediction - y) ** 2).mean(axis=1), 2 * (prediction - y)
+
+    model.compile("sgd", squares)
+    before = model.get_weights()[0]
+    model.fit(x, y[:, None], epochs=1, verbose=0)
+    assert not np.array_equal(model.get_weights()[0], before)
+    model.compile("sgd", "mse")
+    found = evenflow.find_learning_rate(model, x, y, batch_size=8, epochs=2)
+    assert found.suggestion > 0
+
+
+def test_several_inputs_are_checked():
+    model, (x, y) = two_inputs(), two_arrays()
+    model.compile("adam", "mse")
+    with pytest.raises(TypeError, match="a list of 2 arrays"):
+        model.predict(x[0])
+    with pytest.raises(ValueError, match="received 1"):
+        model.predict(x[:1])
+    with pytest.raises(ValueError, match=r"x\[1\] must have the same number of rows|x\[0\] and x\[1\]"):
+        model.predict([x[0], x[1][:3]])
+    with pytest.raises(ValueError, match=r"x\[1\] has shape \(80, 5\), expected \(rows, 2, 4\)"):
+        model.predict([x[0], x[0]])
+    with pytest.raises(ValueError, match="wide"):
+        model.fit({"wide": x[0], "narrow": x[1]}, y)
+    x[0][3, 2] = np.nan
+    with pytest.raises(ValueError, match=r"x\[0\] has nan in row 3, column 2"):
+        model.predict(x)

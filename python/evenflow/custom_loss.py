@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core, data, errors, targets, weights
+from .data import Inputs
 from .executor import SLICE_SECONDS, Executor
 from .loss import Loss
 from .optimizer import Optimizer
@@ -105,7 +106,7 @@ class CustomSteps:
 
     def train(
         self,
-        x: Array,
+        x: Inputs,
         y: Array,
         optimizer: Optimizer,
         *,
@@ -149,7 +150,7 @@ class CustomSteps:
 
     def evaluate(
         self,
-        x: Array,
+        x: Inputs,
         y: Array,
         *,
         batch_size: int,

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import data, errors
+from .data import Inputs
 from .trainer import Trainer
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def find_learning_rate(
 
 def _losses(
     model: Trainer,
-    x: NDArray[np.generic],
+    x: Inputs,
     y: NDArray[np.generic],
     batch_size: int,
     epochs: int,

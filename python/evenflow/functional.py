@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from . import errors, naming
+from . import data, errors, naming
+from .data import Inputs, Several
 from .layer import Layer, Shape
 from .layers import REGISTRY, InputLayer
 from .model import Model, check_dtype, check_entries
@@ -137,6 +138,29 @@ class Functional(Model):
     def infer_output_shape(self, row_shape: Shape) -> Shape:
         """The shape of an output row."""
         return self._output.row_shape
+
+    def input_row_shapes(self) -> list[Shape]:
+        """The shapes of a row of each input."""
+        return [value.row_shape for value in self._inputs]
+
+    def read_array(self, where: str, argument: str, x: object) -> Inputs:
+        """Inputs as an array, or as several: a list in the order of `inputs`, or a dict by their names."""
+        names = [value.name for value in self._inputs]
+        if len(names) == 1:
+            return super().read_array(where, argument, x)
+        if isinstance(x, Several):
+            return x
+        expected = f"a list of {len(names)} arrays, or a dict by the names of the inputs {names}"
+        if not isinstance(x, (list, tuple, dict)):
+            raise errors.wrong_type(where, argument, expected, x)
+        if len(x) != len(names) or (isinstance(x, dict) and set(x) != set(names)):
+            raise errors.wrong_value(where, argument, expected, sorted(map(str, x)) if isinstance(x, dict) else len(x))
+        listed = [x[name] for name in names] if isinstance(x, dict) else list(x)
+        labels = [f"{argument}[{names[i] if isinstance(x, dict) else i}]" for i in range(len(names))]
+        arrays = [data.as_array(where, label, one) for label, one in zip(labels, listed, strict=True)]
+        for label, array in zip(labels[1:], arrays[1:], strict=True):
+            data.same_length(where, (labels[0], label), arrays[0], array)
+        return Several(arrays)
 
     def feature_counts(self) -> int | list[int]:
         """Features of a row of each input."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import data, errors, frames
+from .data import Inputs, Several
 from .executor import Executor
 from .seeds import counter_seed
 from .streams import Stream, is_stream
@@ -71,6 +72,10 @@ class Predictor:
             "optimizer": None,
         }
 
+    def input_row_shapes(self) -> list[Shape]:
+        """The shapes of a row of each input."""
+        return [] if self._row_shape is None else [self._row_shape]
+
     def feature_counts(self) -> int | list[int]:
         """Features of a row."""
         return math.prod(self._row_shape or ())
@@ -103,17 +108,27 @@ class Predictor:
 
     # rows
 
-    def read_array(self, where: str, argument: str, x: object) -> Array:
+    def read_array(self, where: str, argument: str, x: object) -> Inputs:
         """Inputs as an array; a table must have the columns of the one that the model was trained on."""
         frames.check_names(where, argument, frames.column_names(x), self.feature_names)
         return data.as_array(where, argument, x)
 
-    def _read_rows(self, where: str, argument: str, x: Array, *, allow_nonfinite: bool) -> tuple[Array, Shape, int]:
-        """Inputs as 2-D rows, the shape of a row, and the number of outputs it leads to."""
+    def _read_rows(self, where: str, argument: str, x: Inputs, *, allow_nonfinite: bool) -> tuple[Inputs, Shape, int]:
+        """Inputs as 2-D rows, the shape of a row (the first input's), and the number of outputs it leads to."""
         allow_nonfinite = errors.boolean(where, "allow_nonfinite", allow_nonfinite)
+
+        def flat(argument: str, array: Array, expected: Shape | None) -> tuple[Array, Shape]:
+            shape = data.row_shape(where, argument, array, expected)
+            return data.read_inputs(where, argument, array, self.dtype, allow_nonfinite=allow_nonfinite), shape
+
+        if isinstance(x, Several):
+            shapes = self.input_row_shapes()
+            pairs = [flat(f"{argument}[{i}]", *pair) for i, pair in enumerate(zip(x.arrays, shapes, strict=True))]
+            (units,) = self.infer_output_shape(shapes[0])
+            return Several([array for array, _ in pairs]), shapes[0], units
         shape = data.row_shape(where, argument, x, self._row_shape)
-        (units,) = self.infer_output_shape(shape)
-        return data.read_inputs(where, argument, x, self.dtype, allow_nonfinite=allow_nonfinite), shape, units
+        (units,) = self.infer_output_shape(shape)  # before the rows are looked through
+        return flat(argument, x, shape)[0], shape, units
 
     def _build_for(self, row_shape: Shape, names: tuple[str, ...] | None = None) -> None:
         """Make the variables if there are none; `names`: those of the columns that it is about to be trained on."""

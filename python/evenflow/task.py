@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from . import axes
+from .data import Inputs
 from .loss import Loss
 from .metrics import Metric, resolve_metric
 from .weights import read_class_weight
@@ -22,7 +23,7 @@ Array = NDArray[Any]
 class Pair:
     """Rows, targets and weights of rows as the core takes them, and the shape of a row as the user gave it."""
 
-    x: Array
+    x: Inputs
     y: Array
     row_shape: tuple[int, ...]
     weights: Array | None = None
