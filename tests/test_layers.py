@@ -16,6 +16,7 @@ from evenflow.layers import (
     Dense,
     Flatten,
     Input,
+    InputLayer,
     LayerNormalization,
     LeakyReLU,
     Normalization,
@@ -126,7 +127,7 @@ def test_specs():
         }
     ]
     assert Rescaling(0.5, 1, name="r").spec() == [{"kind": "rescaling", "name": "r", "scale": 0.5, "offset": 1.0}]
-    assert Flatten().spec() == Input((2,)).spec() == Activation("linear").spec() == Activation(None).spec() == []
+    assert Flatten().spec() == InputLayer((2,)).spec() == Activation("linear").spec() == Activation(None).spec() == []
     assert len(Dense(3).spec()) == 1
 
 
@@ -261,7 +262,10 @@ MADE = [
     lambda: ELU(1.5),
     lambda: Softmax(),
     lambda: Rescaling(1 / 255, offset=-0.5),
-    lambda: Input((3, 2)),
+    lambda: InputLayer((3, 2)),
+    lambda: layers.Add(name="sum"),
+    lambda: layers.Multiply(),
+    lambda: layers.Concatenate(axis=1),
     lambda: ActivityRegularization(0.1, l2=0.2),
     lambda: Dense(3, kernel_regularizer="l2", bias_constraint="max_norm", activity_regularizer="l1"),
     lambda: BatchNormalization(gamma_regularizer="l1", beta_constraint="non_neg"),

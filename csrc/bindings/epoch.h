@@ -12,9 +12,10 @@
 
 namespace evenflow {
 
-// The arrays of each input: x itself where there is one.
-inline std::vector<py::array> arrays_of(const char* function, const py::object& x, std::size_t inputs) {
-  if (inputs == 1) return {array_of(function, "x", x)};
+// The arrays of each input: x itself where there is one, else a list, or what has one as `arrays` (data.Several).
+inline std::vector<py::array> arrays_of(const char* function, const py::object& given, std::size_t inputs) {
+  if (inputs == 1) return {array_of(function, "x", given)};
+  const py::object x = py::getattr(given, "arrays", given);
   if (!py::isinstance<py::list>(x) && !py::isinstance<py::tuple>(x))
     refuse_type(function, "x", "a list of " + std::to_string(inputs) + " arrays",
                 text(py::type::of(x).attr("__name__")));

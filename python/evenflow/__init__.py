@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import (
         activations,
+        backend,
         callbacks,
         constraints,
         datasets,
@@ -26,17 +27,19 @@ if TYPE_CHECKING:
         regularizers,
         schedules,
         torch,
+        utils,
     )
     from ._core import Program, __version__, num_threads, set_num_threads
     from .finder import find_learning_rate
     from .layers import Input
-    from .models import Sequential
+    from .models import Model, Sequential
     from .naming import clear_session
     from .recalibration import recalibrate_batch_norm
     from .seeds import set_seed
 
 _MODULES = (
     "activations",
+    "backend",
     "callbacks",
     "constraints",
     "datasets",
@@ -52,9 +55,11 @@ _MODULES = (
     "regularizers",
     "schedules",
     "torch",
+    "utils",
 )
 _NAMES = {
     "Input": "layers",
+    "Model": "models",
     "Program": "_core",
     "Sequential": "models",
     "__version__": "_core",
@@ -68,10 +73,12 @@ _NAMES = {
 
 __all__ = [
     "Input",
+    "Model",
     "Program",
     "Sequential",
     "__version__",
     "activations",
+    "backend",
     "callbacks",
     "clear_session",
     "constraints",
@@ -93,6 +100,7 @@ __all__ = [
     "set_num_threads",
     "set_seed",
     "torch",
+    "utils",
 ]
 
 

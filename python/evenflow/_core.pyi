@@ -1,7 +1,7 @@
 """The native core: plans, programs and kernels. Everything is checked; no output is converted; the GIL is released."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,11 @@ class Progress:
     @property
     def gradient_norms(self) -> list[float]: ...  # of each trainable variable; empty when nobody asks for them
 
+class _Several(Protocol):
+    arrays: list[_Array]
+
+_Inputs = _Array | Sequence[_Array] | _Several  # the last two where a network has several inputs
+
 class Program:
     """A compiled network: one arena, one plan. Raises RuntimeError when two threads use it at once."""
 
@@ -94,7 +99,7 @@ class Program:
     @property
     def batch_size(self) -> int: ...  # capacity: the most rows of one step
     @property
-    def inputs(self) -> int: ...
+    def inputs(self) -> int | tuple[int, ...]: ...
     @property
     def outputs(self) -> int: ...
     threads: int  # of every call; 0: whatever finishes first, at most num_threads()
@@ -122,7 +127,7 @@ class Program:
     # whole epochs
     def train(
         self,
-        x: _Array,
+        x: _Inputs,
         y: _Array,
         *,
         learning_rate: float | NDArray[np.float64],  # one rate, or one per step of the epoch
@@ -139,7 +144,7 @@ class Program:
     ) -> Progress: ...
     def evaluate(
         self,
-        x: _Array,
+        x: _Inputs,
         y: _Array,
         *,
         batch_size: int = 0,
@@ -150,10 +155,10 @@ class Program:
         sample_weight: _Array | None = None,
     ) -> Progress: ...
     def predictions(self, rows: int) -> _Array: ...  # that the spec's metric "predictions" saw in the last step
-    def predict(self, x: _Array, out: _Array | None = None) -> _Array: ...
+    def predict(self, x: _Inputs, out: _Array | None = None) -> _Array: ...
     def predict_mc(
         self,
-        x: _Array,
+        x: _Inputs,
         mean: NDArray[np.float64],  # of the passes so far, moved
         squares: NDArray[np.float64],  # sums of their squared deviations, moved
         *,
@@ -165,12 +170,14 @@ class Program:
     # one step in pieces, for embedding
     def forward(
         self,
-        x: _Array,
+        x: _Inputs,
         *,
         training: bool = True,
         draw: int | None = None,  # the step whose random numbers are used; None: iterations
     ) -> _Array: ...
-    def backward(self, dy: _Array) -> _Array: ...  # gradient of the output -> gradient of the input; fills `gradients`
+    def backward(
+        self, dy: _Array
+    ) -> Any: ...  # gradient of the output -> that of the input, or a list of several; fills `gradients`
     def penalty(self, rows: int) -> float: ...  # of weights as they are, and of the last forward's activities per row
     def update(
         self, learning_rate: float, momentum: float | None = None

@@ -21,6 +21,7 @@ import numpy as np
 from . import errors
 from .averages import SwapEMAWeights
 from .callback import Callback, Logs, read_callbacks, say
+from .display import shows_bars
 from .gradient_norms import GradientNorms
 from .monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from .predictor import read_verbose
@@ -73,12 +74,13 @@ class ProgbarLogger(Callback):
     def __init__(self) -> None:
         self._bar: Any = None
         self._start = 0.0
+        self._seen = 0  # rows of this epoch
         self._testing = False
 
-    def _open(self, title: str, rows: int) -> None:
+    def _open(self, title: str, rows: int | None) -> None:
         self.close()
-        self._start = time.perf_counter()
-        if self.params["verbose"] == 1 and sys.stdout.isatty():
+        self._start, self._seen = time.perf_counter(), 0
+        if self.params["verbose"] == 1 and shows_bars(sys.stdout):
             from tqdm import tqdm  # type: ignore[import-untyped]
 
             self._bar = tqdm(
@@ -86,7 +88,10 @@ class ProgbarLogger(Callback):
                 desc=title,
                 unit=" samples",
                 unit_scale=True,
-                bar_format="{desc} {percentage:3.0f}%|{bar}| {rate_fmt}{postfix}",  # loss and accuracy in 80 columns
+                # loss and accuracy in 80 columns
+                bar_format="{desc} {n:,} samples, {rate_fmt}{postfix}"
+                if rows is None
+                else "{desc} {percentage:3.0f}%|{bar}| {rate_fmt}{postfix}",
                 file=sys.stdout,
                 dynamic_ncols=True,
                 mininterval=0.05,
@@ -94,14 +99,15 @@ class ProgbarLogger(Callback):
             )
 
     def _show(self, rows: int, logs: Logs) -> None:
+        self._seen = rows
         if self._bar is not None:
             self._bar.set_postfix_str(_text(logs, ", "), refresh=False)
             self._bar.update(rows - self._bar.n)
 
-    def _finish(self, title: str, rows: int, logs: Logs) -> None:
+    def _finish(self, title: str, logs: Logs) -> None:
         self.close()
         seconds = time.perf_counter() - self._start
-        rate = f"{rows / seconds:,.0f}" if seconds > 0 else "?"
+        rate = f"{self._seen / seconds:,.0f}" if seconds > 0 else "?"
         print(f"{title} - {seconds:.2f}s - {rate} samples/s - {_text(logs, ' - ')}", flush=True)
 
     def _epoch_title(self, epoch: int) -> str:
@@ -114,7 +120,7 @@ class ProgbarLogger(Callback):
         self._show(rows, logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self._finish(self._epoch_title(epoch), self.params["rows"], logs or {})
+        self._finish(self._epoch_title(epoch), logs or {})
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         self._testing = "epochs" not in self.params  # validation inside an epoch belongs to the epoch's line
@@ -127,7 +133,7 @@ class ProgbarLogger(Callback):
 
     def on_test_end(self, logs: Logs | None = None) -> None:
         if self._testing:
-            self._finish("Evaluate", self.params["rows"], logs or {})
+            self._finish("Evaluate", logs or {})
 
     def close(self) -> None:
         if self._bar is not None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core, data, errors, targets, weights
+from .data import Inputs
 from .executor import SLICE_SECONDS, Executor
 from .functions import takes
 from .loss import Loss
@@ -114,7 +115,7 @@ class CustomSteps:
 
     def train(
         self,
-        x: Array,
+        x: Inputs,
         y: Array,
         optimizer: Optimizer,
         *,
@@ -155,7 +156,7 @@ class CustomSteps:
 
     def evaluate(
         self,
-        x: Array,
+        x: Inputs,
         y: Array,
         *,
         batch_size: int,
@@ -178,7 +179,7 @@ class CustomSteps:
                     break
         return progress
 
-    def _predict(self, x: Array) -> tuple[Array, float]:
+    def _predict(self, x: Inputs) -> tuple[Array, float]:
         """Predictions, and the penalties beside them times the number of rows."""
         program, capacity = self.executor.program, self.executor.capacity
         if len(x) <= capacity:

@@ -7,17 +7,43 @@ once.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core, errors
+from . import _core, errors, frames
 
 Array = NDArray[Any]
 
 CHECK_BYTES = 1 << 26  # looked through by one native call, so that Ctrl-C is served while a large file is read
 IN_PLACE = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.uint8))
+
+
+class Several:
+    """Rows of several inputs: as many arrays, of one length, which are sliced together."""
+
+    def __init__(self, arrays: Sequence[Array]) -> None:
+        self.arrays = list(arrays)
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+    def __getitem__(self, rows: slice | Array) -> Several:
+        return Several([array[rows] for array in self.arrays])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the first."""
+        return self.arrays[0].shape
+
+    @property
+    def ndim(self) -> int:
+        return self.arrays[0].ndim
+
+
+Inputs = Array | Several
 
 
 def as_array(where: str, argument: str, value: object) -> Array:
@@ -38,6 +64,8 @@ def as_array(where: str, argument: str, value: object) -> Array:
 
 
 def _exported(where: str, argument: str, value: Any) -> Array:
+    if frames.is_frame(value):
+        return frames.read_frame(where, argument, value)
     try:
         if hasattr(value, "__dlpack__"):
             try:
@@ -113,7 +141,7 @@ def check_finite(where: str, argument: str, rows: Array, dtype: str) -> None:
         )
 
 
-def same_length(where: str, names: tuple[str, str], x: Array, y: Array) -> None:
+def same_length(where: str, names: tuple[str, str], x: Inputs, y: Inputs) -> None:
     """Raise where inputs and targets have different numbers of rows."""
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
         raise ValueError(

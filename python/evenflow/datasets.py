@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import fashion_mnist
 from .tables import TableEncoding, encode_table, read_table
 
 __all__ = [
     "Dataset",
     "TableEncoding",
+    "fashion_mnist",
     "fashion_mnist_folder",
     "load_csv",
     "load_default",

@@ -103,6 +103,11 @@ def integer(where: str, argument: str, value: object, *, at_least: int) -> int:
     return int(value)
 
 
+def count(where: str, argument: str, value: object) -> int | None:
+    """None, or `value` as an int of at least 1."""
+    return None if value is None else integer(where, argument, value, at_least=1)
+
+
 def number(
     where: str,
     argument: str,

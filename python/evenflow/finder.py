@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import data, errors
+from .data import Inputs
 from .trainer import Trainer
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def find_learning_rate(
     epochs = errors.integer(where, "epochs", epochs, at_least=1)
     batch_size = errors.integer(where, "batch_size", batch_size, at_least=1)
     seed = errors.integer(where, "seed", seed, at_least=0)
-    rows, targets = data.as_array(where, "x", x), data.as_array(where, "y", y)
+    rows, targets = model.read_array(where, "x", x), data.as_array(where, "y", y)
     data.same_length(where, ("x", "y"), rows, targets)
     batch_size = min(batch_size, len(rows))
     steps = epochs * (len(rows) // batch_size) if batch_size else 0
@@ -118,7 +119,7 @@ def find_learning_rate(
 
 def _losses(
     model: Trainer,
-    x: NDArray[np.generic],
+    x: Inputs,
     y: NDArray[np.generic],
     batch_size: int,
     epochs: int,

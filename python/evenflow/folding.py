@@ -106,6 +106,7 @@ def fold_batch_norm(model: Sequential) -> Sequential:
         raise ValueError(f"{where}: expected a layer besides batch normalizations, received none")
     folded = Sequential([step.copy() for step in steps], name=model.name, dtype=model.dtype, seed=model.seed)
     folded.build(model.input_shape)
+    folded.feature_names = model.feature_names
     for layer, step in zip(folded.layers, steps, strict=True):
         layer.set_weights(step.weights())
     for layer, reason in kept:

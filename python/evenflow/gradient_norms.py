@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import errors
 from .callback import Callback, Logs
+
+if TYPE_CHECKING:
+    from .feeds import Piece
 
 NO_STEP = -1.0  # no norm is negative; NaN is one, of gradients that are not numbers
 
@@ -24,15 +27,23 @@ class NormLog:
         self.names: list[str] = []
         self.values: NDArray[np.float64] = np.zeros((batches, 0))
 
-    def of(self, names: Sequence[str]) -> NDArray[np.float64]:
-        """The array for a program that trains these variables; columns go on where a layer was frozen or thawed."""
+    def of(self, names: Sequence[str], piece: Piece) -> NDArray[np.float64]:
+        """The array for a program that trains these variables on a piece of the epoch.
+
+        Columns go on where a layer was frozen or thawed; rows are added where nobody knew how many there would be.
+        """
+        first, count = piece.norm_rows
+        missing = first + count - len(self.values)
+        if missing > 0:
+            added = np.full((max(missing, len(self.values)), len(self.names)), NO_STEP)
+            self.values = np.concatenate((self.values, added))
         if list(names) != self.names:
             values = np.full((len(self.values), len(names)), NO_STEP)
             for column, name in enumerate(names):
                 if name in self.names:
                     values[:, column] = self.values[:, self.names.index(name)]
             self.names, self.values = list(names), values
-        return self.values
+        return self.values[first : first + count]
 
     def of_steps(self) -> NDArray[np.float64]:
         """The rows of the batches that made a step."""

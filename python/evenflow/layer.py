@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import errors, naming, regularizers
 from .initializers import Initializer
 from .registry import describe
+from .values import Value, call
 from .variables import Variable
 
 Shape = tuple[int, ...]  # of one row: the batch dimension is left out
@@ -33,6 +34,7 @@ class Layer:
     """
 
     ARGUMENTS: tuple[str, ...] = ()  # of the class itself, for get_config and for messages
+    MERGES = False  # whether it is called on several values
 
     def __init__(
         self,
@@ -45,6 +47,11 @@ class Layer:
         **unknown: Any,
     ) -> None:
         kind = type(self).__name__
+        if hasattr(type(self), "call"):
+            raise TypeError(
+                f"{kind}: layers run natively and are not called: a Python method `call` would be ignored. For Monte "
+                f"Carlo dropout use model.predict_mc(X) or model(X, training=True)"
+            )
         if unknown:
             known = [*self.ARGUMENTS, "name", "trainable", "input_shape", "input_dim", "activity_regularizer"]
             raise errors.unknown_argument(kind, unknown, known)
@@ -56,6 +63,7 @@ class Layer:
         self.name = naming.automatic(kind) if name is None else naming.given(kind, name)
         self.variables: list[Variable] = []
         self._shapes: tuple[Shape, Shape] | None = None
+        self.kept_value: Value | None = None  # what it gave when it was first called on a value
 
     @property
     def label(self) -> str:
@@ -73,6 +81,28 @@ class Layer:
         for variable in self.variables:
             variable.trainable = self._trainable and variable.learned
 
+    # calls on values, before there are numbers
+
+    def __call__(self, inputs: object) -> Value:
+        """The layer's value of what another layer or `Input(...)` gave: `hidden = Dense(30)(x)`."""
+        return call(self, inputs)
+
+    def keep_value(self, value: Value) -> None:
+        """Remember the first call, for `output`."""
+        if self.kept_value is None:
+            self.kept_value = value
+
+    @property
+    def output(self) -> Value:
+        """What the layer gave when it was first called: `Model(model.input, layer.output)` shows it."""
+        if self.kept_value is None:
+            raise AttributeError(f"{self.label}: output: the layer has not been called on a value")
+        return self.kept_value
+
+    def merged_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """The shape of an output row of a layer of several values."""
+        raise NotImplementedError
+
     # shapes and variables
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -83,7 +113,8 @@ class Layer:
         """Make the variables for rows of this shape; a layer that has them already insists on the same shape and
         dtype."""
         if self._shapes is None:
-            self._shapes = (input_shape, self.compute_output_shape(input_shape))
+            output = self.kept_value.row_shape if self.MERGES and self.kept_value else None
+            self._shapes = (input_shape, output or self.compute_output_shape(input_shape))
             self._make_variables(input_shape, dtype)
         else:
             self.check_built(input_shape, dtype)
@@ -142,6 +173,9 @@ class Layer:
     @property
     def non_trainable_weights(self) -> list[Variable]:
         return [variable for variable in self.variables if not variable.trainable]
+
+    trainable_variables = trainable_weights
+    non_trainable_variables = non_trainable_weights
 
     def count_params(self) -> int:
         """Number of values in the variables, trainable or not."""

@@ -12,10 +12,12 @@ from .activation_layers import ELU, Activation, LeakyReLU, ReLU, Softmax
 from .initializers import Auto
 from .layer import Layer, Shape, flat_features
 from .learned_activations import PReLU, Swish, activation_config, read_activation
+from .merging import Add, Concatenate, Multiply
 from .noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, RReLU
 from .normalization import BatchNormalization, Normalization
 from .registry import Registry, describe
 from .row_normalization import LayerNormalization, RMSNormalization
+from .values import Value
 from .variables import Variable
 
 __all__ = [
@@ -23,8 +25,10 @@ __all__ = [
     "REGISTRY",
     "Activation",
     "ActivityRegularization",
+    "Add",
     "AlphaDropout",
     "BatchNormalization",
+    "Concatenate",
     "Dense",
     "Dropout",
     "Flatten",
@@ -35,6 +39,7 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "Multiply",
     "Normalization",
     "PReLU",
     "RMSNormalization",
@@ -55,14 +60,16 @@ class InputLayer(Layer):
         if "activity_regularizer" in unknown:
             raise errors.unknown_argument("InputLayer", ["activity_regularizer"], [*self.ARGUMENTS, "name"])
         super().__init__(name=name, input_shape=shape, **unknown)
+        self.value = Value(self, (), self.expected_shape or ())
+        self.keep_value(self.value)
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "shape": list(self.expected_shape or ())}
 
 
-def Input(shape: Sequence[int] | int, *, name: str | None = None, **unknown: Any) -> InputLayer:  # noqa: N802, Keras' name
-    """The shape of one row, as the first element of a model: `Input(shape=(28, 28))`."""
-    return InputLayer(shape, name=name, **unknown)
+def Input(shape: Sequence[int] | int, *, name: str | None = None, **unknown: Any) -> Value:  # noqa: N802, Keras' name
+    """A value of rows of this shape: the first element of a Sequential, or what layers of a `Model` are called on."""
+    return InputLayer(shape, name=name, **unknown).value
 
 
 class Flatten(Layer):
@@ -222,6 +229,7 @@ REGISTRY = Registry(
         Softmax,
         Rescaling,
         ActivityRegularization,
+        *(Add, Multiply, Concatenate),
         *(Dropout, AlphaDropout, GaussianNoise, GaussianDropout, RReLU),
     ),
     aliases={},

@@ -1,31 +1,24 @@
-"""Sequential: a stack of layers with Keras' methods."""
+"""Sequential: a stack of layers."""
 
 from __future__ import annotations
 
-import itertools
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from numpy.typing import ArrayLike, NDArray
-
-from . import errors, folding, naming, recalibration, saving
-from .activations import OUTPUTS
-from .layer import Layer, Shape, assign_all
-from .layers import REGISTRY, InputLayer
+from . import errors, folding, naming, recalibration
+from .cloning import clone_model
+from .layer import Layer, Shape
+from .layers import REGISTRY, Input, InputLayer
+from .model import Model, check_dtype, check_entries
 from .registry import describe
 from .saving import load_model
 from .seeds import own_seed
-from .summary import table
-from .trainer import Trainer
-from .variables import Variable
+from .values import Value, call
 
-__all__ = ["Sequential", "load_model"]
-
-DTYPES = ("float32", "float64")
+__all__ = ["Model", "Sequential", "clone_model", "load_model"]
 
 
-class Sequential(Trainer):
+class Sequential(Model):
     """Layers in a row: `Sequential([Flatten(input_shape=(28, 28)), Dense(100, "relu"), Dense(10, "softmax")])`.
 
     The variables are made as soon as the shape of a row is known: from `Input(shape=...)`, from `input_shape=` of the
@@ -34,7 +27,7 @@ class Sequential(Trainer):
 
     def __init__(
         self,
-        layers: Iterable[Layer] | None = None,
+        layers: Iterable[Layer | Value] | None = None,
         trainable: bool = True,
         name: str | None = None,
         *,
@@ -42,12 +35,10 @@ class Sequential(Trainer):
         seed: int | None = None,
     ) -> None:
         kind = type(self).__name__
-        if dtype not in DTYPES:
-            raise errors.unknown_name(kind, "dtype", dtype, DTYPES)
         if isinstance(layers, Layer) or not isinstance(layers, Iterable | None):
             raise errors.wrong_type(kind, "layers", "a list of layers", layers)
         errors.boolean(kind, "trainable", trainable)
-        self.dtype = dtype
+        self.dtype = check_dtype(kind, dtype)
         self.name = naming.automatic(kind) if name is None else naming.given(kind, name)
         self.seed = own_seed(kind, seed)
         super().__init__()
@@ -65,12 +56,20 @@ class Sequential(Trainer):
         """The layers, without `Input`."""
         return [layer for layer in self._layers if not isinstance(layer, InputLayer)]
 
-    def add(self, layer: Layer) -> None:
+    @property
+    def stack(self) -> list[Layer]:
+        """The layers, with `Input`."""
+        return list(self._layers)
+
+    def add(self, layer: Layer | Value) -> None:
         """Put a layer on top."""
+        if isinstance(layer, Value) and isinstance(layer.layer, InputLayer):
+            layer = layer.layer
         self._check_addition(layer)
+        assert isinstance(layer, Layer)
         layers = [*self._layers, layer]
         row_shape = self._row_shape or _known_row_shape(layers[0])
-        _entries(self.name, layers)
+        check_entries(self.name, _entries(layers), rescaling_first=True)
         if row_shape is not None:
             _shapes(layers, row_shape, self.dtype)
         self._release()
@@ -83,6 +82,8 @@ class Sequential(Trainer):
         if not isinstance(layer, Layer):
             hint = ": give an instance, with parentheses" if isinstance(layer, type) else ""
             raise errors.wrong_type(where, "layer", f"a layer such as Dense(10){hint}", layer)
+        if layer.MERGES:
+            raise errors.wrong_kind(where, "layer", "a layer of one value: use Model(inputs, outputs)", layer.label)
         if any(other.name == layer.name for other in self._layers):
             raise errors.wrong_value(where, "layer name", "one that no other layer of the model has", layer.name)
         if isinstance(layer, InputLayer) and self._layers:
@@ -99,33 +100,8 @@ class Sequential(Trainer):
         layer = self._layers.pop()
         self._tell_activations()
         if not self._layers:
-            self._row_shape = None
+            self._row_shape = self.feature_names = None
         return layer
-
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """The layer of that name, or at that place in `layers`."""
-        where = f"{self.name}.get_layer"
-        if (name is None) == (index is None):
-            raise ValueError(f"{where}: expected either name or index, received name={name!r}, index={index!r}")
-        layers = self.layers
-        if index is not None:
-            if not -len(layers) <= index < len(layers):
-                raise errors.wrong_value(where, "index", f"one of the {len(layers)} layers", index)
-            return layers[index]
-        for layer in layers:
-            if layer.name == name:
-                return layer
-        raise errors.unknown_name(where, "name", name, [layer.name for layer in layers])
-
-    @property
-    def trainable(self) -> bool:
-        """Whether training changes any layer; assigning sets it for all layers."""
-        return any(layer.trainable for layer in self.layers)
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        for layer in self.layers:
-            layer.trainable = value
 
     # building
 
@@ -190,47 +166,6 @@ class Sequential(Trainer):
             raise AttributeError(f"{self.name}: {wanted} is known once the model has seen its input shape")
         return self._row_shape
 
-    # variables
-
-    @property
-    def variables(self) -> list[Variable]:
-        return [variable for layer in self.layers for variable in layer.variables]
-
-    @property
-    def weights(self) -> list[Variable]:
-        """All variables in Keras' order: layer by layer; kernel, bias; gamma, beta, moving_mean, moving_variance."""
-        return self.variables
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        return [variable for variable in self.variables if variable.trainable]
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        return [variable for variable in self.variables if not variable.trainable]
-
-    trainable_variables = trainable_weights
-    non_trainable_variables = non_trainable_weights
-
-    def count_params(self) -> int:
-        """Number of values in all variables."""
-        return sum(variable.size for variable in self._built_variables("count_params"))
-
-    def get_weights(self) -> list[NDArray[Any]]:
-        """Copies of all variables' values, in the order of `weights`; kernels are [inputs, units], C order."""
-        return [variable.numpy() for variable in self._built_variables("get_weights")]
-
-    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
-        """Replace the values of all variables, or of none if one array does not fit."""
-        assign_all(f"{self.name}.set_weights", self._built_variables("set_weights"), weights)
-
-    def _built_variables(self, wanted: str) -> list[Variable]:
-        if self._row_shape is None:
-            raise ValueError(
-                f"{self.name}.{wanted}: the model has no weights yet: add Input(shape=...) or call build or fit"
-            )
-        return self.variables
-
     # batch normalization, after training
 
     def recalibrate_batch_norm(self, x: object, batch_size: int | None = None) -> None:
@@ -253,11 +188,48 @@ class Sequential(Trainer):
     # description
 
     def layer_spec(self) -> list[dict[str, Any]]:
-        return _entries(self.name, self._layers)
+        return _entries(self._layers)
 
-    def summary(self, *, show_trainable: bool = False, print_fn: Callable[[str], object] | None = None) -> None:
-        """Print the layers with their output shapes and numbers of parameters, and the totals."""
-        (print_fn or print)(table(self, show_trainable=show_trainable))
+    # as values
+
+    @property
+    def input(self) -> Value:
+        """The value that goes in, for `Model(model.input, model.get_layer("name").output)`."""
+        return self._traced()[0]
+
+    @property
+    def output(self) -> Value:
+        """The value that comes out."""
+        return self._traced()[-1]
+
+    @property
+    def inputs(self) -> list[Value]:
+        """The value that goes in, in a list."""
+        return [self.input]
+
+    @property
+    def outputs(self) -> list[Value]:
+        """The value that comes out, in a list."""
+        return [self.output]
+
+    def _traced(self) -> list[Value]:
+        shape = self._known_shape("input")
+        first = self._layers[0]
+        values = [first.value if isinstance(first, InputLayer) else Input(shape)]
+        for layer in self.layers:
+            source = values[-1]
+            kept = layer.kept_value
+            values.append(kept if kept is not None and kept.sources == (source,) else call(layer, source))
+        return values
+
+    def trace(self, given: object) -> Value:
+        """The model as a part of another: its layers called on another value."""
+        value = given
+        for layer in self.layers:
+            value = call(layer, value)
+        if not isinstance(value, Value):
+            raise ValueError(f"{self.name}: the model has no layers: add some")
+        return value
 
     def get_config(self) -> dict[str, Any]:
         """Plain data from which `from_config` makes the same model without its weights."""
@@ -269,6 +241,8 @@ class Sequential(Trainer):
         }
         if self._row_shape is not None:
             config["build_input_shape"] = [None, *self._row_shape]
+        if self.feature_names is not None:
+            config["feature_names"] = list(self.feature_names)
         return config
 
     @classmethod
@@ -279,23 +253,9 @@ class Sequential(Trainer):
         shape = config.get("build_input_shape")
         if shape is not None:
             model.build(shape)
+        names = config.get("feature_names")
+        model.feature_names = None if names is None else tuple(names)
         return model
-
-    def save(self, filepath: str | os.PathLike[str], *, overwrite: bool = True) -> None:
-        """Write architecture, weights, optimizer state and shuffling state to one safetensors file, atomically."""
-        saving.save_model(self, filepath, overwrite=overwrite)
-
-    def save_weights(self, filepath: str | os.PathLike[str], *, overwrite: bool = True) -> None:
-        """Write the variables to a safetensors file, atomically."""
-        saving.save_weights(self, filepath, overwrite=overwrite)
-
-    def load_weights(self, filepath: str | os.PathLike[str]) -> None:
-        """Take the variables from a file that `save` or `save_weights` wrote: all of them, or none if one does not
-        fit."""
-        saving.load_weights(self, filepath)
-
-    def __repr__(self) -> str:
-        return f"<Sequential name={self.name}, built={self.built}>"
 
 
 def _known_row_shape(first: Layer) -> Shape | None:
@@ -305,23 +265,9 @@ def _known_row_shape(first: Layer) -> Shape | None:
     return first.expected_shape
 
 
-def _entries(name: str, layers: Sequence[Layer]) -> list[dict[str, Any]]:
-    """The core's entries of all layers, in an order that it can run."""
-    entries = [entry for layer in layers for entry in (*layer.spec(), *layer.activity_spec())]
-    for entry, above in itertools.pairwise(entries):
-        if entry.get("activation") == "softmax" and above["kind"] == "activity_regularization":
-            raise ValueError(
-                f"{name}: activity_regularizer after softmax ({entry['name']!r}): expected a penalty "
-                f"below the softmax: put ActivityRegularization before Activation('softmax')"
-            )
-    for entry in entries[:-1]:
-        if entry.get("activation") in OUTPUTS:
-            kind = entry["activation"]
-            raise ValueError(f"{name}: {kind} ({entry['name']!r}) must be the last thing a model computes")
-    for entry in entries[1:]:
-        if entry["kind"] == "rescaling":
-            raise ValueError(f"{name}: Rescaling {entry['name']!r} must be the first thing a model computes")
-    return entries
+def _entries(layers: Sequence[Layer]) -> list[dict[str, Any]]:
+    """The core's entries of all layers."""
+    return [entry for layer in layers for entry in (*layer.spec(), *layer.activity_spec())]
 
 
 def _shapes(layers: Sequence[Layer | None], row_shape: Shape, dtype: str) -> list[Shape]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from . import weights
+from .data import Inputs
 from .executor import SLICE_SECONDS, Executor
 from .metric import State
 from .optimizer import Optimizer
@@ -74,7 +75,7 @@ class ObservedSteps:
 
     def train(
         self,
-        x: Array,
+        x: Inputs,
         y: Array,
         optimizer: Optimizer,
         *,
@@ -112,7 +113,7 @@ class ObservedSteps:
 
     def evaluate(
         self,
-        x: Array,
+        x: Inputs,
         y: Array,
         *,
         batch_size: int,

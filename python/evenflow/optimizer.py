@@ -3,6 +3,7 @@ outlives a call of `fit`."""
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypedDict
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypedDict
 from numpy.typing import NDArray
 
 from . import errors
-from .pace import LearningRate, Pace
+from .pace import LearningRate, Pace, Rate
 
 if TYPE_CHECKING:
     from .variables import Variable
@@ -120,12 +121,12 @@ class Optimizer:
         return Pace(type(self).__name__, learning_rate, momentum or None)
 
     @property
-    def learning_rate(self) -> float:
+    def learning_rate(self) -> Rate:
         """The rate of the next step. Assign a number, a schedule or a function to change it.
 
         As in Keras, a number cannot replace a schedule: it would be gone unnoticed.
         """
-        return self.pace.rate(self.batches)
+        return Rate(self.pace.rate(self.batches), self)
 
     @learning_rate.setter
     def learning_rate(self, value: LearningRate) -> None:
@@ -178,6 +179,14 @@ class Optimizer:
         """Bring the state back to the host if that program is its home."""
         if self._home is home:
             self.restore(*self.state())
+
+    def fresh(self) -> Optimizer:
+        """An optimizer with the same hyper-parameters, before its first step."""
+        other = copy.copy(self)
+        other.restore(0, {})
+        other.averages_swapped = False
+        other.pace = other._read_pace(self.pace.source)
+        return other
 
     def lives_in(self, home: StateHome | None) -> bool:
         """Whether that program holds the state; None asks whether it is on the host."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import weakref
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,36 @@ from numpy.typing import NDArray
 from . import errors, schedules
 from .schedules import LearningRateSchedule
 
+if TYPE_CHECKING:
+    from .optimizer import Optimizer
+
 Array = NDArray[np.float64]
 LearningRate = float | LearningRateSchedule | Callable[..., Any]
+
+
+class Rate(float):
+    """The rate that `optimizer.learning_rate` tells: a number, with the `assign` and `numpy` of Keras' variable."""
+
+    def __new__(cls, value: float, optimizer: Optimizer) -> Rate:
+        rate = super().__new__(cls, value)
+        rate._optimizer = weakref.ref(optimizer)  # not to keep a model alive from its History
+        return rate
+
+    _optimizer: weakref.ref[Optimizer]
+
+    def assign(self, value: Any) -> None:
+        """Set the optimizer's rate, as `optimizer.learning_rate = value` does."""
+        optimizer = self._optimizer()
+        if optimizer is not None:
+            optimizer.learning_rate = float(value)
+
+    def numpy(self) -> np.float64:
+        """The number alone."""
+        number: np.float64 = np.float64(self)
+        return number
+
+    def __reduce__(self) -> tuple[type[float], tuple[float]]:
+        return float, (float(self),)
 
 
 class Pace:

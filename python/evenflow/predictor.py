@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import data, errors
+from . import data, errors, frames
+from .data import Inputs, Several
 from .executor import Executor
 from .seeds import counter_seed
+from .streams import Stream, is_stream
 from .variables import Variable
 
 Array = NDArray[Any]
@@ -32,6 +34,7 @@ class Predictor:
     def __init__(self) -> None:
         self._executor: Executor | None = None
         self._row_shape: Shape | None = None
+        self.feature_names: tuple[str, ...] | None = None  # of the first table that it was trained on
         self._calls = 0  # with training=True
 
     # what a model provides
@@ -62,12 +65,20 @@ class Predictor:
             )
         self.infer_output_shape(self._row_shape)
         return {
-            "inputs": math.prod(self._row_shape),
+            "inputs": self.feature_counts(),
             "layers": self.layer_spec(),
             "loss": None,
             "metrics": [],
             "optimizer": None,
         }
+
+    def input_row_shapes(self) -> list[Shape]:
+        """The shapes of a row of each input."""
+        return [] if self._row_shape is None else [self._row_shape]
+
+    def feature_counts(self) -> int | list[int]:
+        """Features of a row."""
+        return math.prod(self._row_shape or ())
 
     def plan(self) -> str:
         """What the native core will do: operations, shapes, arena offsets, panels per thread."""
@@ -97,16 +108,34 @@ class Predictor:
 
     # rows
 
-    def _read_rows(self, where: str, argument: str, x: Array, *, allow_nonfinite: bool) -> tuple[Array, Shape, int]:
-        """Inputs as 2-D rows, the shape of a row, and the number of outputs it leads to."""
-        allow_nonfinite = errors.boolean(where, "allow_nonfinite", allow_nonfinite)
-        shape = data.row_shape(where, argument, x, self._row_shape)
-        (units,) = self.infer_output_shape(shape)
-        return data.read_inputs(where, argument, x, self.dtype, allow_nonfinite=allow_nonfinite), shape, units
+    def read_array(self, where: str, argument: str, x: object) -> Inputs:
+        """Inputs as an array; a table must have the columns of the one that the model was trained on."""
+        frames.check_names(where, argument, frames.column_names(x), self.feature_names)
+        return data.as_array(where, argument, x)
 
-    def _build_for(self, row_shape: Shape) -> None:
+    def _read_rows(self, where: str, argument: str, x: Inputs, *, allow_nonfinite: bool) -> tuple[Inputs, Shape, int]:
+        """Inputs as 2-D rows, the shape of a row (the first input's), and the number of outputs it leads to."""
+        allow_nonfinite = errors.boolean(where, "allow_nonfinite", allow_nonfinite)
+
+        def flat(argument: str, array: Array, expected: Shape | None) -> tuple[Array, Shape]:
+            shape = data.row_shape(where, argument, array, expected)
+            return data.read_inputs(where, argument, array, self.dtype, allow_nonfinite=allow_nonfinite), shape
+
+        if isinstance(x, Several):
+            shapes = self.input_row_shapes()
+            pairs = [flat(f"{argument}[{i}]", *pair) for i, pair in enumerate(zip(x.arrays, shapes, strict=True))]
+            (units,) = self.infer_output_shape(shapes[0])
+            return Several([array for array, _ in pairs]), shapes[0], units
+        shape = data.row_shape(where, argument, x, self._row_shape)
+        (units,) = self.infer_output_shape(shape)  # before the rows are looked through
+        return flat(argument, x, shape)[0], shape, units
+
+    def _build_for(self, row_shape: Shape, names: tuple[str, ...] | None = None) -> None:
+        """Make the variables if there are none; `names`: those of the columns that it is about to be trained on."""
         if self._row_shape is None:
             self.build((None, *row_shape))
+        if self.feature_names is None:
+            self.feature_names = names
 
     # inference
 
@@ -115,13 +144,16 @@ class Predictor:
         x: object,
         batch_size: int | None = None,
         verbose: int | str = "auto",
+        steps: int | None = None,
         *,
         allow_nonfinite: bool = False,
         threads: int | None = None,
     ) -> Array:
         """The outputs of each row, in inference mode: [rows, outputs] of the model's dtype.
 
-        `batch_size` and `verbose` are accepted as Keras has them: batches are the core's business, and no bar is drawn.
+        x may also give batches, as `fit` takes them; of targets in them nothing is used. `steps`: of the first so many
+        batches only. `batch_size` and `verbose` are else accepted as Keras has them: batches are the core's business,
+        and no bar is drawn.
         """
         executor = self._executor
         # One row must cost next to nothing: when all is in place, ask the core at once.
@@ -132,17 +164,35 @@ class Predictor:
             and 0 < len(x) <= executor.capacity
             and x.dtype == np.float32
             and threads is None
+            and steps is None
             and executor.is_current()
         ):
             rows = x if x.ndim == 2 else x.reshape(len(x), -1)
             if data.is_finite(rows):
                 return executor.program.predict(rows)
         where = "predict"
-        if batch_size is not None:
-            errors.integer(where, "batch_size", batch_size, at_least=1)
+        batch = errors.count(where, "batch_size", batch_size)
+        steps = errors.count(where, "steps", steps)
         read_verbose(where, verbose)
         limit = read_threads(where, threads)
-        array = data.as_array(where, "x", x)
+        if is_stream(x):
+            stream = Stream(where, x, steps)
+            stream.refuse(batch_size=batch_size)
+            parts = [
+                self._predict_rows(name, rows, limit, allow_nonfinite=allow_nonfinite)
+                for name, (rows, _, _) in stream.epoch()
+            ]
+            if not parts:
+                raise ValueError(f"{where}: there is nothing to predict: not one batch was given")
+            return np.concatenate(parts)
+        end = None if steps is None else steps * (batch or DEFAULT_BATCH)
+        return self._predict_rows(where, x, limit, end, allow_nonfinite=allow_nonfinite)
+
+    def _predict_rows(
+        self, where: str, x: object, limit: int, end: int | None = None, *, allow_nonfinite: bool
+    ) -> Array:
+        array = self.read_array(where, "x", x)
+        array = array if end is None or array.ndim == 0 else array[:end]
         rows, shape, units = self._read_rows(where, "x", array, allow_nonfinite=allow_nonfinite)
         self._build_for(shape)
         executor = self._inference_executor()
@@ -179,7 +229,7 @@ class Predictor:
         if not any(entry["kind"] == "noise" for entry in self.layer_spec()):
             raise ValueError(f"{where}: model {self.name!r} has no random layer, such as Dropout")
         limit = read_threads(where, threads)
-        array = data.as_array(where, "x", x)
+        array = self.read_array(where, "x", x)
         rows, shape, units = self._read_rows(where, "x", array, allow_nonfinite=allow_nonfinite)
         seed = counter_seed(where, seed)
         self._build_for(shape)
@@ -212,7 +262,7 @@ class Predictor:
         layers are active: each such call of a model draws other numbers."""
         if not errors.boolean(self.name, "training", training):
             return self.predict(x)
-        rows, shape, _ = self._read_rows(self.name, "x", data.as_array(self.name, "x", x), allow_nonfinite=False)
+        rows, shape, _ = self._read_rows(self.name, "x", self.read_array(self.name, "x", x), allow_nonfinite=False)
         self._build_for(shape)
         self._calls += 1
         return self._executor_for(len(rows), training=True).forward(rows, FIRST_DRAW + self._calls)

@@ -39,7 +39,8 @@ def recalibrate_batch_norm(
         raise errors.wrong_type(where, "model", "a Sequential", model)
     batch = BATCH if batch_size is None else errors.integer(where, "batch_size", batch_size, at_least=1)
     allow_nonfinite = errors.boolean(where, "allow_nonfinite", allow_nonfinite)
-    array = data.as_array(where, "x", x)
+    array = model.read_array(where, "x", x)
+    assert isinstance(array, np.ndarray)
     shape = data.row_shape(where, "x", array, model.input_shape[1:] if model.built else None)  # type: ignore[arg-type]
     model.infer_output_shape(shape)
     rows = data.read_inputs(where, "x", array, model.dtype, allow_nonfinite=allow_nonfinite)

@@ -25,7 +25,7 @@ from .reduction_metrics import MeanMetricWrapper
 from .registry import describe
 
 if TYPE_CHECKING:
-    from .models import Sequential
+    from .model import Model
     from .optimizer import Slots
 
 Tensors = dict[str, NDArray[Any]]
@@ -36,8 +36,8 @@ VERSION = 1
 FOREIGN = (".keras", ".h5", ".hdf5", ".pt", ".pth", ".onnx", ".pkl", ".npz")
 
 
-def save_model(model: Sequential, filepath: PathLike, *, overwrite: bool) -> None:
-    """What `Sequential.save` does."""
+def save_model(model: Model, filepath: PathLike, *, overwrite: bool) -> None:
+    """What `Model.save` does."""
     tensors = _weights(model, "save")
     metadata = {"model": json.dumps(model.get_config())}
     state: dict[str, Any] = {"shuffle": model.shuffle_state}
@@ -81,26 +81,27 @@ def save_model(model: Sequential, filepath: PathLike, *, overwrite: bool) -> Non
     _write(filepath, tensors, metadata, overwrite=overwrite)
 
 
-def save_weights(model: Sequential, filepath: PathLike, *, overwrite: bool) -> None:
-    """What `Sequential.save_weights` does."""
+def save_weights(model: Model, filepath: PathLike, *, overwrite: bool) -> None:
+    """What `Model.save_weights` does."""
     _write(filepath, _weights(model, "save_weights"), {}, overwrite=overwrite)
 
 
-def load_model(
-    filepath: PathLike, custom_objects: Mapping[str, object] | None = None, compile: bool = True
-) -> Sequential:
-    """The model that `Sequential.save` wrote, with optimizer state and shuffling: `fit` goes on where it stopped.
+def load_model(filepath: PathLike, custom_objects: Mapping[str, object] | None = None, compile: bool = True) -> Model:
+    """The model that `Model.save` wrote, with optimizer state and shuffling: `fit` goes on where it stopped.
 
     `custom_objects`: what no file holds, by name: the functions of a custom loss or metric. `compile=False`: without
     optimizer, loss and metrics.
     """
+    from .functional import Functional
     from .models import Sequential
 
     file = _File("load_model", filepath)
     if "model" not in file.metadata:
         raise file.damaged("it holds weights only: make the model and use its load_weights")
     try:
-        model = Sequential.from_config(file.json("model"))
+        config = file.json("model")
+        kind = Functional if "outputs" in config else Sequential
+        model: Model = kind.from_config(config)
         compiled = file.json("compile") if compile and "compile" in file.metadata else None
         if compiled is not None:
             objects = custom_objects or {}
@@ -153,13 +154,13 @@ def _metric(described: Any, custom_objects: Mapping[str, object]) -> object:
     return MeanMetricWrapper(custom_objects[name], **config)  # type: ignore[arg-type]  # which it checks
 
 
-def load_weights(model: Sequential, filepath: PathLike) -> None:
-    """What `Sequential.load_weights` does."""
+def load_weights(model: Model, filepath: PathLike) -> None:
+    """What `Model.load_weights` does."""
     _weights(model, "load_weights")
     _take(_File("load_weights", filepath), model, optimizer_too=False)
 
 
-def _weights(model: Sequential, wanted: str) -> Tensors:
+def _weights(model: Model, wanted: str) -> Tensors:
     if not model.built:
         raise ValueError(
             f"{model.name}.{wanted}: the model has no weights yet: add Input(shape=...) or call build or fit"
@@ -167,7 +168,7 @@ def _weights(model: Sequential, wanted: str) -> Tensors:
     return {variable.path: variable.numpy() for variable in model.variables}
 
 
-def _take(file: _File, model: Sequential, *, optimizer_too: bool) -> Slots:
+def _take(file: _File, model: Model, *, optimizer_too: bool) -> Slots:
     """Put the file's tensors into the model after all of them were found to fit; the optimizer's are returned."""
     variables = {variable.path: variable for variable in model.variables}
     slots: Slots = {}

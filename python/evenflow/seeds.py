@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 
 import numpy as np
@@ -37,6 +38,21 @@ def counter_seed(where: str, seed: object) -> int:
     return own_seed(where, seed)
 
 
+class Drawn(int):
+    """A seed that nobody chose: `clone_model` draws another in its place."""
+
+
 def own_seed(where: str, seed: object) -> int:
     """The seed a user gave, or the next of the sequence."""
-    return next_seed() if seed is None else errors.integer(where, "seed", seed, at_least=0)
+    if seed is None:
+        return Drawn(next_seed())
+    return seed if isinstance(seed, Drawn) else errors.integer(where, "seed", seed, at_least=0)
+
+
+def set_random_seed(seed: int) -> None:
+    """Keras' `utils.set_random_seed`: `set_seed`, and the global generators of `random` and NumPy (seed < 2^32)."""
+    if errors.integer("set_random_seed", "seed", seed, at_least=0) >= 1 << 32:
+        raise errors.wrong_value("set_random_seed", "seed", "an integer from 0 to 2^32 - 1", seed)
+    set_seed(seed)
+    random.seed(int(seed))
+    np.random.seed(int(seed))  # noqa: NPY002, as in Keras

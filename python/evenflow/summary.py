@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from . import errors
 
 if TYPE_CHECKING:
-    from .models import Sequential
+    from .model import Model
     from .variables import Variable
 
 
@@ -26,7 +26,7 @@ def _line(title: str, variables: Sequence[Variable]) -> str:
     return f" {title}: {count:,} ({_bytes(sum(variable.nbytes for variable in variables))})"
 
 
-def table(model: Sequential, *, show_trainable: bool = False) -> str:
+def table(model: Model, *, show_trainable: bool = False) -> str:
     """Layers with output shapes and parameter counts, then the totals."""
     header = ["Layer (type)", "Output Shape", "Param #"] + (["Trainable"] if show_trainable else [])
     rows = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from . import data, errors
 
@@ -92,3 +92,23 @@ def read_values(
     raise ValueError(
         f"{where}: {argument} has {values[row, column]} in row {row}, column {column}, expected {expected}"
     )
+
+
+def to_categorical(x: ArrayLike, num_classes: int | None = None) -> Array:
+    """Class numbers as rows of zeros and a one, float64 [..., num_classes]; a last axis of length 1 is dropped.
+
+    What `categorical_crossentropy` takes. `num_classes`: the largest of them plus one, unless given.
+    """
+    where = "to_categorical"
+    labels = data.as_array(where, "x", x)
+    if labels.ndim > 1 and labels.shape[-1] == 1:
+        labels = labels[..., 0]
+    if labels.size == 0:
+        raise errors.wrong_shape(where, "x", ("rows",), labels.shape, "There is nothing in it.")
+    if labels.dtype.kind == "f" and not (labels == np.floor(labels)).all():
+        raise errors.wrong_kind(where, "x", "whole class numbers", f"dtype {labels.dtype}")
+    lowest, highest = int(labels.min()), int(labels.max())
+    classes = highest + 1 if num_classes is None else errors.integer(where, "num_classes", num_classes, at_least=1)
+    if lowest < 0 or highest >= classes:
+        raise errors.wrong_value(where, "x", f"classes from 0 to {classes - 1}", lowest if lowest < 0 else highest)
+    return np.eye(classes)[labels.astype(np.int64)]

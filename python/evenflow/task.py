@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
+from . import axes
 from .callback import Logs
+from .data import Inputs
 from .loss import Loss
 from .metric import State, mean
 from .metrics import Metric, name_of, resolve_metric
@@ -23,12 +26,13 @@ Array = NDArray[Any]
 class Pair:
     """Rows, targets and weights of rows as the core takes them, and the shape of a row as the user gave it."""
 
-    x: Array
+    x: Inputs
     y: Array
     row_shape: tuple[int, ...]
     weights: Array | None = None
 
     units: int = 0  # of a row of outputs
+    names: tuple[str, ...] | None = None  # of the columns, where x is a table
 
     def __len__(self) -> int:
         return len(self.x)
@@ -36,7 +40,7 @@ class Pair:
     def part(self, rows: slice) -> Pair:
         """These rows of it."""
         weight = None if self.weights is None else self.weights[rows]
-        return Pair(self.x[rows], self.y[rows], self.row_shape, weight, self.units)
+        return Pair(self.x[rows], self.y[rows], self.row_shape, weight, self.units, self.names)
 
     def class_weight(self, where: str, given: object) -> Array | None:
         """The weights of classes 0, 1, ... that `class_weight=` names."""
@@ -153,3 +157,17 @@ def _one_prediction(loss: Loss, metric: Metric | str) -> Metric:
             f"expected {expected}"
         )
     return metric
+
+
+def warn_about_single_rows(where: str, layers: Sequence[dict[str, Any]], rows: int, batch_size: int) -> bool:
+    """Warn where a batch normalization in training gets a batch of one row; whether it did."""
+    norms = [e for e in layers if e["kind"] == "batch_normalization" and e["trainable"]]
+    if (batch_size != 1 and rows % batch_size != 1) or all(axes.shares(entry) for entry in norms):
+        return False
+    warnings.warn(
+        f"{where}: a batch has a single row: its variance is 0, so BatchNormalization outputs beta for it "
+        f"({rows} rows, batch_size={batch_size})",
+        UserWarning,
+        stacklevel=4,
+    )
+    return True

@@ -7,29 +7,31 @@ nothing.
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import axes, data, errors, losses, optimizers, weights
+from . import data, errors, frames, losses, optimizers, weights
 from .callback import CallbackList, Logs, closing
 from .callbacks import History, with_defaults
-from .custom_loss import CustomLoss, CustomProgress, CustomSteps, takes_labels
-from .executor import Executor
+from .custom_loss import CustomLoss
+from .execution import check_execution
+from .feeds import Batches, Rows
 from .gradient_norms import NormLog
 from .loss import Loss
 from .metrics import Metric, read_metrics
-from .observed_steps import ObservedProgress, ObservedSteps
 from .optimizers import Optimizer
 from .predictor import DEFAULT_BATCH, Predictor, read_threads, read_verbose
-from .reduction_metrics import MeanMetricWrapper
-from .task import Pair, Score, check_task, means, metric_specs, scores, split
+from .runners import Runner, logs_of, runner_of
+from .streams import Stream, is_stream
+from .task import Pair, Score, check_task, scores, split, warn_about_single_rows
+from .validation import Validation, read_stream
 
 if TYPE_CHECKING:
-    from ._core import Progress
+    from .runners import AnyProgress
     from .variables import Variable
 
 Array = NDArray[Any]
@@ -86,6 +88,7 @@ class Trainer(Predictor):
         loss_weights: object = None,
         metrics: object = None,
         weighted_metrics: object = None,
+        **execution: Any,
     ) -> None:
         """Choose optimizer, loss and metrics: names, or objects of `optimizers`, `losses` and `metrics`.
 
@@ -93,8 +96,10 @@ class Trainer(Predictor):
         `loss_weights`, a number of at least 0, multiplies the loss. "accuracy" means the accuracy that fits the loss
         and the outputs. In `weighted_metrics` rows count by their `sample_weight` and `class_weight`, in `metrics` all
         alike; a name in both is `weighted_...` in History for the former. A metric may be a function of (y_true,
-        y_pred): see `metrics.MeanMetricWrapper`. A model compiled again keeps its weights.
+        y_pred): see `metrics.MeanMetricWrapper`. A model compiled again keeps its weights. For `execution`
+        see `execution.check_execution`.
         """
+        check_execution("compile", execution)
         new_optimizer = optimizers.get(optimizer, "compile")
         new_loss = None if loss is None else losses.get(loss, "compile")
         new_metrics = read_metrics(metrics)
@@ -121,29 +126,15 @@ class Trainer(Predictor):
             spec["optimizer"] = self.optimizer.spec(self.variables)
         return spec
 
-    def _steps_for(
-        self, y: Array, batch: int, *, training: bool = False, exact: bool = False
-    ) -> Executor | CustomSteps | ObservedSteps:
-        """What trains and evaluates on targets such as y: the executor, or what goes through it step by step."""
+    def _steps_for(self, y: Array, batch: int, *, training: bool = False, exact: bool = False) -> Runner:
+        """What trains and evaluates on targets such as y."""
         executor = self._executor_for(batch, training=training, exact=exact)
-        if not isinstance(self.loss, CustomLoss):
-            functions = any(isinstance(score.metric, MeanMetricWrapper) for score in self.scores)
-            return ObservedSteps(executor, self.scores) if functions else executor
-        (units,) = self.infer_output_shape(self._row_shape or ())
-        kind = "sparse_categorical_crossentropy" if takes_labels(y, units) else self.loss.kind
-        specs = metric_specs(self.loss, self.scores, units, kind=kind)
-        return CustomSteps(executor, self.loss, self.scores, specs, self.loss_weights)
+        return runner_of(executor, self.loss, self.scores, y, self.loss_weights)
 
     @property
     def scores(self) -> list[Score]:
         """Metrics and weighted metrics, with their keys in History."""
         return scores(self.metrics, self.weighted_metrics)
-
-    def _means(self, progress: Progress | CustomProgress | ObservedProgress) -> Logs:
-        """Loss and metrics over the rows seen so far, by name."""
-        return {"loss": progress.loss / progress.rows} | means(
-            self.scores, progress.metrics, progress.weight, progress.rows
-        )
 
     # checks
 
@@ -167,7 +158,7 @@ class Trainer(Predictor):
         names: tuple[str, str, str] = ("x", "y", "sample_weight"),
     ) -> Pair:
         _, loss = self._compiled(where)
-        inputs, targets = data.as_array(where, names[0], x), data.as_array(where, names[1], y)
+        inputs, targets = self.read_array(where, names[0], x), data.as_array(where, names[1], y)
         data.same_length(where, names[:2], inputs, targets)
         rows, shape, units = self._read_rows(where, names[0], inputs, allow_nonfinite=allow_nonfinite)
         if self._row_shape is None and not isinstance(loss, CustomLoss):  # otherwise spec() sees to it
@@ -176,7 +167,7 @@ class Trainer(Predictor):
         weight = None
         if sample_weight is not None:
             weight = weights.read_sample_weight(where, names[2], sample_weight, len(rows))
-        return Pair(rows, y, shape, weight, units)
+        return Pair(rows, y, shape, weight, units, frames.column_names(x))
 
     def check_training(self, where: str, x: object, y: object, *, allow_nonfinite: bool) -> Optimizer:
         """Refuse what `fit` would refuse, make the variables if there are none, and return the optimizer."""
@@ -187,18 +178,8 @@ class Trainer(Predictor):
         return optimizer
 
     def _warn_about_single_rows(self, where: str, rows: int, batch_size: int) -> None:
-        single = batch_size == 1 or rows % batch_size == 1
-        if not single or self._warned_about_single_rows:
-            return
-        norms = [e for e in self.layer_spec() if e["kind"] == "batch_normalization" and e["trainable"]]
-        if not all(axes.shares(entry) for entry in norms):
-            self._warned_about_single_rows = True
-            warnings.warn(
-                f"{where}: a batch has a single row: its variance is 0, so BatchNormalization outputs beta for it "
-                f"({rows} rows, batch_size={batch_size})",
-                UserWarning,
-                stacklevel=3,
-            )
+        if not self._warned_about_single_rows:
+            self._warned_about_single_rows = warn_about_single_rows(where, self.layer_spec(), rows, batch_size)
 
     @property
     def shuffle_state(self) -> dict[str, Any]:
@@ -224,9 +205,12 @@ class Trainer(Predictor):
         shuffle: bool = True,
         class_weight: object = None,
         sample_weight: object = None,
-        *,
         initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
         validation_batch_size: int | None = None,
+        validation_freq: object = 1,
+        *,
         allow_nonfinite: bool = False,
         threads: int | None = None,
     ) -> History:
@@ -242,8 +226,13 @@ class Trainer(Predictor):
         in Keras the weighted sum over a batch is divided by its number of rows, and only `weighted_metrics` have
         weights. Weights are finite and at least 0. NaN and infinity in x and y are refused unless `allow_nonfinite`.
 
-        `verbose`: 0 silent, 1 a progress bar on terminals, 2 a line per epoch, "auto" 1. Ctrl-C leaves the weights of a
-        completed step.
+        x may also give batches (x, y) or (x, y, sample_weight), each one step: a `utils.PyDataset`, a generator, a
+        loader; y, batch_size, sample_weight and validation_split then stay out. `steps_per_epoch` ends an epoch after
+        so many steps; the next one goes on there. Validation comes after each `validation_freq`-th epoch, or after
+        those that a list names from 1, on the first `validation_steps` batches if that is given.
+
+        `verbose`: 0 silent, 1 a progress bar on terminals and in notebooks, 2 a line per epoch, "auto" 1. Ctrl-C leaves
+        the weights of a completed step.
         """
         where = "fit"
         optimizer, _ = self._compiled(where)
@@ -253,28 +242,30 @@ class Trainer(Predictor):
         initial_epoch = errors.integer(where, "initial_epoch", initial_epoch, at_least=0)
         shuffle = errors.boolean(where, "shuffle", shuffle)
         limit = read_threads(where, threads)
-        validation_batch = batch
-        if validation_batch_size is not None:
-            validation_batch = errors.integer(where, "validation_batch_size", validation_batch_size, at_least=1)
+        validation = Validation(where, validation_batch_size, batch, validation_steps, validation_freq)
         validation_split = errors.number(where, "validation_split", validation_split, at_least=0.0, below=1.0)
+        steps = errors.count(where, "steps_per_epoch", steps_per_epoch)
+        shuffler = self._shuffler if shuffle else None
         listed = with_defaults(where, callbacks, verbose)
-        training = self._read_pair(where, x, y, sample_weight, allow_nonfinite=allow_nonfinite)
-        validation: Pair | None = None
-        if validation_data is not None:
-            validation = self._read_validation(
-                where, validation_data, training.row_shape, allow_nonfinite=allow_nonfinite
-            )
-        elif validation_split:
-            training, validation = split(where, training, validation_split)
-        classes = training.class_weight(where, class_weight)
-        rows = len(training)
-        batch = min(batch, rows)
-        self._warn_about_single_rows(where, rows, batch)
-
-        self._build_for(training.row_shape)
-        self._executor_for(batch, training=True, exact=True)
-        steps = -(-rows // batch)
-        parameters = {"epochs": epochs, "steps": steps, "rows": rows, "verbose": read_verbose(where, verbose)}
+        read = partial(self._read_pair, allow_nonfinite=allow_nonfinite)
+        feed: Rows | Batches
+        if is_stream(x):
+            feed = Batches(Stream(where, x, steps, shuffler), read, class_weight)
+            feed.stream.refuse(y=y, batch_size=batch_size, sample_weight=sample_weight)
+            feed.stream.refuse(validation_split=validation_split or None)
+            validation.take(validation_data, None, read)
+        else:
+            training = read(where, x, y, sample_weight)
+            validation.take(validation_data, training.row_shape, read)
+            if validation_split and validation_data is None:
+                training, part = split(where, training, validation_split)
+                validation.take_pair(part)
+            feed = Rows(where, training, min(batch, len(training)), steps, shuffler, class_weight)
+            self._warn_about_single_rows(where, len(training), feed.batch)
+            self._build_for(training.row_shape)
+            self._executor_for(feed.batch, training=True, exact=True)
+        verbosity = read_verbose(where, verbose)
+        parameters = {"epochs": epochs, "steps": feed.steps, "rows": feed.rows, "verbose": verbosity}
         hooks = CallbackList(listed, self, parameters)
         self.history = next(callback for callback in listed if isinstance(callback, History))
         self.stop_training = False
@@ -283,86 +274,78 @@ class Trainer(Predictor):
             hooks.call("on_train_begin")
             for epoch in range(initial_epoch, epochs):
                 hooks.call("on_epoch_begin", epoch)
-                order = self._shuffler.permutation(rows) if shuffle else None
-                logs = self._train_epoch(training, classes, order, batch, limit, hooks)
-                if validation is not None:
-                    scores = self._score(validation, validation_batch, limit, hooks)
+                logs = self._train_epoch(feed, limit, hooks)
+                if (pairs := validation.due(epoch)) is not None:
+                    scores = self._score(where, pairs, validation.batch, limit, hooks)
                     logs |= {f"val_{name}": value for name, value in scores.items()}
                 hooks.call("on_epoch_end", epoch, logs)
-                if self.stop_training:
+                if self.stop_training or feed.ends_before(epochs - 1 - epoch):
                     break
             if epochs > 0:  # as Keras
                 self._compiled(where)[0].finalize_variable_values(self.trainable_weights)
             hooks.call("on_train_end", logs)
         return self.history
 
-    def _train_epoch(
-        self,
-        training: Pair,
-        class_weight: Array | None,
-        order: NDArray[np.int64] | None,
-        batch: int,
-        threads: int,
-        hooks: CallbackList,
-    ) -> Logs:
-        progress: Progress | CustomProgress | ObservedProgress | None = None
+    def _train_epoch(self, feed: Rows | Batches, threads: int, hooks: CallbackList) -> Logs:
+        progress: AnyProgress | None = None
         logs: Logs = {}
-        step, steps = 0, -(-len(training) // batch)
-        self.gradient_norms = NormLog(steps) if hooks.gradient_norms else None
-        while step < steps and not self.stop_training:
-            if hooks.per_batch:
-                hooks.call("on_train_batch_begin", step)
-            # Asked for anew each time: a callback may have frozen a layer, or used the model in its own way.
-            optimizer, _ = self._compiled("fit")
-            runner = self._steps_for(training.y, batch, training=True, exact=True)
-            progress = runner.train(
-                training.x,
-                training.y,
-                optimizer,
-                threads=threads,
-                order=order,
-                batch_size=batch,
-                first_step=step,
-                max_steps=1 if hooks.per_batch else 0,
-                after=progress,
-                sample_weight=training.weights,
-                class_weight=class_weight,
-                gradient_norms=None if self.gradient_norms is None else self.gradient_norms.of(runner.trained_paths()),
-            )
-            step = progress.next_step
-            logs = self._means(progress)
-            if hooks.per_batch:
-                hooks.call("on_train_batch_end", step - 1, logs)
-            hooks.call("on_train_progress", progress.rows, logs)
+        norms = self.gradient_norms = NormLog(feed.steps or 0) if hooks.gradient_norms else None
+        for piece in feed.pieces():
+            pair, step = piece.pair, piece.first
+            self._build_for(pair.row_shape, pair.names)
+            while step < piece.end and not self.stop_training:
+                if hooks.per_batch:
+                    hooks.call("on_train_batch_begin", piece.base + step)
+                # Asked for anew each time: a callback may have frozen a layer, or used the model in its own way.
+                optimizer, _ = self._compiled("fit")
+                runner = self._steps_for(pair.y, piece.batch, training=True, exact=piece.exact)
+                progress = runner.train(
+                    pair.x,
+                    pair.y,
+                    optimizer,
+                    threads=threads,
+                    order=piece.order,
+                    batch_size=piece.batch,
+                    first_step=step,
+                    max_steps=1 if hooks.per_batch else piece.end - step,
+                    after=progress,
+                    sample_weight=pair.weights,
+                    class_weight=piece.classes,
+                    gradient_norms=None if norms is None else norms.of(runner.trained_paths(), piece),
+                )
+                step = progress.next_step
+                logs = logs_of(progress, self.scores)
+                if hooks.per_batch:
+                    hooks.call("on_train_batch_end", piece.base + step - 1, logs)
+                hooks.call("on_train_progress", progress.rows, logs)
+            if self.stop_training:
+                break
         return logs
 
-    def _read_validation(self, where: str, given: object, row_shape: Shape, *, allow_nonfinite: bool) -> Pair:
-        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
-            received = f"{len(given)} values" if isinstance(given, (tuple, list)) else f"a {type(given).__name__}"
-            raise errors.wrong_kind(where, "validation_data", "a pair (x, y), or (x, y, sample_weight)", received)
-        names = ("validation_data[0]", "validation_data[1]", "validation_data[2]")
-        pair = self._read_pair(where, *given, allow_nonfinite=allow_nonfinite, names=names)
-        if pair.row_shape != row_shape:
-            raise errors.wrong_shape(where, names[0], ("rows", *row_shape), ("rows", *pair.row_shape))
-        return pair
-
-    def _score(self, pair: Pair, batch: int, threads: int, hooks: CallbackList) -> Logs:
-        batch = min(batch, len(pair))
-        steps = self._steps_for(pair.y, batch)
+    def _score(self, where: str, pairs: Iterable[Pair], batch: int, threads: int, hooks: CallbackList) -> Logs:
         hooks.call("on_test_begin")
-        progress: Progress | CustomProgress | ObservedProgress | None = None
-        while progress is None or progress.rows < len(pair):
-            progress = steps.evaluate(
-                pair.x,
-                pair.y,
-                batch_size=batch,
-                threads=threads,
-                first_step=0 if progress is None else progress.next_step,
-                after=progress,
-                sample_weight=pair.weights,
-            )
-            hooks.call("on_test_progress", progress.rows, self._means(progress))
-        logs = self._means(progress)
+        progress: AnyProgress | None = None
+        rows = 0
+        for pair in pairs:
+            self._build_for(pair.row_shape)
+            size = min(batch or len(pair), len(pair))
+            steps = self._steps_for(pair.y, size)
+            step, rows = 0, rows + len(pair)
+            while progress is None or progress.rows < rows:
+                progress = steps.evaluate(
+                    pair.x,
+                    pair.y,
+                    batch_size=size,
+                    threads=threads,
+                    first_step=step,
+                    after=progress,
+                    sample_weight=pair.weights,
+                )
+                step = progress.next_step
+                hooks.call("on_test_progress", progress.rows, logs_of(progress, self.scores))
+        if progress is None:
+            raise ValueError(f"{where}: there is nothing to evaluate: not one batch was given")
+        logs = logs_of(progress, self.scores)
         hooks.call("on_test_end", logs)
         return logs
 
@@ -373,27 +356,40 @@ class Trainer(Predictor):
         batch_size: int | None = None,
         verbose: int | str = "auto",
         sample_weight: object = None,
-        *,
+        steps: int | None = None,
         callbacks: object = None,
         return_dict: bool = False,
+        *,
         allow_nonfinite: bool = False,
         threads: int | None = None,
     ) -> Any:
         """Loss and metrics in inference mode: [loss, *metrics], the loss alone if there are no metrics, or a dict.
 
-        `sample_weight` as `fit` has it. `batch_size` bears on speed only, unless what divides a batch's loss is not its
-        number of rows (`ignore_class`, `reduction`).
+        x, y and `sample_weight` as `fit` has them, batches included; of the first `steps` batches, if that is given.
+        `batch_size` bears on speed only, unless what divides a batch's loss is not its number of rows (`ignore_class`,
+        `reduction`).
         Each is a float, or an array for a metric of several values.
         """
         where = "evaluate"
         batch = DEFAULT_BATCH if batch_size is None else errors.integer(where, "batch_size", batch_size, at_least=1)
         limit = read_threads(where, threads)
         listed = with_defaults(where, callbacks, verbose)
-        pair = self._read_pair(where, x, y, sample_weight, allow_nonfinite=allow_nonfinite)
-        self._build_for(pair.row_shape)
-        hooks = CallbackList(listed, self, {"rows": len(pair), "verbose": read_verbose(where, verbose)})
+        steps = errors.count(where, "steps", steps)
+        read = partial(self._read_pair, allow_nonfinite=allow_nonfinite)
+        rows: int | None = None
+        pairs: Iterable[Pair]
+        if is_stream(x):
+            stream = Stream(where, x, steps)
+            stream.refuse(y=y, batch_size=batch_size, sample_weight=sample_weight)
+            batch, pairs = 0, read_stream(stream, read)
+        else:
+            pair = read(where, x, y, sample_weight)
+            pair = pair if steps is None else pair.part(slice(steps * batch))
+            rows, pairs = len(pair), [pair]
+            self._build_for(pair.row_shape)
+        hooks = CallbackList(listed, self, {"rows": rows, "verbose": read_verbose(where, verbose)})
         with closing(hooks):
-            logs = self._score(pair, batch, limit, hooks)
+            logs = self._score(where, pairs, batch, limit, hooks)
         return _as_result(logs, return_dict)
 
     def train_on_batch(
@@ -413,12 +409,12 @@ class Trainer(Predictor):
         pair = self._read_pair(where, x, y, sample_weight, allow_nonfinite=allow_nonfinite)
         classes = pair.class_weight(where, class_weight)
         self._warn_about_single_rows(where, len(pair), len(pair))
-        self._build_for(pair.row_shape)
+        self._build_for(pair.row_shape, pair.names)
         steps = self._steps_for(pair.y, len(pair), training=True)
         progress = steps.train(
             pair.x, pair.y, optimizer, batch_size=len(pair), sample_weight=pair.weights, class_weight=classes
         )
-        return _as_result(self._means(progress), return_dict)
+        return _as_result(logs_of(progress, self.scores), return_dict)
 
     def test_on_batch(
         self,
@@ -430,6 +426,8 @@ class Trainer(Predictor):
         allow_nonfinite: bool = False,
     ) -> Any:
         """`evaluate` on one batch, silently."""
+        if is_stream(x):
+            raise errors.wrong_type("test_on_batch", "x", "rows", x)
         return self.evaluate(
             x,
             y,

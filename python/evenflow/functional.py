@@ -1,0 +1,260 @@
+"""Functional: a model from the values that go in to the one that comes out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from . import data, errors, naming
+from .data import Inputs, Several
+from .layer import Layer, Shape
+from .layers import REGISTRY, InputLayer
+from .model import Model, check_dtype, check_entries
+from .registry import describe
+from .seeds import own_seed
+from .values import Value, ancestors, call, read_values
+
+
+class Functional(Model):
+    """`Model(inputs, outputs)`: what leads from `Input(...)` values to an output value.
+
+    ```python
+    x = Input(shape=(20,))
+    hidden = Dense(30, "relu")(Dense(30, "relu")(x))
+    model = Model(x, Dense(1)(Concatenate()([x, hidden])))
+    ```
+
+    `inputs`: a value of `Input`, or a list of several; data are then lists of as many arrays. `outputs`: one value.
+    Each layer stands for one operation: it is called once on the way. Layers, and so their weights, may be shared with
+    other models; the model is built at once.
+    """
+
+    def __init__(
+        self,
+        inputs: object,
+        outputs: object,
+        name: str | None = None,
+        *,
+        dtype: str = "float32",
+        seed: int | None = None,
+        trainable: bool = True,
+    ) -> None:
+        kind = "Model"
+        self.dtype = check_dtype(kind, dtype)
+        self.name = naming.automatic(kind) if name is None else naming.given(kind, name)
+        self.seed = own_seed(kind, seed)
+        super().__init__()
+        self._inputs = _read_inputs(kind, inputs)
+        self._output = _read_output(kind, outputs)
+        self._values = ancestors([self._output])
+        self._check_values(kind)
+        self._readers: dict[int, list[Value]] = {value.number: [] for value in self._values}
+        for value in self._values:
+            for source in value.sources:
+                self._readers[source.number].append(value)
+        check_entries(self.name, self.layer_spec())
+        for value in self._values:
+            value.layer.check_built(_shape_in(value), self.dtype)
+        for value in self._values:
+            value.layer.build(_shape_in(value), self.dtype)
+        self._row_shape = self._inputs[0].row_shape
+        self._tell_activations()
+        if not errors.boolean(kind, "trainable", trainable):
+            self.trainable = False
+
+    def _check_values(self, where: str) -> None:
+        given = {value.number for value in self._inputs}
+        for value in self._values:
+            if isinstance(value.layer, InputLayer) and value.number not in given:
+                raise errors.wrong_value(
+                    where, "inputs", f"{value.name!r} among them, which outputs depend on", "others"
+                )
+        for value in self._inputs:
+            if value not in self._values:
+                raise errors.wrong_value(where, "inputs", "inputs that the output depends on", value.name)
+        seen: dict[str, Layer] = {}
+        for value in self._values:
+            if seen.get(value.name) is value.layer:
+                raise ValueError(
+                    f"{where}: {value.layer.label} is called more than once on the way to the output: a layer stands "
+                    f"for one operation of a model; make another layer"
+                )
+            if value.name in seen:
+                raise errors.wrong_value(where, "layer name", "one that no other layer of the model has", value.name)
+            seen[value.name] = value.layer
+        if self._output in self._inputs:
+            raise errors.wrong_value(where, "outputs", "what a layer made of the inputs", "an input itself")
+        if len(self._output.row_shape) != 1:
+            raise errors.wrong_shape(
+                where, "outputs", ("rows", "units"), ("rows", *self._output.row_shape), "Add Flatten() and Dense(...)."
+            )
+
+    # description
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers in the order in which they were called, inputs included."""
+        return [value.layer for value in self._values]
+
+    @property
+    def inputs(self) -> list[Value]:
+        """The values that go in."""
+        return list(self._inputs)
+
+    @property
+    def outputs(self) -> list[Value]:
+        """The value that comes out, in a list."""
+        return [self._output]
+
+    @property
+    def input(self) -> Value | list[Value]:
+        """The value that goes in, or a list of several."""
+        return self._inputs[0] if len(self._inputs) == 1 else list(self._inputs)
+
+    @property
+    def output(self) -> Value:
+        """The value that comes out."""
+        return self._output
+
+    @property
+    def built(self) -> bool:
+        return True
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Nothing: a model of values is built when it is made."""
+
+    @property
+    def input_shape(self) -> Any:
+        """(None, *shape of a row), or a list of them."""
+        shapes = [value.shape for value in self._inputs]
+        return shapes[0] if len(shapes) == 1 else shapes
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """(None, number of outputs)."""
+        return self._output.shape
+
+    def infer_output_shape(self, row_shape: Shape) -> Shape:
+        """The shape of an output row."""
+        return self._output.row_shape
+
+    def input_row_shapes(self) -> list[Shape]:
+        """The shapes of a row of each input."""
+        return [value.row_shape for value in self._inputs]
+
+    def read_array(self, where: str, argument: str, x: object) -> Inputs:
+        """Inputs as an array, or as several: a list in the order of `inputs`, or a dict by their names."""
+        names = [value.name for value in self._inputs]
+        if len(names) == 1:
+            return super().read_array(where, argument, x)
+        if isinstance(x, Several):
+            return x
+        expected = f"a list of {len(names)} arrays, or a dict by the names of the inputs {names}"
+        if not isinstance(x, (list, tuple, dict)):
+            raise errors.wrong_type(where, argument, expected, x)
+        if len(x) != len(names) or (isinstance(x, dict) and set(x) != set(names)):
+            raise errors.wrong_value(where, argument, expected, sorted(map(str, x)) if isinstance(x, dict) else len(x))
+        listed = [x[name] for name in names] if isinstance(x, dict) else list(x)
+        labels = [f"{argument}[{names[i] if isinstance(x, dict) else i}]" for i in range(len(names))]
+        arrays = [data.as_array(where, label, one) for label, one in zip(labels, listed, strict=True)]
+        for label, array in zip(labels[1:], arrays[1:], strict=True):
+            data.same_length(where, (labels[0], label), arrays[0], array)
+        return Several(arrays)
+
+    def feature_counts(self) -> int | list[int]:
+        """Features of a row of each input."""
+        counts = [math.prod(value.row_shape) for value in self._inputs]
+        return counts[0] if len(counts) == 1 else counts
+
+    def layer_spec(self) -> list[dict[str, Any]]:
+        """The core's entries: as those of a Sequential where each value has one reader, else with what each reads."""
+        entries: list[dict[str, Any]] = []
+        chain = all(len(value.sources) <= 1 and len(self._readers[value.number]) <= 1 for value in self._values)
+        top: dict[int, str] = {}  # the entry that has each value
+        for value in self._values:
+            below = [top[source.number] for source in value.sources]
+            own = [dict(entry) for entry in (*value.layer.spec(), *value.layer.activity_spec())]
+            if isinstance(value.layer, InputLayer) and not chain:
+                own = [{"kind": "input", "name": value.name, "input": self._inputs.index(value)}]
+            for entry in own:
+                if below and not chain:
+                    entry["inputs"] = below
+                below = [entry["name"]]
+            top[value.number] = below[0] if below else ""
+            entries += own
+        return entries
+
+    def _tell_activations(self) -> None:
+        before: dict[int, str] = {}  # the activation that each value goes through next
+        for value in reversed(self._values):
+            readers = self._readers[value.number]
+            following = before[readers[0].number] if len(readers) == 1 else "linear"
+            before[value.number] = value.layer.followed_by(following)
+
+    def trace(self, given: object) -> Value:
+        """The model as a part of another: its layers called on other values."""
+        listed = read_values(self.name, "input", given, "what Input(...) or another layer returned")
+        if len(listed) != len(self._inputs):
+            raise errors.wrong_kind(self.name, "input", f"{len(self._inputs)} values", f"{len(listed)}")
+        found = {own.number: value for own, value in zip(self._inputs, listed, strict=True)}
+        for own, value in zip(self._inputs, listed, strict=True):
+            if own.row_shape != value.row_shape:
+                raise errors.wrong_shape(self.name, "input", own.shape, value.shape)
+        for value in self._values:
+            if value.number not in found:
+                sources = [found[source.number] for source in value.sources]
+                found[value.number] = call(value.layer, sources if value.layer.MERGES else sources[0])
+        return found[self._output.number]
+
+    def get_config(self) -> dict[str, Any]:
+        """Plain data from which `from_config` makes the same model without its weights."""
+        return {
+            "name": self.name,
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "layers": [
+                {"layer": describe(value.layer), "inbound": [source.name for source in value.sources]}
+                for value in self._values
+            ],
+            "inputs": [value.name for value in self._inputs],
+            "outputs": [self._output.name],
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Functional:
+        """The model that `get_config` described, with new initial weights."""
+        values: dict[str, Value] = {}
+        for entry in config["layers"]:
+            layer = REGISTRY.make("from_config", "layers", entry["layer"])
+            sources = [values[name] for name in entry["inbound"]]
+            if isinstance(layer, InputLayer):
+                values[layer.name] = layer.value
+            else:
+                values[layer.name] = call(layer, sources if layer.MERGES else sources[0])
+        inputs = [values[name] for name in config["inputs"]]
+        (output,) = (values[name] for name in config["outputs"])
+        return cls(inputs, output, config["name"], dtype=config["dtype"], seed=config["seed"])
+
+
+def _shape_in(value: Value) -> Shape:
+    return value.sources[0].row_shape if value.sources else value.row_shape
+
+
+def _read_inputs(where: str, given: object) -> list[Value]:
+    listed = read_values(where, "inputs", given, "what Input(shape=...) returned, or a list of that")
+    for value in listed:
+        if not isinstance(value.layer, InputLayer):
+            raise errors.wrong_kind(
+                where, "inputs", "what Input(shape=...) returned", f"the value of {value.layer.label}"
+            )
+    if not listed or len({value.number for value in listed}) < len(listed):
+        raise errors.wrong_value(where, "inputs", "at least one input, each once", [value.name for value in listed])
+    return listed
+
+
+def _read_output(where: str, given: object) -> Value:
+    listed = read_values(where, "outputs", given, "what a layer returned when it was called")
+    if len(listed) != 1:
+        raise errors.wrong_kind(where, "outputs", "one value: a model has one output", f"a list of {len(listed)}")
+    return listed[0]

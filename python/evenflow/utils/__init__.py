@@ -1,0 +1,13 @@
+"""Keras' `keras.utils`: its names, from the modules where they belong. Nothing is defined here."""
+
+from __future__ import annotations
+
+from ..naming import clear_session
+from ..seeds import set_random_seed
+from ..streams import PyDataset
+from ..targets import to_categorical
+
+# Keras' former name.
+Sequence = PyDataset
+
+__all__ = ["PyDataset", "Sequence", "clear_session", "set_random_seed", "to_categorical"]
