@@ -29,6 +29,10 @@ class Piece:
     classes: NDArray[Any] | None = None  # weights of them
     exact: bool = False  # whether the program should have room for this batch and no more
 
+    def most(self, step: int) -> int:
+        """How many steps there are from this one on, as runners take it: 0 for all that the rows give."""
+        return 0 if self.end == -(-len(self.pair) // self.batch) else self.end - step
+
     @property
     def norm_rows(self) -> tuple[int, int]:
         """Which rows of the epoch's log of norms are this piece's: the first, and how many."""

@@ -307,7 +307,7 @@ class Trainer(Predictor):
                     order=piece.order,
                     batch_size=piece.batch,
                     first_step=step,
-                    max_steps=1 if hooks.per_batch else piece.end - step,
+                    max_steps=1 if hooks.per_batch else piece.most(step),
                     after=progress,
                     sample_weight=pair.weights,
                     class_weight=piece.classes,
