@@ -14,6 +14,13 @@ from evenflow import _core
 ISAS = [os.environ["EVENFLOW_ISA"]] if "EVENFLOW_ISA" in os.environ else _core.isas()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that go through the instruction sets by themselves can be left out where one is forced."""
+    for item in items:
+        if "isa" in getattr(item, "fixturenames", ()):
+            item.add_marker("every_isa")
+
+
 @pytest.fixture(params=ISAS)
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     """The instruction set in use during the test."""
