@@ -29,8 +29,8 @@ class Run:
     variables: dict[str, np.ndarray]
 
 
-def problem(name: str) -> Problem:
-    return Problem.of(replace(WORKLOADS[name], batches=BATCHES, block=BATCHES))
+def problem(name: str, seed: int = 0) -> Problem:
+    return Problem.of(replace(WORKLOADS[name], batches=BATCHES, block=BATCHES), seed)
 
 
 def batch(given: Problem, step: int, dtype: Any) -> tuple[np.ndarray, np.ndarray]:

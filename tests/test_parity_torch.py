@@ -83,8 +83,8 @@ def torch_run(given: Problem, dtype: Any, steps: int, optimizer: Any = KerasAdam
 
 
 @functools.cache
-def exact(name: str) -> Run:
-    return torch_run(parity.problem(name), torch.float64, parity.STEPS)
+def exact(name: str, seed: int = 0) -> Run:
+    return torch_run(parity.problem(name, seed), torch.float64, parity.STEPS)
 
 
 @pytest.mark.parametrize("name", parity.NETWORKS)
@@ -95,11 +95,15 @@ def test_float64_run(name):
 
 @pytest.mark.parametrize("name", parity.NETWORKS)
 def test_float32_run_is_as_close_to_float64_as_torch_is(name):
-    given = parity.problem(name)
-    own = parity.distances(parity.evenflow_run(given, np.float32, parity.STEPS), exact(name))
-    peer = parity.distances(torch_run(given, torch.float32, parity.STEPS), exact(name))
-    assert own["losses"] <= 2 * peer["losses"]
-    assert own["weights"] <= 2 * peer["weights"]
+    # How far a run's rounding drifts is luck, by a factor of two in `deep`, and so is a peer's: root mean squares over runs.
+    own, peer = [], []
+    for seed in range(6):
+        given = parity.problem(name, seed)
+        own.append(parity.distances(parity.evenflow_run(given, np.float32, parity.STEPS), exact(name, seed)))
+        peer.append(parity.distances(torch_run(given, torch.float32, parity.STEPS), exact(name, seed)))
+    for kind in ("losses", "weights"):
+        distance, limit = (np.sqrt(np.mean([run[kind] ** 2 for run in runs])) for runs in (own, peer))
+        assert distance <= 2 * limit, kind
 
 
 # ---------------------------------------------------------------------------------------------------------- optimizers
