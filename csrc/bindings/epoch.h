@@ -111,4 +111,9 @@ inline void check_after(const Plan& plan, const char* function, const Progress& 
            "those of " + std::to_string(after.metrics.size()));
 }
 
+inline void check_health(const Plan& plan, const char* function, const Health* health) {
+  if (health != nullptr && !health->fits(plan))
+    refuse(function, "health", "the Health of a program with these layers", "that of another");
+}
+
 }  // namespace evenflow

@@ -11,6 +11,7 @@
 namespace evenflow {
 
 void bind_program(py::module_& m);
+void bind_health(py::module_& m);
 void bind_layers(py::module_& m);
 void bind_row_normalization(py::module_& m);
 void bind_activations(py::module_& m);
@@ -136,6 +137,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("activations", &activation_names);
   m.def("learned_activations", &learned_activation_names);
   bind_program(m);
+  bind_health(m);
   bind_layers(m);
   bind_row_normalization(m);
   bind_activations(m);

@@ -71,7 +71,7 @@ there is, and RuntimeError when two threads use a program at once.)")
            py::arg("momentum") = py::none(), py::arg("order") = py::none(), py::arg("batch_size") = 0,
            py::arg("first_step") = 0, py::arg("seconds") = forever, py::arg("max_steps") = 0,
            py::arg("after") = py::none(), py::arg("gradient_norms") = py::none(), py::arg("sample_weight") = py::none(),
-           py::arg("class_weight") = py::none(),
+           py::arg("class_weight") = py::none(), py::arg("health") = nullptr,
            R"(Train on the steps of an epoch, natively, without the GIL.
 
 Step k takes the rows order[k * batch_size : (k + 1) * batch_size] of x [rows, inputs] and y. The last batch may be
@@ -89,6 +89,7 @@ clipping; row k is written by step k, or left as it is where that step only accu
 sample_weight: a weight for each row, [rows, 1], read like x, which multiplies the row's loss.
 class_weight: float64, the same for the rows of classes 0, 1, ...; a row's class is its label, the largest of its targets,
 or the whole number that its only target is nearest to.
+health: a Health of this program, which goes on counting. The steps' bits are the same.
 
 Raises ValueError or TypeError, before anything is changed, for shapes, types, labels or rates that do not fit.)")
       .def("evaluate", &PyProgram::evaluate, py::arg("x"), py::arg("y"), py::kw_only(), py::arg("batch_size") = 0,
@@ -106,7 +107,7 @@ deviations, zeros before pass 0. The numbers depend on seed, pass and row, which
 first_row, so calls may share out rows and passes.)")
       .def(
           "forward", &PyProgram::forward, py::arg("x"), py::kw_only(), py::arg("training") = true,
-          py::arg("draw") = py::none(),
+          py::arg("draw") = py::none(), py::arg("health") = nullptr,
           "The outputs [rows, units] of at most batch_size rows, kept for `backward`. In training, batch normalization "
           "uses the batch's statistics and moves its averages, and random layers draw the numbers of step `draw`, "
           "which "
@@ -121,6 +122,7 @@ first_row, so calls may share out rows and passes.)")
           "predictions", &PyProgram::predictions, py::arg("rows"),
           "What the spec's metric 'predictions' saw in the last step of `train` or `evaluate`, which had so many rows.")
       .def("update", &PyProgram::update, py::arg("learning_rate"), py::arg("momentum") = py::none(),
+           py::arg("health") = nullptr,
            "One step of the optimizer with the gradients as they are, clipped as the spec says; returns their l2 norm "
            "before clipping. `backward` has summed it up already, unless `gradients` was looked at since, or a view of "
            "it still lives: whoever has that may have changed them. Where the spec accumulates gradients, most calls "

@@ -12,26 +12,12 @@
 #include <sstream>
 #include <variant>
 
+#include "bindings/busy.h"
 #include "bindings/epoch.h"
 #include "bindings/plan.h"
 #include "bindings/spec.h"
 
 namespace evenflow {
-
-// One thread at a time: a program is one block of memory.
-class Busy {
- public:
-  explicit Busy(std::atomic_flag& flag) : flag_(flag) {
-    if (flag_.test_and_set())
-      throw std::runtime_error("Program: in use by another thread; make one program for each thread");
-  }
-  ~Busy() { flag_.clear(); }
-  Busy(const Busy&) = delete;
-  Busy& operator=(const Busy&) = delete;
-
- private:
-  std::atomic_flag& flag_;
-};
 
 class PyProgram {
  public:
@@ -153,14 +139,14 @@ class PyProgram {
   Progress train(const py::object& x, const py::object& y, const py::object& learning_rate, const py::object& momentum,
                  const py::object& order, std::int64_t batch_size, std::int64_t first_step, double seconds,
                  std::int64_t max_steps, const Progress* after, const py::object& gradient_norms,
-                 const py::object& sample_weight, const py::object& class_weight) {
+                 const py::object& sample_weight, const py::object& class_weight, Health* health) {
     return epoch("train", x, y, &learning_rate, momentum, order, batch_size, first_step, seconds, max_steps, after,
-                 gradient_norms, {sample_weight, class_weight});
+                 gradient_norms, {sample_weight, class_weight}, health);
   }
   Progress evaluate(const py::object& x, const py::object& y, std::int64_t batch_size, std::int64_t first_step,
                     double seconds, std::int64_t max_steps, const Progress* after, const py::object& sample_weight) {
     return epoch("evaluate", x, y, nullptr, py::none(), py::none(), batch_size, first_step, seconds, max_steps, after,
-                 py::none(), {sample_weight, py::none()});
+                 py::none(), {sample_weight, py::none()}, nullptr);
   }
 
   py::array predict(const py::object& x, const py::object& out) {
@@ -193,8 +179,9 @@ class PyProgram {
 
   // steps in pieces
 
-  py::array forward(const py::object& x, bool training, const py::object& draw) {
+  py::array forward(const py::object& x, bool training, const py::object& draw, Health* health) {
     const Feeds feeds = features("forward", x);
+    check_health(plan(), "forward", health);
     check_rows("forward", "x", feeds[0].rows);
     const std::uint64_t step = draw.is_none() ? static_cast<std::uint64_t>(iterations())
                                               : natural("forward", "draw", draw, Counter::steps - 1);
@@ -203,7 +190,7 @@ class PyProgram {
       auto* to = static_cast<element<decltype(p)>*>(y.mutable_data());
       const Busy busy(busy_);
       py::gil_scoped_release nogil;
-      p.forward(feeds, to, training, step);
+      p.forward(feeds, to, training, step, health);
     });
     return y;
   }
@@ -228,7 +215,8 @@ class PyProgram {
     return dx.size() == 1 ? py::object(dx[0]) : dx;
   }
 
-  double update(double learning_rate, const py::object& momentum) {
+  double update(double learning_rate, const py::object& momentum, Health* health) {
+    check_health(plan(), "update", health);
     if (!plan().spec.optimizer.optimizer)
       refuse("update", "learning_rate", "a spec with an optimizer", "a spec without one");
     if (!std::isfinite(learning_rate))
@@ -238,7 +226,7 @@ class PyProgram {
       const Busy busy(busy_);
       py::gil_scoped_release nogil;
       if (lent_) p.norms_known = false;
-      return p.update(learning_rate, moved);
+      return p.update(learning_rate, moved, health);
     });
   }
   double penalty(std::int64_t rows) {
@@ -354,8 +342,9 @@ class PyProgram {
   Progress epoch(const char* function, const py::object& x, const py::object& y, const py::object* learning_rate,
                  const py::object& momentum, const py::object& order, std::int64_t batch_size, std::int64_t first_step,
                  double seconds, std::int64_t max_steps, const Progress* after, const py::object& norms,
-                 const Weights& weighing) {
+                 const Weights& weighing, Health* health) {
     const Plan& p = plan();
+    check_health(p, function, health);
     if (!p.spec.loss) refuse(function, "y", "a spec with a loss", "a spec without one");
     Feeds inputs = features(function, x);
     std::int64_t rows = inputs[0].rows;
@@ -406,6 +395,7 @@ class PyProgram {
     run.after = after;
     run.seconds = seconds;
     run.training = learning_rate != nullptr;
+    run.health = health;
     if (!weighing.rows.is_none()) run.weights = &weights;
     if (!weighing.classes.is_none()) {
       const py::array table = array_of(function, "class_weight", weighing.classes);

@@ -181,6 +181,10 @@ struct Kernels {
   // The lanes from `valid` on of every row are set to zero.
   void (*clear_padding)(T* x, int rows, int width, int valid);
 
+  // alive[j] = 1 where feature j is not 0 in some row, else 0; count[j] = rows in which |slope| < limit.
+  void (*alive)(T* alive, const T* y, int rows, int width);
+  void (*flat)(T* count, const T* slope, int rows, int width, double limit);
+
   // An output of rows, and from the gradient of y to that of its input; scratch: 2 * padded units.
   void (*output_forward)(Output, T* y, const T* x, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
   void (*output_backward)(Output, T* dz, const T* y, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
@@ -201,6 +205,7 @@ struct Kernels {
   MetricKernel<T> metrics[MetricKinds::size];
 
   double (*square_sum)(const T* g, std::ptrdiff_t n);
+  double (*square_distance)(const T* a, const T* b, std::ptrdiff_t n);  // that of a - b
   void (*clip)(T* g, std::ptrdiff_t n, Clip);
   // The penalty of p; its gradient is added to g, unless that is nullptr.
   double (*penalize)(T* g, const T* p, std::ptrdiff_t n, const Penalty&);

@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "kernels/gemm.h"
+#include "kernels/health.h"
 #include "kernels/learned.h"
 #include "kernels/losses.h"
 #include "kernels/metrics.h"
@@ -56,6 +57,8 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.add = ColumnKernels<V>::add;
   k.multiply = ColumnKernels<V>::multiply;
   k.clear_padding = ColumnKernels<V>::clear_padding;
+  k.alive = HealthKernels<V>::alive;
+  k.flat = HealthKernels<V>::flat;
   k.output_forward = RowKernels<V>::output_forward;
   k.output_backward = RowKernels<V>::output_backward;
   k.normalize_rows = RowNormalization<V>::forward;
@@ -63,6 +66,7 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.losses = loss_kernels<V>(Losses());
   fill_metrics<V>(k, MetricKinds());
   k.square_sum = FlatKernels<V>::square_sum;
+  k.square_distance = FlatKernels<V>::square_distance;
   k.clip = FlatKernels<V>::clip;
   k.penalize = PenaltyKernels<V>::penalize;
   k.soft_threshold = PenaltyKernels<V>::soft_threshold;

@@ -124,8 +124,10 @@ struct FlatKernels {
     });
   }
 
-  // In double, whatever the element type: a norm of millions of gradients must not drift.
-  static double square_sum(const T* g, std::ptrdiff_t n) {
+  // The sum of the squares of value(load, i). In double, whatever the element type: a norm of millions of gradients
+  // must not drift.
+  template <class Value>
+  EVENFLOW_INLINE static double sum_squares(std::ptrdiff_t n, Value value) {
     double total = 0;
     constexpr std::ptrdiff_t block = 64 * V::lanes;
     for (std::ptrdiff_t first = 0; first < n; first += block) {
@@ -135,16 +137,23 @@ struct FlatKernels {
       for (; i + 4 * V::lanes <= last; i += 4 * V::lanes)
 #pragma GCC unroll 4
         for (int c = 0; c < 4; ++c) {
-          const V x = V::load(g + i + c * V::lanes);
+          const V x = value([](const T* from) { return V::load(from); }, i + c * V::lanes);
           sums[c] = fma(x, x, sums[c]);
         }
       for (; i < last; i += V::lanes) {
-        const V x = V::load(g + i, static_cast<int>(smaller<std::ptrdiff_t>(V::lanes, last - i)));
+        const int rest = static_cast<int>(smaller<std::ptrdiff_t>(V::lanes, last - i));
+        const V x = value([=](const T* from) { return V::load(from, rest); }, i);
         sums[0] = fma(x, x, sums[0]);
       }
       total += static_cast<double>(sum((sums[0] + sums[1]) + (sums[2] + sums[3])));
     }
     return total;
+  }
+  static double square_sum(const T* g, std::ptrdiff_t n) {
+    return sum_squares(n, [=](auto load, std::ptrdiff_t i) { return load(g + i); });
+  }
+  static double square_distance(const T* a, const T* b, std::ptrdiff_t n) {
+    return sum_squares(n, [=](auto load, std::ptrdiff_t i) { return load(a + i) - load(b + i); });
   }
 
   static void clip(T* g, std::ptrdiff_t n, Clip clip) {

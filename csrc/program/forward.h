@@ -99,6 +99,7 @@ void Program<T>::Step::forward_segment(const Stage& stage, const Segment& s, int
   k.activations[s.activation].forward[static_cast<int>(s.form)](
       y, at(s.in, panel), rows, width, columns(s, stage.units, panel, batch), s.parameters.data());
   if (valid < width) k.clear_padding(y, rows, width, valid);
+  if (health != nullptr && s.watch >= 0) watch(s.watch, &s, y, stage, panel, width, batch);
   if (s.activity.active())
     activity_sum(s, panel) = k.penalize(nullptr, y, static_cast<std::ptrdiff_t>(rows) * width, s.activity);
 }
@@ -110,14 +111,19 @@ void Program<T>::Step::forward_columns(const Stage& stage, int panel, int width,
 
 template <class T>
 void Program<T>::Step::forward_stage(const Stage& stage, bool training) const {
+  const auto map = [&](int panel, int width) {
+    map_panel(stage, panel, width);
+    if (health != nullptr && stage.watch >= 0)
+      watch(stage.watch, nullptr, at(stage.product, panel), stage, panel, width, false);
+  };
   if (!stage.shared) {
     own_panels(stage.units, [&](int panel, int width) {
-      map_panel(stage, panel, width);
+      map(panel, width);
       forward_columns(stage, panel, width, training);
     });
     return;
   }
-  own_panels(stage.units, [&](int panel, int width) { map_panel(stage, panel, width); });
+  own_panels(stage.units, map);
   for (const Segment& s : stage.segments) {
     if (s.groups.count > 0) share_statistics(stage, s, training && s.batch_statistics);
     own_panels(stage.units, [&](int panel, int width) { forward_segment(stage, s, panel, width, training); });

@@ -6,10 +6,10 @@
 namespace evenflow {
 
 template <class T>
-double Program<T>::square_sum(std::size_t variable) const {
+double Program<T>::panel_sum(const double* sums, std::size_t variable) const {
   double total = 0;
   for (int panel = 0; panel < plan_.layout.panels(plan_.variables[variable].units); ++panel)
-    total += *panel_square_sum(variable, panel);
+    total += sums[static_cast<std::size_t>(panel) * plan_.variables.size() + variable];
   return total;
 }
 

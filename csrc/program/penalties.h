@@ -60,8 +60,7 @@ void Program<T>::Step::settle(const Spending& how, int number, std::ptrdiff_t of
   if (r.proximal && threshold > 0) k.soft_threshold(p.parameters_ + offset, n, threshold);
   if (r.nonnegative) k.keep_nonnegative(p.parameters_ + offset, n);
   if (!r.norms || v.inputs == 0) return;
-  const int panel =
-      static_cast<int>((offset - v.offset) / (static_cast<std::ptrdiff_t>(plan.layout.full()) * v.inputs));
+  const int panel = panel_of(v, offset);
   const int width = panel_width(number, panel);
   T* w = p.parameters_ + slice(number, panel);
   // A norm is that of all inputs: it waits for the panel's last block.

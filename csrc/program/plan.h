@@ -58,6 +58,7 @@ struct Segment {
   int learned = -1;     // variable of the activation
   bool shared = false;  // it has one element, for all features
   Noise noise;
+  int watch = -1;                              // its place in Plan::watched
   bool left_out = false;                       // a random layer with nothing to do while it is off
   std::string activation_layer;                // for printing
   std::ptrdiff_t in = nowhere, out = nowhere;  // activations; the same when nobody needs the input again
@@ -67,6 +68,12 @@ struct Segment {
   std::ptrdiff_t statistics = nowhere;
   std::ptrdiff_t learned_columns = nowhere;  // the learned variable and its gradient by features: padded units each
 };
+
+// "dense" for "dense/activation", which is how a layer's own activation is called.
+inline std::string layer_of(const std::string& activation) {
+  const std::size_t end = activation.rfind("/activation");
+  return end != std::string::npos && end + 11 == activation.size() ? activation.substr(0, end) : activation;
+}
 
 // What a stage makes of the outputs of other stages: `same` takes one as it is, the last three are of several.
 enum class Map { gather, linear, layer_normalization, rms_normalization, same, add, multiply, concatenate };
@@ -97,6 +104,7 @@ struct Stage {
   int input = 0;                      // gather: which of the network's inputs, and how it is rescaled
   double factor = 1, offset = 0;
   std::string rescaling_layer;  // for printing
+  int watch = -1;               // of what the map writes: its place in Plan::watched
 };
 
 // What the backward pass and the update do: threads meet; the gradient of what enters a stage's column operations;
@@ -127,6 +135,13 @@ struct Plan {
   Schedule whole;                // the way back to the inputs, without an update
   int gradient_buffers = 0;
   bool branches = false;  // some stage has several readers
+
+  // Outputs whose health can be watched: of every activation, and of a Dense layer whose stage has none.
+  struct Watched {
+    std::string layer;
+    int units;
+  };
+  std::vector<Watched> watched;
 
   bool penalized = false, vector_norms = false;  // a trainable variable has a penalty; a vector has a limited norm
   int activities = 0;                            // segments with a penalty on what comes out

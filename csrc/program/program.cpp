@@ -4,6 +4,7 @@
 #include <limits>
 #include <numeric>
 
+#include "program/packing.h"
 #include "program/step.h"
 
 namespace evenflow {
@@ -48,7 +49,7 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
   std::ptrdiff_t metrics = 0;
   for (const MetricSpec& metric : plan_.spec.metrics) metrics += metric.width(plan_.units());
   const std::ptrdiff_t sums = panels * static_cast<std::ptrdiff_t>(plan_.variables.size());
-  const std::ptrdiff_t numbers = plan_.capacity * (3 + metrics) + 2 * sums + panels * plan_.activities;
+  const std::ptrdiff_t numbers = plan_.capacity * (3 + metrics) + 4 * sums + panels * plan_.activities;
   arena_.allocate(static_cast<std::size_t>(bytes + numbers * static_cast<std::ptrdiff_t>(sizeof(double))));
   char* base = static_cast<char*>(arena_.data());
   for (auto [pointer, offset] : places) *pointer = reinterpret_cast<T*>(base + offset);
@@ -61,7 +62,9 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
   labels_ = reinterpret_cast<std::int64_t*>(records);
   weights_ = reinterpret_cast<double*>(labels_ + plan_.capacity);
   square_sums_ = weights_ + plan_.capacity;
-  penalty_sums_ = square_sums_ + sums;
+  update_sums_ = square_sums_ + sums;
+  weight_sums_ = update_sums_ + sums;
+  penalty_sums_ = weight_sums_ + sums;
   activity_sums_ = penalty_sums_ + sums;
   for (const Variable& v : plan_.variables)
     if (v.initial != 0) std::fill_n(parameters_ + v.offset, v.units, static_cast<T>(v.initial));
@@ -142,9 +145,12 @@ Progress Program<T>::run(const Feeds& x, const Feed& y, const Run& run) {
     const double begin = now();
     const std::int64_t first = progress.next_step, started = iterations;
     const Momenta before = momenta;
+    const std::int64_t steps_before = run.health ? run.health->steps : 0,
+                       rows_before = run.health ? run.health->rows : 0;
     team::run(wanted, [&](int thread, int count) {
       if (thread == 0) progress.threads = count;
       Momenta own = before;
+      std::int64_t steps_counted = steps_before, rows_counted = rows_before;
       if (!run.training && plan_.penalized) {  // else the backward pass of each step adds them up
         Step(*this, barrier, thread, count, run.batch_size, started).sum_penalties();
         barrier.wait(count);
@@ -158,6 +164,9 @@ Progress Program<T>::run(const Feeds& x, const Feed& y, const Run& run) {
         self.gather(x, position);
         self.gather_targets(y, position);
         if (weighted) self.gather_weights(run, position);
+        self.counts_for(run.health, steps_counted, rows_counted);
+        steps_counted += self.steps;
+        if (self.samples) rows_counted += rows;
         self.forward(run.training);
         self.loss(run.training, weighted);
         barrier.wait(count);
@@ -169,7 +178,8 @@ Progress Program<T>::run(const Feeds& x, const Feed& y, const Run& run) {
         }
         if (run.training) {
           self.accumulates = plan_.accumulator >= 0;
-          self.measures = self.steps && (run.norms != nullptr || self.needs_norm());
+          self.samples = self.samples && self.steps;
+          self.measures = self.steps && (run.norms != nullptr || self.needs_norm() || self.samples);
           if (self.steps)
             self.rules(run.learning_rate[step],
                        momenta_until(own, self.step, self.momentum ? &*self.momentum : nullptr));
@@ -185,6 +195,11 @@ Progress Program<T>::run(const Feeds& x, const Feed& y, const Run& run) {
             norms_known = self.measures;
             measured = measured || self.measures;
             if (self.measures && run.norms != nullptr) note_norms(run.norms + step * plan_.trained);
+            if (run.health != nullptr) {
+              run.health->steps = steps_counted;
+              run.health->rows = rows_counted;
+              if (self.samples) note_health(*run.health);
+            }
           }
           if (plan_.penalized) progress.loss += rows * self.weight_penalty();
           progress.rows += rows;
@@ -270,7 +285,7 @@ void Program<T>::predict(const Feeds& x, T* out) {
 }
 
 template <class T>
-void Program<T>::forward(const Feeds& x, T* out, bool training, std::uint64_t draw) {
+void Program<T>::forward(const Feeds& x, T* out, bool training, std::uint64_t draw, Health* health) {
   const int rows = static_cast<int>(x[0].rows);
   const int wanted = team_size(rows);
   prepare_scratch(wanted);
@@ -280,12 +295,14 @@ void Program<T>::forward(const Feeds& x, T* out, bool training, std::uint64_t dr
   team::run(wanted, [&](int thread, int count) {
     Step self(*this, barrier, thread, count, rows, 0);
     self.draws = forward_draws_;
+    if (health != nullptr) self.counts_for(health, health->steps, health->rows);
     self.gather(x, 0);
     self.forward(training);
     const T* y = self.finish_output();
     for (int row = self.first_row(thread); row < self.first_row(thread + 1); ++row)
       k_.collect(out + static_cast<std::ptrdiff_t>(row) * units, y, plan_.panel_stride(), row, units);
   });
+  if (health != nullptr && health->samples(health->steps)) health->rows += rows;
   forward_rows = rows;
   forward_training_ = training;
 }
@@ -376,12 +393,13 @@ void Program<T>::backward(const T* dy, const std::vector<T*>& dx) {
 }
 
 template <class T>
-double Program<T>::update(double learning_rate, std::optional<double> momentum) {
+double Program<T>::update(double learning_rate, std::optional<double> momentum, Health* health) {
   const int wished = threads.load();
   const int most = team::granted(wished > 0 ? wished : team::limit());
   const int wanted = wished > 0 || plan_.trainable_size >= parallel_parameters ? most : 1;
   prepare_scratch(wanted);
   const Momenta before = momenta;
+  bool stepped = false;
   Barrier barrier;
   team::run(wanted, [&](int thread, int count) {
     Step self(*this, barrier, thread, count, 1, iterations + 1);
@@ -390,37 +408,25 @@ double Program<T>::update(double learning_rate, std::optional<double> momentum) 
     if (self.steps) self.rules(learning_rate, momenta_until(own, self.step, momentum ? &*momentum : nullptr));
     self.accumulates = plan_.accumulator >= 0;
     self.measures = self.accumulates || !norms_known;
+    if (self.steps) self.counts_for(health, health != nullptr ? health->steps : 0, 0);
     if (self.measures) {
       self.read_gradients();
       barrier.wait(count);
     }
     self.update();
     self.limit_vectors();
-    if (thread == 0) momenta = own;
+    if (thread == 0) {
+      momenta = own;
+      stepped = self.steps;
+    }
   });
+  if (health != nullptr && stepped) {
+    if (health->samples(health->steps)) note_health(*health);
+    ++health->steps;
+  }
   ++iterations;
   norms_known = true;
   return gradient_norm();
-}
-
-template <class T>
-void Program<T>::unpack(const Variable& v, const T* packed, T* to) const {
-  const int inputs = v.inputs == 0 ? 1 : v.inputs, full = plan_.layout.full();
-  for (int panel = 0; panel < plan_.layout.panels(v.units); ++panel) {
-    const int width = plan_.layout.width(v.units, panel), first = panel * full;
-    for (int i = 0; i < inputs; ++i, packed += width)
-      std::copy_n(packed, std::min(width, v.units - first), to + static_cast<std::ptrdiff_t>(i) * v.units + first);
-  }
-}
-
-template <class T>
-void Program<T>::pack(const Variable& v, T* packed, const T* from) const {
-  const int inputs = v.inputs == 0 ? 1 : v.inputs, full = plan_.layout.full();
-  for (int panel = 0; panel < plan_.layout.panels(v.units); ++panel) {
-    const int width = plan_.layout.width(v.units, panel), first = panel * full;
-    for (int i = 0; i < inputs; ++i, packed += width)
-      std::copy_n(from + static_cast<std::ptrdiff_t>(i) * v.units + first, std::min(width, v.units - first), packed);
-  }
 }
 
 template class Program<float>;

@@ -9,6 +9,7 @@
 
 #include "program/arena.h"
 #include "program/feed.h"
+#include "program/health.h"
 #include "program/plan.h"
 #include "program/team.h"
 
@@ -41,8 +42,9 @@ struct Run {
   std::int64_t first_step = 0, max_steps = 0;  // 0: to the end
   double seconds = 0;                          // stop after the first step that ends later
   PerStep learning_rate;
-  PerStep momentum;         // in place of the spec's momentum or beta_1
-  double* norms = nullptr;  // [step of the epoch][trainable variable]: of the gradients before clipping, if wanted
+  PerStep momentum;          // in place of the spec's momentum or beta_1
+  double* norms = nullptr;   // [step of the epoch][trainable variable]: of the gradients before clipping, if wanted
+  Health* health = nullptr;  // counts the steps here, if wanted
   const Feed* weights = nullptr;          // of rows; nullptr: all 1
   const double* class_weights = nullptr;  // times those of classes 0, 1, ...; others have 1
   int classes = 0;
@@ -99,13 +101,13 @@ class Program {
   Progress run(const Feeds& x, const Feed& y, const Run& run);
   void predict(const Feeds& x, T* out);  // [rows][units]
   // draw: the step whose random numbers are used in training.
-  void forward(const Feeds& x, T* out, bool training, std::uint64_t draw);
+  void forward(const Feeds& x, T* out, bool training, std::uint64_t draw, Health* health = nullptr);
   // Passes [first, first + count) with random layers on and everything else in inference mode; each moves the means and
   // the sums of squared deviations, float64 [rows][units], of the passes before it. first_row: number of x's first row.
   void predict_mc(const Feeds& x, std::uint64_t seed, std::int64_t first_row, std::int64_t first, std::int64_t count,
                   double* mean, double* squares);
   void backward(const T* dy, const std::vector<T*>& dx);
-  double update(double learning_rate, std::optional<double> momentum);
+  double update(double learning_rate, std::optional<double> momentum, Health* health = nullptr);
   // Penalties that a loss has beside its own value: of the weights as they are, and of the last forward pass, per row.
   double penalty(int rows);
   // What the metric `predictions` saw in the last step.
@@ -140,7 +142,9 @@ class Program {
   double* panel_square_sum(std::size_t variable, int panel) const {
     return square_sums_ + panel * plan_.variables.size() + variable;
   }
-  double square_sum(std::size_t variable) const;
+  double panel_sum(const double* sums, std::size_t variable) const;
+  double square_sum(std::size_t variable) const { return panel_sum(square_sums_, variable); }
+  void note_health(Health& health) const;
 
   const Plan plan_;
   const Kernels<T>& k_;
@@ -149,7 +153,7 @@ class Program {
   T *parameters_, *gradients_, *slots_, *activations_, *zeros_, *probabilities_, *targets_;
   std::vector<T*> dz_;  // gradients of activations
   std::int64_t* labels_;
-  double *losses_, *weights_, *square_sums_, *penalty_sums_, *activity_sums_;
+  double *losses_, *weights_, *square_sums_, *update_sums_, *weight_sums_, *penalty_sums_, *activity_sums_;
   std::vector<MetricOutput<T>> metrics_;
   std::vector<std::vector<T>> scratch_;           // of each thread
   std::vector<std::vector<Spending>> spendings_;  // of each thread, by the variables' factors as Plan::rates has them

@@ -77,6 +77,20 @@ struct Plan::Builder {
         found.push_back({static_cast<int>(s), static_cast<int>(p)});
         plan.branches = plan.branches || found.size() > 1;
       }
+    for (Stage& each : plan.stages) watch(each);
+  }
+
+  void watch(Stage& on) {
+    const std::size_t before = plan.watched.size();
+    const auto next = [&](const std::string& name) {
+      plan.watched.push_back({layer_of(name), on.units});
+      return static_cast<int>(plan.watched.size()) - 1;
+    };
+    for (Segment& segment : on.segments)
+      if (segment.activation != 0 && segment.noise.kind < 0) segment.watch = next(segment.activation_layer);
+    if (on.map != Map::linear || plan.watched.size() > before) return;
+    const bool biased = !on.segments.empty() && on.segments[0].form == Affine::bias;
+    (biased ? on.segments[0].watch : on.watch) = next(on.layer);
   }
 
   const LayerSpec& layer(std::size_t i) const { return plan.spec.layers[i]; }

@@ -24,6 +24,9 @@ struct Program<T>::Step {
   std::optional<double> momentum;  // of this step, in place of the spec's momentum or beta_1
   bool measures = false;           // the norms of gradients, as they are written
   bool accumulates = false;        // gradients, as they are written
+  Health* health = nullptr;        // counts what is seen on the way
+  bool samples = false;            // all of it, in this step
+  std::int64_t rows_before = 0;    // of those that it sampled
 
   Step(Program& program, Barrier& meeting, int t, int count, int batch, std::int64_t number)
       : p(program),
@@ -165,6 +168,9 @@ struct Program<T>::Step {
   double& activity_sum(const Segment& s, int panel) const {
     return p.activity_sums_[panel * static_cast<std::ptrdiff_t>(plan.activities) + s.activity_sum];
   }
+  int panel_of(const Variable& v, std::ptrdiff_t offset) const {
+    return static_cast<int>((offset - v.offset) / (plan.layout.full() * std::max<std::ptrdiff_t>(v.inputs, 1)));
+  }
   int panel_width(int variable, int panel) const {
     return plan.layout.width(plan.variables[static_cast<std::size_t>(variable)].units, panel);
   }
@@ -188,11 +194,27 @@ struct Program<T>::Step {
   // Of all stages, once they went backward; they count as written, and threads meet if there are any.
   void merge_learned() const;
 
+  // ---- health (watch.h)
+
+  void counts_for(Health* counter, std::int64_t number, std::int64_t before) {
+    health = counter;
+    samples = counter != nullptr && counter->samples(number);
+    rows_before = before;
+  }
+  // What a segment, or the stage's map, put out in a panel.
+  void watch(int place, const Segment* s, const T* y, const Stage& stage, int panel, int width, bool batch) const;
+  void count_flat(Health::Output& seen, const Segment& s, const T* y, const Stage& stage, int panel, int width,
+                  int valid, bool batch) const;
+  // A block of a variable was updated; scratch has what it was.
+  void changed(int number, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) const;
+
   // ---- update (update.h)
 
   // This thread's spendings of the step.
   void rules(double rate, double momenta) const;
   void spend(Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
+  // The same without what constraints do afterwards.
+  void apply(Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
   Average<T> average(std::ptrdiff_t offset) const;
   // visit(variable number, panel, offset, n) for this thread's slices of a stage's trainable variables.
   template <class Visit>
@@ -220,3 +242,4 @@ struct Program<T>::Step {
 #include "program/penalties.h"
 #include "program/random.h"
 #include "program/update.h"
+#include "program/watch.h"

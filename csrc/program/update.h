@@ -28,6 +28,25 @@ Average<T> Program<T>::Step::average(std::ptrdiff_t offset) const {
 template <class T>
 void Program<T>::Step::spend(Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const {
   const Variable& v = plan.variables[static_cast<std::size_t>(number)];
+  const auto one = [&](std::ptrdiff_t at, std::ptrdiff_t count) {
+    apply(clip, number, at, count);
+    if (samples) changed(number, panel_of(v, at), at, count);
+    if (steps && plan.rates[static_cast<std::size_t>(v.rate)] != 0)
+      settle(spendings[static_cast<std::size_t>(v.rate)], number, at, count);
+  };
+  if (!samples) return one(offset, n);
+  const std::ptrdiff_t block =
+      plan.layout.full() * static_cast<std::ptrdiff_t>(panel_width(number, panel_of(v, offset)));
+  for (std::ptrdiff_t at = offset; at < offset + n; at += block) {
+    const std::ptrdiff_t count = std::min(block, offset + n - at);
+    std::copy_n(p.parameters_ + at, count, scratch);
+    one(at, count);
+  }
+}
+
+template <class T>
+void Program<T>::Step::apply(Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const {
+  const Variable& v = plan.variables[static_cast<std::size_t>(number)];
   const Average<T> averaging = plan.average < 0 ? Average<T>{} : average(offset);
   if (!steps || plan.rates[static_cast<std::size_t>(v.rate)] == 0) {  // the variable keeps its bits
     if (averaging.values != nullptr) k.follow(p.parameters_ + offset, n, averaging);
@@ -42,7 +61,6 @@ void Program<T>::Step::spend(Clip clip, int number, std::ptrdiff_t offset, std::
                  averaging);
       },
       how.rule);
-  settle(how, number, offset, n);
 }
 
 template <class T>

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .models import Model, Sequential
     from .naming import clear_session
     from .recalibration import recalibrate_batch_norm
+    from .reporting import report
     from .seeds import set_seed
 
 _MODULES = (
@@ -67,6 +68,7 @@ _NAMES = {
     "find_learning_rate": "finder",
     "num_threads": "_core",
     "recalibrate_batch_norm": "recalibration",
+    "report": "reporting",
     "set_num_threads": "_core",
     "set_seed": "seeds",
 }
@@ -96,6 +98,7 @@ __all__ = [
     "recalibrate_batch_norm",
     "reference",
     "regularizers",
+    "report",
     "schedules",
     "set_num_threads",
     "set_seed",

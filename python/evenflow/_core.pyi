@@ -72,6 +72,24 @@ class Progress:
     @property
     def gradient_norms(self) -> list[float]: ...  # of each trainable variable; empty when nobody asks for them
 
+class Health:
+    """What steps counted of a network's layers: of every `every`-th one all, of the others which units are alive."""
+
+    def __init__(self, program: Program, every: int = 1) -> None: ...
+    def fits(self, program: Program) -> bool: ...  # whether it has the layers that are counted here
+    @property
+    def every(self) -> int: ...
+    @property
+    def steps(self) -> int: ...  # of the optimizer
+    @property
+    def sampled(self) -> int: ...  # steps
+    @property
+    def rows(self) -> int: ...  # of sampled steps
+    @property
+    def outputs(self) -> list[dict[str, Any]]: ...  # layer, and by unit: mean, squares, flat, alive
+    @property
+    def weights(self) -> list[dict[str, Any]]: ...  # layer, and sums over sampled steps: gradient, update, weight
+
 class _Several(Protocol):
     arrays: list[_Array]
 
@@ -141,6 +159,7 @@ class Program:
         gradient_norms: NDArray[np.float64] | None = None,  # [steps, trainable variables], filled: before clipping
         sample_weight: _Array | None = None,  # [rows, 1]
         class_weight: NDArray[np.float64] | None = None,  # of classes 0, 1, ...
+        health: Health | None = None,  # goes on counting
     ) -> Progress: ...
     def evaluate(
         self,
@@ -174,13 +193,14 @@ class Program:
         *,
         training: bool = True,
         draw: int | None = None,  # the step whose random numbers are used; None: iterations
+        health: Health | None = None,
     ) -> _Array: ...
     def backward(
         self, dy: _Array
     ) -> Any: ...  # gradient of the output -> that of the input, or a list of several; fills `gradients`
     def penalty(self, rows: int) -> float: ...  # of weights as they are, and of the last forward's activities per row
     def update(
-        self, learning_rate: float, momentum: float | None = None
+        self, learning_rate: float, momentum: float | None = None, health: Health | None = None
     ) -> float: ...  # clips, applies the optimizer; the norm before clipping
 
 # Eager kernels on C-ordered float32 or float64 arrays; evenflow.kernels documents them.

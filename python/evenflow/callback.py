@@ -28,6 +28,7 @@ class Callback:
     model: Trainer
     params: dict[str, Any]
     wants_gradient_norms = False  # whether the model shall have `gradient_norms` while it trains
+    wants_health = 0  # whether it shall have `health`: 0, or of how many steps one is measured
 
     @property
     def per_batch(self) -> bool:
@@ -103,6 +104,7 @@ class CallbackList:
         self.callbacks = list(callbacks)
         self.per_batch = any(callback.per_batch for callback in self.callbacks)
         self.gradient_norms = any(callback.wants_gradient_norms for callback in self.callbacks)
+        self.health = min((callback.wants_health for callback in self.callbacks if callback.wants_health), default=0)
         for callback in self.callbacks:
             callback.set_params(params)
             callback.set_model(model)

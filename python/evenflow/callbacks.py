@@ -1,7 +1,7 @@
 """What runs between the native calls of training: History, progress, logs, learning rates, and what users write.
 
-EarlyStopping, ReduceLROnPlateau and ModelCheckpoint, which watch a value, are in `monitors`, GradientNorms and
-SwapEMAWeights in modules of their own; all appear here too.
+EarlyStopping, ReduceLROnPlateau and ModelCheckpoint, which watch a value, are in `monitors`, GradientNorms, Health
+and SwapEMAWeights in modules of their own; all appear here too.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from .averages import SwapEMAWeights
 from .callback import Callback, Logs, read_callbacks, say
 from .display import shows_bars
 from .gradient_norms import GradientNorms
+from .health import PREFIX, Health
 from .monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from .predictor import read_verbose
 
@@ -31,6 +32,7 @@ __all__ = [
     "Callback",
     "EarlyStopping",
     "GradientNorms",
+    "Health",
     "History",
     "LambdaCallback",
     "LearningRateScheduler",
@@ -45,15 +47,16 @@ __all__ = [
 class History(Callback):
     """`history`: one list per loss and metric, one entry per finished epoch; `epoch`: their numbers.
 
-    An entry is a number, or an array for a metric of several values.
+    An entry is a number, or an array for a metric of several values. `messages`: what callbacks had to say.
     """
 
     def __init__(self) -> None:
         self.epoch: list[int] = []
         self.history: dict[str, list[Any]] = {}
+        self.messages: list[str] = []
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self.epoch = []
+        self.epoch, self.messages = [], []
         self.history = {}
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
@@ -65,7 +68,11 @@ def _text(logs: Mapping[str, Any], separator: str) -> str:
     def number(value: float) -> str:
         return f"{value:.4f}" if value == 0 or not math.isfinite(value) or abs(value) >= 1e-3 else f"{value:.3e}"
 
-    return separator.join(f"{name}: {number(value)}" for name, value in logs.items() if np.ndim(value) == 0)
+    return separator.join(f"{name}: {number(value)}" for name, value in logs.items() if _is_shown(name, value))
+
+
+def _is_shown(name: str, value: Any) -> bool:
+    return np.ndim(value) == 0 and not name.startswith(PREFIX)  # six numbers a layer are no line
 
 
 class ProgbarLogger(Callback):

@@ -128,6 +128,7 @@ class CustomSteps:
         sample_weight: Array | None = None,
         class_weight: NDArray[np.float64] | None = None,
         gradient_norms: NDArray[np.float64] | None = None,
+        health: _core.Health | None = None,
     ) -> CustomProgress:
         """Steps of an epoch, for about `SLICE_SECONDS`."""
         steps = -(-len(x) // batch_size)
@@ -140,12 +141,12 @@ class CustomSteps:
                 pace, momentum = optimizer.pace.of_epoch(optimizer.batches, step, steps, 1)
                 position = slice(step * batch_size, (step + 1) * batch_size)
                 chosen = position if order is None else order[position]
-                prediction = program.forward(x[chosen], training=True)
+                prediction = program.forward(x[chosen], training=True, health=health)
                 penalty = len(prediction) * program.penalty(len(prediction))
                 weight = _chosen(sample_weight, chosen)
                 gradient = self._score(progress, y[chosen], prediction, penalty, weight, class_weight)
                 program.backward(gradient)
-                program.update(float(pace), None if momentum is None else float(momentum))
+                program.update(float(pace), None if momentum is None else float(momentum), health)
                 norms = program.gradient_norms
                 if gradient_norms is not None and norms is not None:
                     gradient_norms[step] = list(norms.values())

@@ -120,6 +120,10 @@ class Executor:
         """Paths of the variables that training changes by gradients, in the program's order."""
         return [name for name, _, trainable in self.program.variables() if trainable]
 
+    def health(self, every: int) -> _core.Health:
+        """What can count the program's steps, all of every `every`-th one."""
+        return _core.Health(self.program, every)
+
     def take(self, optimizer: Optimizer) -> _core.Program:
         """The program, about to be trained in pieces by this optimizer."""
         self._own()

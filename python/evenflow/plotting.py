@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +30,11 @@ def learning_curves(
     Training values are means over an epoch, so they are drawn at its middle; validation values belong to its end. The
     best validation value is marked. Returns the figure; writes it to `path` (the format follows the suffix) if given.
     """
-    names = [name for name, values in history.items() if not name.startswith("val_") and np.ndim(values) == 1]
+    names = [
+        name
+        for name, values in history.items()
+        if not name.startswith("val_") and "/" not in name and np.ndim(values) == 1  # "/": of a layer or a variable
+    ]
     epochs = len(history[names[0]]) if names else 0
     if epochs == 0:
         raise ValueError("learning_curves: history has no finished epoch, so there is nothing to draw")
@@ -37,6 +42,47 @@ def learning_curves(
     figure.suptitle(title, fontsize=13)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         _draw(axes, name, history[name], history.get(f"val_{name}", ()))
+    if path is not None:
+        figure.savefig(path)
+    return figure
+
+
+def heat_map(
+    layers: Mapping[str, ArrayLike],
+    quantity: str,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    title: str = "",
+) -> Figure:
+    """Draw one quantity of `callbacks.Health`, a series of epochs for each layer: the first layer on top.
+
+    Shares ("dead", "saturated") are drawn from 0 to 1, means around 0, all others on a logarithmic scale where they are
+    positive. Returns the figure; writes it to `path` (the format follows the suffix) if given.
+    """
+    values = np.array(list(layers.values()), np.float64)
+    figure = _figure("heat_map", (9.0, 1.5 + 0.3 * len(values)))
+    from matplotlib.colors import LogNorm, Normalize, TwoSlopeNorm
+
+    axes = figure.subplots()
+    finite = values[np.isfinite(values)]
+    norm: Normalize = Normalize(0, 1)
+    colors = "magma_r"
+    if quantity == "mean":
+        colors, size = "RdBu_r", float(np.abs(finite).max(initial=1e-3))
+        norm = TwoSlopeNorm(0, -size, size)
+    elif quantity not in ("dead", "saturated"):
+        colors, positive = "viridis", finite[finite > 0]
+        lowest, highest = (float(positive.min()), float(positive.max())) if positive.size else (1e-3, 1.0)
+        norm = LogNorm(lowest, max(highest, 1.5 * lowest))
+        values = np.where(values > 0, values, np.nan)
+    extent = (0.5, values.shape[1] + 0.5, len(values) - 0.5, -0.5)
+    image = axes.imshow(values, cmap=colors, norm=norm, aspect="auto", interpolation="nearest", extent=extent)
+    axes.set_facecolor("#d8d8d8")  # no value, or none that a logarithm has
+    axes.set_yticks(range(len(values)), list(layers), fontsize=8)
+    axes.locator_params(axis="x", integer=True)
+    axes.set_xlabel("epoch")
+    axes.set_title(title or quantity, fontsize=11)
+    figure.colorbar(image, ax=axes, pad=0.02)
     if path is not None:
         figure.savefig(path)
     return figure

@@ -36,6 +36,11 @@ def runner_of(
     return CustomSteps(executor, loss, scores, specs, loss_weight)
 
 
+def executor_of(runner: Runner) -> Executor:
+    """Whose program a runner goes through."""
+    return runner if isinstance(runner, Executor) else runner.executor
+
+
 def logs_of(progress: AnyProgress, scores: Sequence[Score]) -> Logs:
     """Loss and metrics over the rows seen so far, by name."""
     return {"loss": progress.loss / progress.rows} | means(scores, progress.metrics, progress.weight, progress.rows)

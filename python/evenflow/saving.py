@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from . import errors, losses, metrics
 from .custom_loss import CustomLoss
+from .files import write_file
 from .optimizer import MOMENTUM_PRODUCT
 from .reduction_metrics import MeanMetricWrapper
 from .registry import describe
@@ -234,7 +234,7 @@ class _File:
 
 
 def _write(filepath: PathLike, tensors: Tensors, metadata: dict[str, str], *, overwrite: bool) -> None:
-    """Write beside the target, flush to the disk, rename: a reader sees the old file or the new one, never a part."""
+    """Write a safetensors file, atomically."""
     from safetensors.numpy import save
 
     target = Path(os.path.realpath(filepath))
@@ -250,19 +250,4 @@ def _write(filepath: PathLike, tensors: Tensors, metadata: dict[str, str], *, ov
     if not overwrite and target.exists():
         raise FileExistsError(f"save: {str(filepath)!r} exists and overwrite=False")
     content = save(tensors, {"format": FORMAT, "format_version": str(VERSION), **metadata})
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if hasattr(os, "O_DIRECTORY"):  # the rename itself must reach the disk too; only POSIX can say so
-        folder = os.open(target.parent, os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    write_file(target, content)

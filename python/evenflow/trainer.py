@@ -21,11 +21,12 @@ from .custom_loss import CustomLoss
 from .execution import check_execution
 from .feeds import Batches, Rows
 from .gradient_norms import NormLog
+from .health import HealthLog
 from .loss import Loss
 from .metrics import Metric, read_metrics
 from .optimizers import Optimizer
 from .predictor import DEFAULT_BATCH, Predictor, read_threads, read_verbose
-from .runners import Runner, logs_of, runner_of
+from .runners import Runner, executor_of, logs_of, runner_of
 from .streams import Stream, is_stream
 from .task import Pair, Score, check_task, scores, split, warn_about_single_rows
 from .validation import Validation, read_stream
@@ -53,6 +54,7 @@ class Trainer(Predictor):
         self.stop_training = False
         self.history: History | None = None
         self.gradient_norms: NormLog | None = None  # of the epoch, while a callback wants them
+        self.health: HealthLog | None = None  # the same
         self._shuffler = np.random.Generator(np.random.PCG64(self.seed))
         self._warned_about_single_rows = False
 
@@ -290,6 +292,7 @@ class Trainer(Predictor):
         progress: AnyProgress | None = None
         logs: Logs = {}
         norms = self.gradient_norms = NormLog(feed.steps or 0) if hooks.gradient_norms else None
+        health = self.health = HealthLog(hooks.health) if hooks.health else None
         for piece in feed.pieces():
             pair, step = piece.pair, piece.first
             self._build_for(pair.row_shape, pair.names)
@@ -312,6 +315,7 @@ class Trainer(Predictor):
                     sample_weight=pair.weights,
                     class_weight=piece.classes,
                     gradient_norms=None if norms is None else norms.of(runner.trained_paths(), piece),
+                    health=None if health is None else health.of(executor_of(runner)),
                 )
                 step = progress.next_step
                 logs = logs_of(progress, self.scores)

@@ -1,0 +1,66 @@
+// Binds Health: what steps counted of a network's layers.
+#include "bindings/python_program.h"
+
+namespace evenflow {
+
+namespace {
+
+template <class T>
+py::array_t<double> numbers(const std::vector<T>& values) {
+  py::array_t<double> all(static_cast<py::ssize_t>(values.size()));
+  std::copy(values.begin(), values.end(), all.mutable_data());
+  return all;
+}
+
+}  // namespace
+
+void bind_health(py::module_& m) {
+  py::class_<Health>(m, "Health", R"(Counts of a program's layers, for `train`, `forward` and `update`.
+
+Of every `every`-th step of the optimizer, the first of all too, everything is counted; of the others only which units
+are alive. `outputs` has a dict for each activation, and for each Dense layer that none follows: layer, and by unit the
+mean and the sum of squared deviations (of the `rows` of sampled steps), flat (rows in which the slope of the activation
+is below 0.01) and alive (1 where the unit was not zero in some row of any step). `weights` has a dict for each layer
+with trained variables: layer, and the sums over the `sampled` steps of the l2 norms of its gradient before clipping, of
+what the update changed (before constraints) and of the weights before it. For one program at a time.)")
+      .def(py::init([](const PyProgram& program, std::int64_t every) {
+             if (every < 1 || every > (1 << 28)) refuse("Health", "every", "1 to 2^28", std::to_string(every));
+             return Health(program.plan(), static_cast<int>(every));
+           }),
+           py::arg("program"), py::arg("every") = 1)
+      .def(
+          "fits", [](const Health& health, const PyProgram& program) { return health.fits(program.plan()); },
+          py::arg("program"), "Whether a program has the layers that are counted here.")
+      .def_readonly("every", &Health::every)
+      .def_readonly("steps", &Health::steps)
+      .def_readonly("sampled", &Health::sampled)
+      .def_readonly("rows", &Health::rows)
+      .def_property_readonly("outputs",
+                             [](const Health& health) {
+                               py::list all;
+                               for (const Health::Output& output : health.outputs) {
+                                 py::dict one;
+                                 one["layer"] = output.layer;
+                                 one["mean"] = numbers(output.mean);
+                                 one["squares"] = numbers(output.squares);
+                                 one["flat"] = numbers(output.flat);
+                                 one["alive"] = numbers(output.alive);
+                                 all.append(one);
+                               }
+                               return all;
+                             })
+      .def_property_readonly("weights", [](const Health& health) {
+        py::list all;
+        for (const Health::Weights& weights : health.weights) {
+          py::dict one;
+          one["layer"] = weights.layer;
+          one["gradient"] = weights.gradient;
+          one["update"] = weights.update;
+          one["weight"] = weights.weight;
+          all.append(one);
+        }
+        return all;
+      });
+}
+
+}  // namespace evenflow
