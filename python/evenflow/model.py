@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from . import errors, linter, saving
+from . import errors, lint, saving
 from .activations import OUTPUTS
 from .layer import Layer, assign_all
 from .summary import table
@@ -130,7 +130,7 @@ class Model(Trainer):
         """Print the layers with their output shapes and numbers of parameters, and the totals."""
         (print_fn or print)(table(self, show_trainable=show_trainable))
 
-    def check(self, x: object = None) -> list[linter.Finding]:
+    def check(self, x: object = None) -> list[lint.Finding]:
         """What is likely to go wrong in training, found in the description alone, and in the inputs if `x` is given.
 
         A list, empty where nothing was found, of findings with `rule`, `layer`, `message` (what is there, and what to
@@ -143,7 +143,7 @@ class Model(Trainer):
         if x is not None:
             given = self.read_array("check", "x", x)
             rows, _, _ = self._read_rows("check", "x", given, allow_nonfinite=True)
-        return linter.check(self, rows)
+        return lint.check(self, rows)
 
     def save(self, filepath: str | os.PathLike[str], *, overwrite: bool = True) -> None:
         """Write architecture, weights, optimizer state and shuffling state to one safetensors file, atomically."""

@@ -51,8 +51,9 @@ STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.5 system-ui, sans-serif; color: #1d2530; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; } .faint { color: #5b6675; }
-.warnings li { background: #fff3e6; border-left: 4px solid #d9622b; list-style: none; margin: .5rem 0; padding: .5rem .8rem; }
-.warnings { padding: 0; } .fine { background: #eaf5ec; border-left: 4px solid #2e8b57; padding: .5rem .8rem; }
+.warnings li { background: #fff3e6; border-left: 4px solid #d9622b; margin: .5rem 0; padding: .5rem .8rem; }
+.warnings { list-style: none; padding: 0; }
+.fine { background: #eaf5ec; border-left: 4px solid #2e8b57; padding: .5rem .8rem; }
 img { max-width: 100%; height: auto; } figure { margin: 1rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; } .wide { overflow-x: auto; }
 th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid #dfe4ea; }
@@ -66,9 +67,9 @@ def report(
     """Write a training as one HTML page that needs nothing else, and its pictures as PNG files beside it.
 
     `history`: what `fit` returned, or its `history`, which has no warnings. `path`: of the page, "report.html": the
-    pictures are then report-learning_curves.png and, of a training with `callbacks.Health`, report-dead.png and so on, a
-    heat map of layers by epochs for each quantity. Existing files of these names are replaced, each at once. Returns
-    the paths, the page first.
+    pictures are then report-learning_curves.png and, with `callbacks.Health`, report-dead.png and so on, a heat map
+    of layers by epochs for each quantity. Existing files of these names are replaced, each at once. Returns the paths,
+    the page first.
 
     Raises ValueError where no epoch was finished or the name does not end in .html, ModuleNotFoundError without
     matplotlib (pip install 'evenflow[plot]'), and the OSError of the file system.
