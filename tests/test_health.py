@@ -16,7 +16,7 @@ every_network = pytest.mark.parametrize("name", NETWORKS)
 
 def counts(health: Any) -> tuple[Any, ...]:
     """All of it, as plain data."""
-    outputs = [{k: v if isinstance(v, str) else v.tolist() for k, v in o.items()} for o in health.outputs]
+    outputs = [{k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in o.items()} for o in health.outputs]
     return outputs, health.weights, health.steps, health.sampled, health.rows
 
 
@@ -186,9 +186,9 @@ def test_refusals(rng):
     spec = NETWORKS["logits"]
     program, other = made(spec), made(NETWORKS["binary logits"])
     x, y = data(spec, 8, rng, np.float32)
-    with pytest.raises(ValueError, match=r"train: health: expected the Health of a program with these layers"):
+    with pytest.raises(ValueError, match=r"train: argument 'health': expected the Health of a program with these layers"):
         program.train(x, y, learning_rate=0.1, health=_core.Health(other))
-    with pytest.raises(ValueError, match=r"Health: every: expected 1 to 2\^28, received 0"):
+    with pytest.raises(ValueError, match=r"Health: argument 'every': expected 1 to 2\^28, received 0"):
         _core.Health(program, every=0)
     assert _core.Health(program).fits(made(spec, batch_size=7))
     assert not _core.Health(program).fits(other)

@@ -18,8 +18,8 @@ void bind_health(py::module_& m) {
   py::class_<Health>(m, "Health", R"(Counts of a program's layers, for `train`, `forward` and `update`.
 
 Of every `every`-th step of the optimizer, the first of all too, everything is counted; of the others only which units
-are alive. `outputs` has a dict for each activation, and for each Dense layer that none follows: layer, and by unit the
-mean and the sum of squared deviations (of the `rows` of sampled steps), flat (rows in which the slope of the activation
+are alive. `outputs` has a dict for each activation, and for each Dense layer that none follows: layer, curved
+(whether its activation has slopes), and by unit the mean and the sum of squared deviations (of the `rows` of sampled steps), flat (rows in which the slope of the activation
 is below 0.01) and alive (1 where the unit was not zero in some row of any step). `weights` has a dict for each layer
 with trained variables: layer, and the sums over the `sampled` steps of the l2 norms of its gradient before clipping, of
 what the update changed (before constraints) and of the weights before it. For one program at a time.)")
@@ -41,6 +41,7 @@ what the update changed (before constraints) and of the weights before it. For o
                                for (const Health::Output& output : health.outputs) {
                                  py::dict one;
                                  one["layer"] = output.layer;
+                                 one["curved"] = output.curved;
                                  one["mean"] = numbers(output.mean);
                                  one["squares"] = numbers(output.squares);
                                  one["flat"] = numbers(output.flat);

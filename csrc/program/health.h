@@ -16,6 +16,7 @@ struct Health {
   // numbers of those where the slope is flat; a unit is alive once it was not zero in any row of any step.
   struct Output {
     std::string layer;
+    bool curved;
     std::vector<double> mean, squares, flat;
     std::vector<unsigned char> alive, alive_panels;
   };
@@ -37,8 +38,8 @@ struct Health {
       const std::size_t units = static_cast<std::size_t>(watched.units);
       const std::vector<double> zeros(units);
       const std::size_t panels = static_cast<std::size_t>(plan.layout.panels(watched.units));
-      outputs.push_back(
-          {watched.layer, zeros, zeros, zeros, std::vector<unsigned char>(units), std::vector<unsigned char>(panels)});
+      outputs.push_back({watched.layer, watched.curved, zeros, zeros, zeros, std::vector<unsigned char>(units),
+                         std::vector<unsigned char>(panels)});
     }
     for (const Variable& v : plan.variables) {
       place.push_back(-1);

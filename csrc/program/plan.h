@@ -140,6 +140,7 @@ struct Plan {
   struct Watched {
     std::string layer;
     int units;
+    bool curved;  // its activation has slopes to look at
   };
   std::vector<Watched> watched;
 

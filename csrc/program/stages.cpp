@@ -82,15 +82,15 @@ struct Plan::Builder {
 
   void watch(Stage& on) {
     const std::size_t before = plan.watched.size();
-    const auto next = [&](const std::string& name) {
-      plan.watched.push_back({layer_of(name), on.units});
+    const auto next = [&](const std::string& name, bool curved) {
+      plan.watched.push_back({layer_of(name), on.units, curved});
       return static_cast<int>(plan.watched.size()) - 1;
     };
     for (Segment& segment : on.segments)
-      if (segment.activation != 0 && segment.noise.kind < 0) segment.watch = next(segment.activation_layer);
+      if (segment.activation != 0 && segment.noise.kind < 0) segment.watch = next(segment.activation_layer, true);
     if (on.map != Map::linear || plan.watched.size() > before) return;
     const bool biased = !on.segments.empty() && on.segments[0].form == Affine::bias;
-    (biased ? on.segments[0].watch : on.watch) = next(on.layer);
+    (biased ? on.segments[0].watch : on.watch) = next(on.layer, false);
   }
 
   const LayerSpec& layer(std::size_t i) const { return plan.spec.layers[i]; }

@@ -86,7 +86,7 @@ class Health:
     @property
     def rows(self) -> int: ...  # of sampled steps
     @property
-    def outputs(self) -> list[dict[str, Any]]: ...  # layer, and by unit: mean, squares, flat, alive
+    def outputs(self) -> list[dict[str, Any]]: ...  # layer, curved; by unit: mean, squares, flat, alive
     @property
     def weights(self) -> list[dict[str, Any]]: ...  # layer, and sums over sampled steps: gradient, update, weight
 

@@ -28,18 +28,18 @@ class HealthLog:
     """The counts of an epoch: of every `every`-th step all, of each step which units were alive."""
 
     every: int
-    activations: dict[str, str] = field(default_factory=dict)  # of the layers that have one
+    order: list[str] = field(default_factory=list)  # all layers, as the network has them
+    activations: dict[str, str] = field(default_factory=dict)  # of the layers whose slopes are counted
     counts: _core.Health | None = None
 
     def of(self, executor: Executor) -> _core.Health:
         """What counts the steps of a program. Where a layer was frozen or thawed the epoch's counts begin anew."""
         if self.counts is None or not self.counts.fits(executor.program):
             self.counts = executor.health(self.every)
-            self.activations = {
-                entry["name"].removesuffix("/activation"): entry["activation"]
-                for entry in executor.spec["layers"]
-                if entry["kind"] == "activation" and entry["activation"] != "linear"
-            }
+            entries = {entry["name"].removesuffix("/activation"): entry for entry in executor.spec["layers"]}
+            self.order = list(entries)
+            curved = {output["layer"] for output in self.counts.outputs if output["curved"]}
+            self.activations = {name: entry["activation"] for name, entry in entries.items() if name in curved}
         return self.counts
 
     @property
@@ -85,7 +85,7 @@ class Health(Callback):
 
     A layer is warned about once for each ailment in a training: `dead` units beyond that share; saturated ones beyond
     `saturated` (not of ReLU's kind, nor of the last layer); the gradient of the lowest Dense layer below `vanishing`
-    times that of the highest, or above `exploding` times; a step that changes more than the share `update` of the
+    times that of the highest; one whose norm is above `exploding`; a step that changes more than the share `update` of the
     weights; outputs that are not finite. `messages` holds the words; `warn=False` keeps them from being Python warnings
     (UserWarning) too. `report` shows all of it.
     """
@@ -100,7 +100,7 @@ class Health(Callback):
         dead: float = 0.5,
         saturated: float = 0.5,
         vanishing: float = 1e-4,
-        exploding: float = 1e4,
+        exploding: float = 1e3,
         update: float = 0.1,
     ) -> None:
         where = "Health"
@@ -109,25 +109,29 @@ class Health(Callback):
         self.dead = errors.number(where, "dead", dead, above=0.0, at_most=1.0)
         self.saturated = errors.number(where, "saturated", saturated, above=0.0, at_most=1.0)
         self.vanishing = errors.number(where, "vanishing", vanishing, at_least=0.0, below=1.0)
-        self.exploding = errors.number(where, "exploding", exploding, above=1.0)
+        self.exploding = errors.number(where, "exploding", exploding, above=0.0)
         self.update = errors.number(where, "update", update, above=0.0)
         self.messages: list[str] = []
         self._known: set[tuple[str, str]] = set()
+        self._names: dict[str, float] = {}  # of all that was logged, in order: what is frozen later becomes NaN
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self.messages, self._known = [], set()
+        self.messages, self._known, self._names = [], set(), {}
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         log = self.model.health
         values = {} if log is None else log.values()
         if log is None or not values:
             return
+        found = {
+            f"{PREFIX}{layer}/{quantity}": by_layer[layer]
+            for layer in log.order
+            for quantity, by_layer in values.items()
+            if layer in by_layer
+        }
+        self._names |= found
         if logs is not None:
-            layers = dict.fromkeys(layer for by_layer in values.values() for layer in by_layer)
-            for layer in layers:
-                for quantity, by_layer in values.items():
-                    if layer in by_layer:
-                        logs[f"{PREFIX}{layer}/{quantity}"] = by_layer[layer]
+            logs.update({name: found.get(name, math.nan) for name in self._names})
         for ailment, layer, text in self._findings(log, values):
             if (ailment, layer) in self._known:
                 continue
@@ -181,26 +185,26 @@ class Health(Callback):
         return found
 
     def _of_gradients(self, gradients: Mapping[str, float]) -> list[tuple[str, str, str]]:
-        """Of the lowest Dense layer beside the highest."""
+        """Of the lowest Dense layer beside the highest, and of the one with the largest."""
         trained = [v.path.rsplit("/", 1)[0] for v in self.model.trainable_weights if v.path.endswith("/kernel")]
         layers = [layer for layer in trained if layer in gradients]
-        if len(layers) < 2 or not np.isfinite([gradients[layer] for layer in layers]).all():
+        if not layers or not np.isfinite([gradients[layer] for layer in layers]).all():
             return []
-        lowest, highest = layers[0], layers[-1]
-        low, high = gradients[lowest], gradients[highest]
-        if high > 0 and low < self.vanishing * high:
+        found = []
+        lowest, highest, largest = layers[0], layers[-1], max(layers, key=lambda layer: gradients[layer])
+        if gradients[lowest] < self.vanishing * gradients[highest]:
             text = (
-                f"gradient of {lowest} is {low / high:.0e} of {highest}'s: vanishing; try ReLU's kin with He "
-                f"initialization, batch normalization, or residual connections"
+                f"gradient of {lowest} is {gradients[lowest] / gradients[highest]:.0e} of {highest}'s: vanishing; try "
+                f"ReLU's kin with He initialization, batch normalization, or residual connections"
             )
-            return [("vanishing", lowest, text)]
-        if low > self.exploding * high > 0:
+            found.append(("vanishing", lowest, text))
+        if gradients[largest] > self.exploding:
             text = (
-                f"gradient of {lowest} is {low / high:.0e} times {highest}'s: exploding; try global_clipnorm=1.0, "
-                f"batch normalization, or smaller initial weights"
+                f"gradient of {largest} has a norm of {gradients[largest]:.2g}: exploding; try global_clipnorm=1.0, "
+                f"batch normalization, smaller initial weights, or targets of a smaller scale"
             )
-            return [("exploding", lowest, text)]
-        return []
+            found.append(("exploding", largest, text))
+        return found
 
 
 def _percent(share: float) -> str:

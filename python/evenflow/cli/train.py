@@ -33,7 +33,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """Train, test, and keep the run."""
     begin, started = time.perf_counter(), datetime.now().astimezone()
     say = _nothing if options.quiet else print
-    dataset = _dataset(options)
+    dataset = read_dataset(options)
     model = network(options, dataset)
     folder = runs.new_folder(options.out, dataset.name)
     say(_opening(options, dataset, model, folder))
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
             raise UsageError(error) from error
         raise
     recorder.finish()
-    files = _save(dataset, model, recorder, scores)
+    files = _save(options, dataset, model, recorder, scores)
     runs.write_record(
         folder / "run.json",
         {
@@ -85,6 +85,8 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
 
 
 def _fit(options: argparse.Namespace, dataset: Dataset, model: Sequential, recorder: runs.Recorder) -> None:
+    from ..callbacks import Health
+
     model.fit(
         dataset.x_train,
         dataset.y_train,
@@ -92,7 +94,7 @@ def _fit(options: argparse.Namespace, dataset: Dataset, model: Sequential, recor
         epochs=options.epochs,
         validation_split=options.validation,
         verbose=0 if options.quiet else 1,
-        callbacks=[recorder],
+        callbacks=[Health(), recorder] if options.report else [recorder],
         threads=options.threads,
     )
 
@@ -101,7 +103,8 @@ def _nothing(_: str) -> None:
     pass
 
 
-def _dataset(options: argparse.Namespace) -> Dataset:
+def read_dataset(options: argparse.Namespace) -> Dataset:
+    """The data that the options name."""
     from .. import datasets
     from ..tables import read_table
 
@@ -165,9 +168,17 @@ def _scores(dataset: Dataset, model: Sequential, options: argparse.Namespace) ->
     return {**test, "r2": 1 - squared / variance} if variance > 0 else test
 
 
-def _save(dataset: Dataset, model: Sequential, recorder: runs.Recorder, scores: dict[str, float]) -> list[str]:
-    """Write the model, unless it diverged, and the learning curves; the names of what the folder then holds."""
+def _save(
+    options: argparse.Namespace,
+    dataset: Dataset,
+    model: Sequential,
+    recorder: runs.Recorder,
+    scores: dict[str, float],
+) -> list[str]:
+    """Write the model, unless it diverged, the learning curves and the report; the names of what the folder then
+    holds."""
     from ..plotting import learning_curves
+    from ..reporting import report
 
     folder = recorder.path.parent
     files = []
@@ -188,6 +199,9 @@ def _save(dataset: Dataset, model: Sequential, recorder: runs.Recorder, scores: 
         print(f"evenflow train: no learning_curves.png: {error}", file=sys.stderr)
     else:
         files.append("learning_curves.png")
+        if options.report and model.history is not None:
+            pages = report(model.history, folder / "report.html", title=title)
+            files += [page.name for page in pages]
     return files
 
 

@@ -58,7 +58,7 @@ class Health:
 
     def _slope(self, layer: dict[str, Any], x: Array, y: Array, variables: dict[str, Array]) -> Array:
         """f'(x) of an activation; 1 of everything else."""
-        kind, one = layer.get("activation"), np.ones_like(y)
+        kind, one = layer.get("activation", ""), np.ones_like(y)
         if layer["kind"] != "activation" or kind in OUTPUTS:
             return one
         if kind in LEARNED:
