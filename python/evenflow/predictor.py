@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import data, errors, frames
+from . import data, errors, frames, keywords
 from .data import Inputs, Several
 from .executor import Executor
 from .seeds import counter_seed
@@ -139,6 +139,7 @@ class Predictor:
 
     # inference
 
+    @keywords.checked
     def predict(
         self,
         x: object,
@@ -206,6 +207,7 @@ class Predictor:
     def _rows_of_slice(self) -> int:
         return int(SLICE_PRODUCTS // max(1, sum(v.size for v in self.variables)))
 
+    @keywords.checked
     def predict_mc(
         self,
         x: object,
