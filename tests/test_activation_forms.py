@@ -17,7 +17,7 @@ LAYERS = {
     "learned_swish": layers.Swish(trainable_beta="unit"),
 }
 # RReLU draws numbers, from a seed that each layer has of its own: tests/test_noise_layers.py compares its forms.
-NAMES = sorted(set(activations.FUNCTIONS) - {"rrelu"}) + ["hard_swish"]
+NAMES = [*sorted(set(activations.FUNCTIONS) - {"rrelu"}), "hard_swish"]
 
 
 def of(name):

@@ -44,7 +44,9 @@ CALLS = {
 @pytest.mark.parametrize("case", CALLS)
 def test_the_nearest_one_is_named(case):
     where, received, nearest = case.split(" ")
-    with pytest.raises(TypeError, match=f"^{where} there is no argument {received}. Did you mean {nearest}[?] Known: "):
+    with pytest.raises(
+        TypeError, match=f"^{where} there is no argument {received}[.] Did you mean {nearest}[?] Known: "
+    ):
         CALLS[case]()
 
 
@@ -75,5 +77,5 @@ def test_classes_of_users():
             self.level = level
 
     assert Loud(level=3).level == 3
-    with pytest.raises(TypeError, match="Loud: there is no argument 'levle'. Did you mean 'level'"):
+    with pytest.raises(TypeError, match="Loud: there is no argument 'levle'"):
         Loud(levle=3)

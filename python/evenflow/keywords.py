@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Decorator: the same function with such an error. What takes any keyword comes back as it is."""
-    code = function.__code__  # type: ignore[attr-defined]
+    code = function.__code__
     if code.co_flags & inspect.CO_VARKEYWORDS:
         return function
     names = code.co_varnames[code.co_posonlyargcount : code.co_argcount + code.co_kwonlyargcount]
