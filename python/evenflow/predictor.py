@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import data, errors, frames
+from . import data, errors, frames, keywords
 from .data import Inputs, Several
 from .executor import SLICE_PRODUCTS, SMALLEST_CAPACITY, Executor, executor_for
 from .seeds import counter_seed
@@ -158,6 +158,7 @@ class Predictor:
 
     # inference
 
+    @keywords.checked
     def predict(
         self,
         x: object,
@@ -225,6 +226,7 @@ class Predictor:
     def _rows_of_slice(self) -> int:
         return int(SLICE_PRODUCTS // max(1, sum(v.size for v in self.variables)))
 
+    @keywords.checked
     def predict_mc(
         self,
         x: object,

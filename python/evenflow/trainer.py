@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import data, errors, frames, losses, optimizers, weights
+from . import data, errors, frames, keywords, losses, optimizers, weights
 from .callback import CallbackList, Logs, closing
 from .callbacks import History, with_defaults
 from .custom_loss import CustomLoss
@@ -175,6 +175,7 @@ class Trainer(Predictor):
 
     # training
 
+    @keywords.checked
     def fit(
         self,
         x: object = None,
@@ -343,6 +344,7 @@ class Trainer(Predictor):
         hooks.call("on_test_end", logs)
         return logs
 
+    @keywords.checked
     def evaluate(
         self,
         x: object = None,
