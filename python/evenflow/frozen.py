@@ -24,6 +24,7 @@ Array = NDArray[Any]
 Entry = Mapping[str, Any]
 
 CAPACITY = 256  # rows that go through the frozen layers at a time
+PIECES = 16  # at least so many native calls for many rows, the first of which show how many threads are best
 
 
 class FrozenCache:
@@ -118,10 +119,16 @@ class FrozenCache:
         lower.synchronize()
         out = np.empty((len(pair), self._units), self.model.dtype)
         products = sum(variable.size for variable in self._variables(self._below))
-        part = max(CAPACITY, int(SLICE_PRODUCTS // max(1, products)))  # so that Ctrl-C is served
-        with lower.threads(self.threads):
-            for start in range(0, len(pair), part):
+        part = max(CAPACITY, min(int(SLICE_PRODUCTS // max(1, products)), len(pair) // PIECES))
+        times = dict.fromkeys(
+            [self.threads] if self.threads else [0, 1], 0.0
+        )  # of the first pieces; the fastest goes on
+        for piece, start in enumerate(range(0, len(pair), part)):
+            count = list(times)[piece] if piece < len(times) else min(times, key=times.__getitem__)
+            with lower.threads(count):
+                since = time.perf_counter()
                 lower.program.predict(pair.x[start : start + part], out[start : start + part])
+                times[count] = time.perf_counter() - since
         self.seconds[id(pair)] = time.perf_counter() - begin
         return out
 
