@@ -179,7 +179,9 @@ def test_whatever_speaks_dlpack_is_read_in_place():
     assert model.evaluate(*pair, verbose=0) == expected.evaluate(X, Y, verbose=0)
 
 
-@pytest.mark.parametrize(("device", "name"), [((2, 0), "CUDA"), ((10, 1), "ROCm"), ((8, 0), "Metal"), ((99, 0), "kind 99")])
+@pytest.mark.parametrize(
+    ("device", "name"), [((2, 0), "CUDA"), ((10, 1), "ROCm"), ((8, 0), "Metal"), ((99, 0), "kind 99")]
+)
 def test_memory_of_another_device_is_refused(device, name):
     far = Exported(X, device)
     before = state(model := network())
