@@ -1,4 +1,4 @@
-"""What ails a network: three of them on scikit-learn's digits, watched while they train, and a page of pictures for each.
+"""What ails a network: three of them on the digits, watched while they train, and a page of pictures for each.
 
     python examples/health.py [FOLDER]
 

@@ -31,7 +31,7 @@ def run(name: str) -> dict:
 
 
 def test_every_example_has_a_test():
-    assert {path.name for path in EXAMPLES} == {"digits.py", "embedding.py", "fashion_mnist.py", "table.py"}
+    assert {path.name for path in EXAMPLES} == {"digits.py", "embedding.py", "fashion_mnist.py", "health.py", "table.py"}
 
 
 def test_every_example_of_the_chapter_has_a_test_and_a_place_in_the_guide():
@@ -186,6 +186,21 @@ def test_table(capsys):
 def test_embedding(capsys):
     assert run("embedding.py")["main"]() == pytest.approx(0.8, abs=0.05)
     assert "of new rows lie between" in capsys.readouterr().out
+
+
+def test_health(capsys, tmp_path_factory):
+    for package in ("sklearn", "matplotlib"):
+        pytest.importorskip(package)
+    folder = tmp_path_factory.mktemp("pages")
+    found = run("health.py")["main"](folder, epochs=8)
+    assert {path.name for path in folder.glob("*.html")} == {"dying.html", "vanishing.html", "healthy.html"}
+    assert (folder / "dying-dead.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert any("dying ReLU" in text for text in found["dying"]["messages"])
+    assert any("vanishing" in text for text in found["vanishing"]["messages"])
+    assert any("hidden layers of sigmoid" in text for text in found["vanishing"]["check"])
+    assert found["healthy"]["check"] == found["healthy"]["messages"] == []
+    assert found["healthy"]["history"]["accuracy"][-1] > 0.97
+    assert "dying ReLU" in capsys.readouterr().out
 
 
 def test_fashion_mnist(capsys):

@@ -186,7 +186,9 @@ def test_refusals(rng):
     spec = NETWORKS["logits"]
     program, other = made(spec), made(NETWORKS["binary logits"])
     x, y = data(spec, 8, rng, np.float32)
-    with pytest.raises(ValueError, match=r"train: argument 'health': expected the Health of a program with these layers"):
+    with pytest.raises(
+        ValueError, match=r"train: argument 'health': expected the Health of a program with these layers"
+    ):
         program.train(x, y, learning_rate=0.1, health=_core.Health(other))
     with pytest.raises(ValueError, match=r"Health: argument 'every': expected 1 to 2\^28, received 0"):
         _core.Health(program, every=0)

@@ -59,8 +59,8 @@ def test_dying_relu():
     model.set_weights(weights)
     health, history = watched(model)
     assert only_message(health) == (
-        "epoch 1: layer hidden_1: 62.5 % of its units were zero for every row of this epoch: dying ReLU; try LeakyReLU, "
-        "He initialization, a lower learning rate"
+        "epoch 1: layer hidden_1: 62.5 % of its units were zero for every row of this epoch: dying ReLU; try "
+        "LeakyReLU, He initialization, a lower learning rate"
     )
     assert history["health/hidden_1/dead"] == [0.625] * 3
     assert history["health/hidden_0/dead"] == [0] * 3

@@ -57,7 +57,7 @@ class HealthLog:
             layer, means = output["layer"], output["mean"]
             found["mean"][layer] = float(means.mean())
             found["std"][layer] = math.sqrt(output["squares"].mean() / rows + means.var())
-            found["dead"][layer] = 1 - float(output["alive"].mean())
+            found["dead"][layer] = float((output["alive"] == 0).mean())
             if layer in self.activations:
                 found["saturated"][layer] = float(output["flat"].mean()) / rows
         for weights in self.counts.weights if self.counts.sampled else ():
@@ -85,8 +85,8 @@ class Health(Callback):
 
     A layer is warned about once for each ailment in a training: `dead` units beyond that share; saturated ones beyond
     `saturated` (not of ReLU's kind, nor of the last layer); the gradient of the lowest Dense layer below `vanishing`
-    times that of the highest; one whose norm is above `exploding`; a step that changes more than the share `update` of the
-    weights; outputs that are not finite. `messages` holds the words; `warn=False` keeps them from being Python warnings
+    times that of the highest; one whose norm is above `exploding`; a step that changes more than the share `update`
+    of the weights; outputs that are not finite. `messages` holds the words; `warn=False` keeps them from being Python warnings
     (UserWarning) too. `report` shows all of it.
     """
 
