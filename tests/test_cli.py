@@ -257,42 +257,6 @@ def test_learning_curves_have_titles_labels_and_legends():
         plotting.learning_curves({})
 
 
-def test_report(images, capsys):
-    pytest.importorskip("matplotlib")
-    assert train("--data", images, "--epochs", 2, "--layers", "4", "--report") == 0
-    names = {path.name for path in only_run().iterdir()}
-    assert {"report.html", "report-dead.png", "report-learning_curves.png"} <= names
-    assert "report.html, report-learning_curves.png" in capsys.readouterr().out
-    page = (only_run() / "report.html").read_text(encoding="utf-8")
-    assert "<h2>Dead units</h2>" in page
-    spreads = [float(value) for name, value in history(only_run())[0].items() if name.endswith("/std")]
-    assert len(spreads) == 2
-    assert min(spreads) > 0
-
-
-def check(*arguments: object) -> int:
-    return cli.main(["check", *map(str, arguments)])
-
-
-def test_check_of_what_train_would_train(images, capsys):
-    assert check("--data", images, "--layers", "4,4") == 0
-    assert capsys.readouterr().out == "Nothing found.\n"
-    assert check("--data", images, "--layers", "4,4", "--activation", "selu", "--no-batch-norm") == 1
-    found = capsys.readouterr().out.splitlines()
-    assert sum("use 'lecun_normal'" in line for line in found) == 2
-    assert not Path("runs").exists()
-
-
-def test_check_of_a_saved_model(capsys):
-    hidden = [evenflow.layers.Dense(3, "relu", name="hidden"), evenflow.layers.Dense(2, "softmax")]
-    model = evenflow.Sequential([evenflow.Input((4,)), *hidden])
-    model.save("model.safetensors")
-    assert check("model.safetensors") == 1
-    assert capsys.readouterr().out.startswith("layer hidden: relu with kernel_initializer='GlorotUniform'")
-    assert check("missing.safetensors") == 1
-    assert "missing.safetensors" in complaint(capsys)
-
-
 # ----------------------------------------------------------------------------------------------------- wrong on purpose
 
 

@@ -31,7 +31,13 @@ def run(name: str) -> dict:
 
 
 def test_every_example_has_a_test():
-    assert {path.name for path in EXAMPLES} == {"digits.py", "embedding.py", "fashion_mnist.py", "health.py", "table.py"}
+    assert {path.name for path in EXAMPLES} == {
+        "digits.py",
+        "embedding.py",
+        "fashion_mnist.py",
+        "health.py",
+        "table.py",
+    }
 
 
 def test_every_example_of_the_chapter_has_a_test_and_a_place_in_the_guide():

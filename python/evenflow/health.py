@@ -86,8 +86,8 @@ class Health(Callback):
     A layer is warned about once for each ailment in a training: `dead` units beyond that share; saturated ones beyond
     `saturated` (not of ReLU's kind, nor of the last layer); the gradient of the lowest Dense layer below `vanishing`
     times that of the highest; one whose norm is above `exploding`; a step that changes more than the share `update`
-    of the weights; outputs that are not finite. `messages` holds the words; `warn=False` keeps them from being Python warnings
-    (UserWarning) too. `report` shows all of it.
+    of the weights; outputs that are not finite. `messages` holds the words; `warn=False` keeps them from being Python
+    warnings (UserWarning) too. `report` shows all of it.
     """
 
     wants_health = 0
@@ -140,7 +140,7 @@ class Health(Callback):
             if self.model.history is not None:
                 self.model.history.messages.append(self.messages[-1])
             if self.warn:
-                warnings.warn(f"Health: {self.messages[-1]}", UserWarning, stacklevel=4)
+                warnings.warn(f"Health: {self.messages[-1]}", UserWarning, stacklevel=5)
 
     def _findings(self, log: HealthLog, values: Mapping[str, Mapping[str, float]]) -> list[tuple[str, str, str]]:
         """(ailment, layer, words) of everything that is wrong."""
