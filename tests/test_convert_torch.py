@@ -113,6 +113,12 @@ def test_training_goes_on_as_theirs_does():
             np.testing.assert_allclose(array, net.state_dict()[key].numpy(), rtol=1e-9, atol=1e-12, err_msg=key)
 
 
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(5)
+    evenflow.set_seed(5)
+
+
 def names_of(model):
     return [layer.name for layer in model.layers if layer.variables]
 

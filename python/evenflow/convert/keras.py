@@ -21,12 +21,15 @@ from ..model import DTYPES, Model
 from ..models import Sequential
 from ..naming import snake_case
 from ..noise import NoiseLayer
+from ..normalization import Normalization
 from ..variables import Variable
 from .filling import Array, PathLike, blank, existing, put, unusable
 
 WEIGHTS = "model.weights.h5"
 LARGEST_RATIO = 100  # of a member of an archive to its compressed size
-IGNORED = ("dtype", "sparse", "ragged", "batch_size", "renorm_momentum")  # in descriptions of layers
+# In descriptions of layers: arguments that say nothing here, and values that stand for nothing.
+IGNORED = ("dtype", "sparse", "ragged", "batch_size", "renorm_momentum")
+NOTHING = (None, False, "channels_last")
 
 
 def from_keras(path: PathLike, layers: Model | Sequence[Layer] | None = None) -> Model:
@@ -44,18 +47,19 @@ def from_keras(path: PathLike, layers: Model | Sequence[Layer] | None = None) ->
         if layers is not None:
             raise errors.wrong_value(where, "layers", "None beside a .keras file, which has its own", layers)
         description, weights = _members(where, found)
-        model = _model(where, found, description)
-        _fill(where, found, io.BytesIO(weights), model)
+        model, order = _model(where, found, description)
+        _fill(where, found, io.BytesIO(weights), model, order)
         return model
     if layers is None:
         raise ValueError(f"{where}: {str(found)!r} holds weights only: give the layers too, from_keras(path, layers)")
     model = blank(where, layers)
-    _fill(where, found, found, model)
+    _fill(where, found, found, model, [layer.name for layer in model.layers])
     return model
 
 
 def to_keras(model: Model, path: PathLike) -> None:
-    """Write a `.weights.h5` file, which `load_weights` of a Keras model with the same layers reads.
+    """Write a `.weights.h5` file, which `load_weights` of a Keras model with the same layers reads, before that has
+    been trained. A model with branches cannot be written: Keras numbers its layers in an order of its own.
 
     Raises ValueError for a name that does not end in .weights.h5, or a model without weights.
     """
@@ -69,16 +73,20 @@ def to_keras(model: Model, path: PathLike) -> None:
         raise errors.wrong_value(where, "path", "a name that ends in .weights.h5", str(path))
     if not model.built:
         raise ValueError(f"{where}: model {model.name!r} has no weights yet: add Input(shape=...) or call build or fit")
+    if _branches(model):
+        raise ValueError(
+            f"{where}: model {model.name!r} has branches, whose layers Keras numbers in an order of its own"
+        )
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
         file.create_group("vars").attrs["name"] = model.name
-        for place, layer in _places(model):
-            group = file.create_group(f"{place}/vars")
+        for place, layer in _places(model.layers):
+            group = file.create_group(f"layers/{place}/vars")
             group.attrs["name"] = layer.name
             for number, variable in enumerate(layer.variables):
                 group[str(number)] = variable.numpy()
             if isinstance(layer, NoiseLayer):
-                state = file.create_group(f"{place}/seed_generator/vars")
+                state = file.create_group(f"layers/{place}/seed_generator/vars")
                 state["0"] = [0, layer.seed % (1 << 32)]
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
@@ -127,31 +135,50 @@ def _opened(where: str, path: Path, source: Any) -> Iterator[Any]:
         raise unusable(where, path, f"it is not a whole HDF5 file: {error}") from error
 
 
-def _fill(where: str, path: Path, source: Any, model: Model) -> None:
-    """Put the weights of a file into a model that may have no shapes yet."""
+def _fill(where: str, path: Path, source: Any, model: Model, order: Sequence[str]) -> None:
+    """Put the weights of a file into a model that may have no shapes yet; `order`: of the layers in Keras."""
     with _opened(where, path, source) as file:
-        stored = _stored(where, path, file)
+        stored, names = _stored(where, path, file)
+        places = {layer.name: place for place, layer in _places([model.get_layer(name) for name in order])}
         if not model.built:
-            shape = next(iter(stored.values()))[0].shape
-            model.build((None, int(shape[0])))
+            first = next((stored[place] for place in places.values() if place in stored), None)
+            if first is None:
+                raise unusable(where, path, f"no layer of the model takes the weights in {', '.join(sorted(stored))}")
+            model.build((None, int(first[0].shape[0])))
+        wanted = {layer.name for layer in model.layers if layer.variables}
+        if wanted == set(names):
+            places = names
+        elif _branches(model):
+            raise unusable(
+                where,
+                path,
+                f"it has weights of {sorted(names) or 'layers without names'}, a model with branches needs "
+                f"those of {sorted(wanted)}",
+            )
         pairs = []
-        for place, layer in _places(model):
-            variables, datasets = layer.variables, stored.pop(place.removeprefix("layers/"), [])
-            if len(variables) != len(datasets):
+        for layer in model.layers:
+            datasets = stored.pop(places.get(layer.name, ""), [])
+            if isinstance(layer, Normalization):
+                if not datasets:  # the description has the statistics
+                    continue
+                del datasets[2:]  # how many rows they are of
+            if len(layer.variables) != len(datasets):
                 raise unusable(
-                    where, path, f"{place} holds {len(datasets)} arrays, layer {layer.name!r} has {len(variables)}"
+                    where,
+                    path,
+                    f"layers/{places[layer.name]} holds {len(datasets)} arrays, layer {layer.name!r} has "
+                    f"{len(layer.variables)}",
                 )
-            pairs += [
-                (v, _array(where, path, d, v), f"{place}/vars/{n}")
-                for n, (v, d) in enumerate(zip(variables, datasets, strict=True))
-            ]
+            for variable, dataset in zip(layer.variables, datasets, strict=True):
+                pairs.append((variable, _array(where, path, dataset, variable), dataset.name))
         if stored:
             raise unusable(where, path, f"no layer of the model takes the weights in {', '.join(sorted(stored))}")
     put(where, pairs)
 
 
-def _stored(where: str, path: Path, layers: Any) -> dict[str, list[Any]]:
-    """The arrays of each group that has some, in their order."""
+def _stored(where: str, path: Path, layers: Any) -> tuple[dict[str, list[Any]], dict[str, str]]:
+    """The arrays of each group that has some, in their order; and the groups by the names of their layers, which later
+    versions of Keras write beside them."""
     import h5py
 
     def part(group: Any, name: str, kind: type) -> Any:
@@ -160,6 +187,7 @@ def _stored(where: str, path: Path, layers: Any) -> dict[str, list[Any]]:
         return found if isinstance(found, kind) else None
 
     found: dict[str, list[Any]] = {}
+    names: dict[str, str] = {}
     for name in layers:
         own = part(layers, name, h5py.Group)
         variables = None if own is None else part(own, "vars", h5py.Group)
@@ -169,9 +197,10 @@ def _stored(where: str, path: Path, layers: Any) -> dict[str, list[Any]]:
             found[name] = [part(variables, str(number), h5py.Dataset) for number in range(len(variables))]
             if None in found[name]:
                 raise unusable(where, path, f"layers/{name}/vars: expected arrays named 0 to {len(variables) - 1}")
+            names[str(variables.attrs.get("name", ""))] = name
     if not found:
         raise unusable(where, path, "there are no weights in it")
-    return found
+    return found, names
 
 
 def _array(where: str, path: Path, dataset: Any, variable: Variable) -> Array:
@@ -186,20 +215,25 @@ def _array(where: str, path: Path, dataset: Any, variable: Variable) -> Array:
     return found
 
 
-def _places(model: Model) -> Iterator[tuple[str, Layer]]:
+def _places(layers: Sequence[Layer]) -> Iterator[tuple[str, Layer]]:
     """The group of each layer: its class in Keras' spelling, numbered within the model."""
     used: Counter[str] = Counter()
-    for layer in model.layers:
+    for layer in layers:
         name = snake_case(type(layer).__name__)
-        yield f"layers/{name}_{used[name]}" if used[name] else f"layers/{name}", layer
+        yield f"{name}_{used[name]}" if used[name] else name, layer
         used[name] += 1
+
+
+def _branches(model: Model) -> bool:
+    """Whether the order of the layers does not follow from the network itself."""
+    return any("inputs" in entry for entry in model.layer_spec())
 
 
 # descriptions
 
 
-def _model(where: str, path: Path, description: Mapping[str, Any]) -> Model:
-    """The model that a config.json describes, with new weights."""
+def _model(where: str, path: Path, description: Mapping[str, Any]) -> tuple[Model, list[str]]:
+    """The model that a config.json describes, with new weights, and the names of its layers in Keras' order."""
     try:
         config, kind = description["config"], description["class_name"]
         if kind not in ("Sequential", "Functional"):
@@ -211,10 +245,12 @@ def _model(where: str, path: Path, description: Mapping[str, Any]) -> Model:
         if kind == "Sequential":
             layers = [_layer(entry) for entry in config["layers"]]
             shape = {"build_input_shape": config["build_input_shape"]} if config.get("build_input_shape") else {}
-            return Sequential.from_config(model | {"layers": layers} | shape)
+            sequential = Sequential.from_config(model | {"layers": layers} | shape)
+            return sequential, [layer.name for layer in sequential.layers]
         graph = _in_order([{"layer": _layer(entry), "inbound": _sources(entry)} for entry in config["layers"]])
         ends = {key: _names(config[f"{key[:-1]}_layers"]) for key in ("inputs", "outputs")}
-        return Functional.from_config(model | {"layers": graph} | ends)
+        order = [entry["config"]["name"] for entry in config["layers"]]
+        return Functional.from_config(model | {"layers": graph} | ends), order
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise unusable(where, path, f"its description of the model does not hold here: {error}") from error
 
@@ -236,7 +272,7 @@ def _layer(entry: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in given.items():
         if key in known:
             config[key] = _plain(value)
-        elif key not in IGNORED and value not in (None, False):
+        elif key not in IGNORED and value not in NOTHING:
             raise ValueError(f"layer {given.get('name')!r}: {kind} has no argument {key}, which is {value!r:.100}")
     if kind == "LayerNormalization":
         config["axis"] = _only(config["axis"])
