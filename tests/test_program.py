@@ -15,6 +15,7 @@ from networks import (
     OPTIMIZERS,
     SGD,
     SPARSE,
+    SQUARED,
     activation,
     batch_norm,
     comparable_rate,
@@ -406,4 +407,4 @@ def test_what_is_no_spec_is_named(spec):
 )
 def test_networks_beyond_the_machines_memory(units, received):
     with pytest.raises(MemoryError, match=rf"Program: expected .* memory of [\d.e+]+ GB, received one of {received}"):
-        _core.Program(network(4, [dense(units), dense(units)], None))
+        _core.Program(network(4, [dense(units), dense(units)], SQUARED))
