@@ -27,6 +27,7 @@ class Callback:
 
     model: Trainer
     params: dict[str, Any]
+    comes_last = False  # whether the others are called before it
     wants_gradient_norms = False  # whether the model shall have `gradient_norms` while it trains
 
     @property
@@ -41,6 +42,9 @@ class Callback:
     def set_params(self, params: dict[str, Any]) -> None:
         """Called before training: epochs, steps, rows, verbose."""
         self.params = params
+
+    def set_callbacks(self, callbacks: list[Callback]) -> None:
+        """Called before training: all that are called, in their order."""
 
     def settable_rate(self) -> Optimizer:
         """The model's optimizer, if its learning rate is a number, for callbacks that change it."""
@@ -80,6 +84,13 @@ class Callback:
     def on_test_progress(self, rows: int, logs: Logs) -> None:
         """As `on_train_progress`, for `evaluate` and for validation."""
 
+    def backup_state(self) -> dict[str, Any]:
+        """What a backup keeps of this callback while `fit` runs: numbers, texts, lists, dicts and arrays by name."""
+        return {}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `backup_state` returned; called after `on_train_begin`."""
+
     def close(self) -> None:
         """After training, also when an exception or Ctrl-C ended it: give back what is shown or open."""
 
@@ -100,10 +111,11 @@ class CallbackList:
     """The callbacks of one call of `fit` or `evaluate`, called in order."""
 
     def __init__(self, callbacks: Sequence[Callback], model: Trainer, params: dict[str, Any]) -> None:
-        self.callbacks = list(callbacks)
+        self.callbacks = sorted(callbacks, key=lambda callback: callback.comes_last)
         self.per_batch = any(callback.per_batch for callback in self.callbacks)
         self.gradient_norms = any(callback.wants_gradient_norms for callback in self.callbacks)
         for callback in self.callbacks:
+            callback.set_callbacks(self.callbacks)
             callback.set_params(params)
             callback.set_model(model)
 

@@ -14,6 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core, data, errors, targets
 
 State = NDArray[np.float64]
+# More are a mistake, or a file that means harm.
+MOST_THRESHOLDS = 100_000
+MOST_CLASSES = 10_000  # of a matrix
 
 
 class Metric:
