@@ -3,6 +3,7 @@
 Each training is a fork, which dies by SIGKILL; what it leaves is compared with what one leaves that nobody killed.
 """
 
+import importlib.util
 import json
 import os
 import random
@@ -24,7 +25,9 @@ OPTIMIZERS = {
     "plain": lambda: Adam(0.03),
     "averages": lambda: Nadam(0.02, use_ema=True, ema_momentum=0.9, gradient_accumulation_steps=3),
 }
-TRAININGS = ("epochs", "steps", "part_epochs", "batches", "generator")
+TRAININGS = ["epochs", "steps", "part_epochs", "batches", "generator"]
+if importlib.util.find_spec("pyarrow"):
+    TRAININGS.append("file")
 
 
 class Counter(callbacks.Callback):
@@ -106,6 +109,11 @@ def train(folder, training="steps", optimizer="plain", extra=(), epochs=7):
         history = made.fit(x, y, batch_size=8, steps_per_epoch=4, validation_data=(x, y), **common)
     elif training == "batches":
         history = made.fit(Batches(), steps_per_epoch=4, **common)
+    elif training == "file":
+        table = "".join(f"{','.join(map(str, row))},{label}\n" for row, label in zip(x.tolist(), y, strict=True))
+        (folder / "table.csv").write_text(f"a,b,c,d,y\n{table}")
+        stream = evenflow.datasets.CsvStream(folder / "table.csv", "y", batch_size=9, block_rows=18)
+        history = made.fit(stream, steps_per_epoch=5, **common)
     else:
         history = made.fit(generator(), steps_per_epoch=5, **common)
     text = json.dumps([history.epoch, history.history, counter.losses.tolist()])

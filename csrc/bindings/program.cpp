@@ -4,10 +4,10 @@
 namespace evenflow {
 
 void bind_program(py::module_& m) {
-  py::class_<Progress>(
-      m, "Progress",
-      "What calls of `train` or `evaluate` did: sums, from the call that was not told to go on `after` another. One that "
-      "is made of the sums of another goes on as that one would.")
+  py::class_<Progress>(m, "Progress",
+                       "What calls of `train` or `evaluate` did: sums, from the call that was not told to go on "
+                       "`after` another. One that "
+                       "is made of the sums of another goes on as that one would.")
       .def(py::init([](double loss, const std::vector<std::vector<double>>& metrics, std::int64_t rows, double weight,
                        std::int64_t steps, std::int64_t next_step) {
              Progress progress;

@@ -28,6 +28,7 @@ class Piece:
     order: NDArray[np.int64] | None = None
     classes: NDArray[Any] | None = None  # weights of them
     exact: bool = False  # whether the program should have room for this batch and no more
+    logged: int | None = None  # rows of the epoch's log of norms that other pieces have, if not one for each step
 
     def most(self, step: int) -> int:
         """How many steps there are from this one on, as runners take it: 0 for all that the rows give."""
@@ -36,7 +37,7 @@ class Piece:
     @property
     def norm_rows(self) -> tuple[int, int]:
         """Which rows of the epoch's log of norms are this piece's: the first, and how many."""
-        return max(self.base, 0), -(-len(self.pair) // self.batch)
+        return max(self.base, 0) if self.logged is None else self.logged, -(-len(self.pair) // self.batch)
 
 
 class Rows:
@@ -104,10 +105,7 @@ class Rows:
 
     def check(self, described: dict[str, Any]) -> None:
         """Raise ValueError where `describe` was asked in a fit that went through its rows in another way."""
-        own = self.describe()
-        same(described, {name: own[name] for name in ("rows", "batch_size", "steps_per_epoch", "shuffle")})
-        errors.integer("rows", "first", described["first"], at_least=0)
-        errors.integer("rows", "next", described["next"], at_least=0)
+        check_rows(described, self.describe())
 
     def go_on(self, described: dict[str, Any], step: int) -> None:
         """Let the next epoch be the one that `describe` was asked in, after so many of its steps."""
@@ -116,6 +114,13 @@ class Rows:
             self.shuffler.bit_generator.state = described["drawn_from"]
             self._draw()
         self._next, self._done = first, step
+
+
+def check_rows(described: dict[str, Any], own: dict[str, Any]) -> None:
+    """Raise ValueError where one fit goes through its rows in another way than the other."""
+    same(described, {name: own[name] for name in ("rows", "batch_size", "steps_per_epoch", "shuffle")})
+    for name in ("first", "next"):
+        errors.integer("rows", name, described[name], at_least=0)
 
 
 class Batches:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core, data, errors, targets
+from .keywords import Checked
 
 State = NDArray[np.float64]
 # More are a mistake, or a file that means harm.
@@ -19,7 +20,7 @@ MOST_THRESHOLDS = 100_000
 MOST_CLASSES = 10_000  # of a matrix
 
 
-class Metric:
+class Metric(Checked):
     """Base class. `name` is the key in History.
 
     Beside its use in `compile(metrics=...)` a metric works alone, as in Keras: `update_state(y_true, y_pred)` adds

@@ -14,7 +14,7 @@ from .custom_loss import CustomProgress
 from .observed_steps import Observed, ObservedProgress
 
 if TYPE_CHECKING:
-    from .feeds import Batches, Rows
+    from .blocks import Feed
     from .runners import AnyProgress
     from .task import Score
 
@@ -28,7 +28,7 @@ class Position:
     epoch: int = 0
     step: int = 0
     progress: AnyProgress | None = None
-    feed: ref[Rows | Batches] | None = None  # the caller's data is not kept
+    feed: ref[Feed] | None = None  # the caller's data is not kept
     over: bool = False  # whether training was ended before its last epoch
 
     def epochs(self, end: int) -> Iterator[int]:
@@ -66,7 +66,7 @@ class Position:
         self.progress = None if progress is None else progress_from(progress, scores)
         self._running_feed().go_on(described["feed"], self.step)
 
-    def _running_feed(self) -> Rows | Batches:
+    def _running_feed(self) -> Feed:
         assert self.feed is not None
         feed = self.feed()
         assert feed is not None  # there is one while `fit` runs

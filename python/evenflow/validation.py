@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from . import errors
+from .blocks import BlockStream, stream_of
 from .streams import Stream, is_stream
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class Validation:
         self.batch = errors.count(where, "validation_batch_size", batch) or default_batch
         self.steps = errors.count(where, "validation_steps", steps)
         self.frequency = _read_frequency(where, frequency)
+        self.kept: list[Pair] = []  # rows in memory
         self._pairs: Callable[[], Iterable[Pair]] | None = None
 
     def take(self, given: Any, row_shape: tuple[int, ...] | None, read: Callable[..., Pair]) -> None:
@@ -30,8 +32,9 @@ class Validation:
         if given is None:
             return
         if is_stream(given):
-            self.batch = 0
-            self._pairs = lambda: read_stream(Stream(where, given, self.steps, argument="validation_data"), read)
+            first = stream_of(where, given, self.steps, "validation_data")
+            self.batch = first.batch
+            self._pairs = lambda: read_stream(stream_of(where, given, self.steps, "validation_data"), read)
             return
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
             received = f"{len(given)} values" if isinstance(given, (tuple, list)) else f"a {type(given).__name__}"
@@ -44,6 +47,7 @@ class Validation:
     def take_pair(self, pair: Pair) -> None:
         """Validate on these rows, or on the first `steps` batches of them."""
         part = pair if self.steps is None else pair.part(slice(self.steps * self.batch))
+        self.kept = [part]
         self._pairs = lambda: [part]
 
     def due(self, epoch: int) -> Iterable[Pair] | None:
@@ -59,7 +63,7 @@ def _read_frequency(where: str, given: object) -> int | frozenset[int]:
     return errors.integer(where, "validation_freq", given, at_least=1)
 
 
-def read_stream(stream: Stream, read: Callable[..., Pair]) -> Iterable[Pair]:
+def read_stream(stream: Stream | BlockStream, read: Callable[..., Pair]) -> Iterable[Pair]:
     """The pairs of a stream's next epoch."""
     for where, parts in stream.epoch():
         yield read(where, *parts)

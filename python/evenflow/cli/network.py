@@ -9,6 +9,7 @@ from .exits import UsageError
 
 if TYPE_CHECKING:
     from ..datasets import Dataset
+    from ..layers import AlphaDropout, Dropout
     from ..models import Sequential
     from ..optimizers import Optimizer
 
@@ -33,6 +34,8 @@ def network(options: argparse.Namespace, dataset: Dataset) -> Sequential:
             model.add(layers.Dense(units, options.activation, kernel_initializer=options.kernel_initializer))
             if norm:
                 model.add(layers.BatchNormalization())
+            if options.dropout:
+                model.add(_dropout(options)(options.dropout))
         if classification:
             model.add(layers.Dense(len(dataset.classes), "softmax"))
             model.compile(_optimizer(options), "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -42,6 +45,13 @@ def network(options: argparse.Namespace, dataset: Dataset) -> Sequential:
     except (ValueError, TypeError) as error:
         raise UsageError(error) from error
     return model
+
+
+def _dropout(options: argparse.Namespace) -> type[Dropout | AlphaDropout]:
+    """The one that goes with the activation: ordinary dropout would spoil a network of SELU."""
+    from ..layers import AlphaDropout, Dropout
+
+    return AlphaDropout if options.activation == "selu" else Dropout
 
 
 def _optimizer(options: argparse.Namespace) -> Optimizer:
@@ -60,4 +70,6 @@ def sketch(options: argparse.Namespace, dataset: Dataset) -> str:
     """The network in a line."""
     parts = [f"{units} {options.activation}" for units in options.layers]
     parts.append(f"{len(dataset.classes)} softmax" if dataset.classes else "1 linear")
-    return " - ".join(parts) + (", with BN before each" if not options.no_batch_norm else "")
+    norm = "" if options.no_batch_norm else ", with BN before each"
+    dropout = f", {_dropout(options).__name__} {options.dropout:g} after each hidden one" if options.dropout else ""
+    return " - ".join(parts) + norm + dropout

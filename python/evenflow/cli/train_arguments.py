@@ -14,7 +14,8 @@ Train a network, show its progress, test it, and keep everything in a folder:
   run.json              settings, data, versions and scores
 
 The network is  Flatten, BN, [Dense, activation, BN] for each of --layers, Dense with one output per class and softmax
-(one linear output for regression). BN is batch normalization; the first one standardizes the inputs.
+(one linear output for regression). BN is batch normalization; the first one standardizes the inputs. --dropout puts
+dropout behind each hidden BN.
 """
 EXAMPLES = """\
 data, in this order:
@@ -31,6 +32,7 @@ examples:
   evenflow train                                  ten epochs with the defaults
   evenflow train --epochs 30 --batch-size 128 --learning-rate 0.002
   evenflow train --layers 100,100,100,100,100 --activation selu --kernel-initializer lecun_normal --no-batch-norm
+  evenflow train --layers 300,300 --dropout 0.3 --epochs 30
   evenflow train --optimizer sgd --momentum 0.9 --learning-rate 0.01
   evenflow train --data mnist/ --out runs/mnist-baseline
   evenflow train --data houses.csv --target price --ignore id --layers 64,64 --task regression
@@ -86,6 +88,14 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "glorot_uniform for tanh and sigmoid",
     )
     network.add_argument("--no-batch-norm", action="store_true", help="leave the batch normalization layers out")
+    network.add_argument(
+        "--dropout",
+        metavar="RATE",
+        type=share,
+        default=0.0,
+        help="share of the hidden units to drop in each step (0): 0.1 to 0.5 where the network overfits; with selu "
+        "this is alpha dropout, 0.05 to 0.2",
+    )
     network.add_argument(
         "--dtype", choices=("float32", "float64"), default="float32", help="of the arithmetic (float32)"
     )
