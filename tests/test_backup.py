@@ -13,7 +13,7 @@ import pytest
 from example import bits, blobs, network, state
 
 import evenflow
-from evenflow.callbacks import BackupAndRestore, Callback, EarlyStopping, LambdaCallback
+from evenflow.callbacks import BackupAndRestore, Callback, EarlyStopping, LambdaCallback, OneCycle
 from evenflow.models import load_model
 from evenflow.optimizers import SGD
 
@@ -158,6 +158,20 @@ def test_a_rate_that_is_a_function(tmp_path):
     whole.fit(*blobs(), epochs=4, verbose=0)
     interrupted(tmp_path, network(SGD(rate, momentum=0.9)))
     assert state(resumed(tmp_path, network(SGD(rate, momentum=0.9)))) == state(whole)
+
+
+def test_one_cycle_goes_on(tmp_path):
+    def fit(*extra):
+        model = network(SGD(0.1, momentum=0.9))
+        model.fit(*blobs(), epochs=4, verbose=0, callbacks=[OneCycle(0.2), BackupAndRestore(tmp_path), *extra])
+        return model
+
+    whole = fit()
+    with pytest.raises(ZeroDivisionError):
+        fit(LambdaCallback(on_epoch_begin=lambda epoch, *_: 1 / (2 - epoch)))
+    again = fit()
+    assert state(again) == state(whole)
+    assert again.history.history == whole.history.history
 
 
 def test_layers_thawed_on_the_way_stay_so(tmp_path):
