@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -89,10 +89,14 @@ class CustomProgress:
     observed: Observed
     loss: float = 0.0
     rows: int = 0
-    weight: float = 0.0  # of the rows
+    weights: list[float] = field(default_factory=lambda: [0.0])  # of the rows
     next_step: int = 0
     scorer: _core.Program | None = None
     counted: _core.Progress | None = None
+
+    @property
+    def losses(self) -> list[float]:
+        return [self.loss]
 
     @property
     def metrics(self) -> list[Any]:
@@ -116,7 +120,7 @@ class CustomSteps:
     def train(
         self,
         x: Inputs,
-        y: Array,
+        y: Any,
         optimizer: Optimizer,
         *,
         batch_size: int,
@@ -125,7 +129,7 @@ class CustomSteps:
         threads: int = 0,
         order: NDArray[np.int64] | None = None,
         after: Any = None,
-        sample_weight: Array | None = None,
+        sample_weight: Any = None,
         class_weight: NDArray[np.float64] | None = None,
         gradient_norms: NDArray[np.float64] | None = None,
     ) -> CustomProgress:
@@ -157,13 +161,13 @@ class CustomSteps:
     def evaluate(
         self,
         x: Inputs,
-        y: Array,
+        y: Any,
         *,
         batch_size: int,
         threads: int = 0,
         first_step: int = 0,
         after: Any = None,
-        sample_weight: Array | None = None,
+        sample_weight: Any = None,
     ) -> CustomProgress:
         """Steps of an evaluation, for about `SLICE_SECONDS`."""
         self.executor.synchronize()
@@ -214,7 +218,7 @@ class CustomSteps:
             total, factor = math.fsum(value * factor), np.asarray(factor) / rows
         progress.loss += total + penalty
         progress.rows += rows
-        progress.weight += rows if row_weights is None else math.fsum(row_weights)
+        progress.weights[0] += rows if row_weights is None else math.fsum(row_weights)
         progress.observed.add(y, prediction, row_weights)
         if self.specs:
             self._measure(progress, y, prediction, row_weights)
