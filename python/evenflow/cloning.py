@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from . import errors
+from . import errors, keywords
 from .functional import Functional
 from .layer import Layer
 from .layers import InputLayer
@@ -17,6 +17,7 @@ from .values import Value, call
 Clone = Callable[[Layer], Layer]
 
 
+@keywords.checked
 def clone_model(model: Model, input_tensors: None = None, clone_function: Clone | None = None) -> Any:
     """A model with the same layers under the same names, and new initial weights; `set_weights` copies the old ones.
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from . import frames, optimizers
 from .custom_loss import CustomLoss
-from .data import Several
+from .data import Inputs, Several
 from .execution import check_execution
 from .objectives import Objective, read_objectives, read_targets, read_weights
 from .optimizers import Optimizer
 from .predictor import Predictor
 from .runners import Runner, runner_of
 from .task import Pair, Score, check_task, scores
+
+if TYPE_CHECKING:
+    from .frozen import FrozenCache
 
 Array = NDArray[Any]
 
@@ -27,6 +30,7 @@ class Compiled(Predictor):
         super().__init__()
         self.optimizer: Optimizer | None = None
         self.objectives: list[Objective] = []  # of each output, once compiled
+        self.frozen_cache: FrozenCache | None = None  # while `fit` keeps what the frozen layers make
 
     # description
 
@@ -109,10 +113,13 @@ class Compiled(Predictor):
             spec["optimizer"] = self.optimizer.spec(self.variables)
         return spec
 
-    def _steps_for(self, y: Array | Several, batch: int, *, training: bool = False, exact: bool = False) -> Runner:
-        """What trains and evaluates on targets such as y."""
-        executor = self._executor_for(batch, training=training, exact=exact)
-        return runner_of(executor, self.objectives, self.scores, y)
+    def _steps_for(
+        self, pair: Pair, batch: int, *, training: bool = False, exact: bool = False
+    ) -> tuple[Runner, Inputs]:
+        """What trains and evaluates on these rows, and the inputs that it takes."""
+        head = self.frozen_cache and self.frozen_cache.head(pair, batch, training=training, exact=exact)
+        executor, x = head or (self._executor_for(batch, training=training, exact=exact), pair.x)
+        return runner_of(executor, self.objectives, self.scores, pair.y), x
 
     @property
     def scores(self) -> list[Score]:
@@ -129,7 +136,8 @@ class Compiled(Predictor):
         return self.optimizer
 
     def _check_optimizer(self, where: str, optimizer: Optimizer) -> None:
-        if not optimizer.lives_in(None) and not optimizer.lives_in(self._executor):
+        homes = (None, self._executor, self.frozen_cache.executor if self.frozen_cache else None)
+        if not any(optimizer.lives_in(home) for home in homes):
             raise ValueError(f"{where}: optimizer {optimizer.name!r} holds the state of another model: make a new one")
 
     def _read_pair(

@@ -44,3 +44,11 @@ def logs_of(progress: AnyProgress, objectives: Sequence[Objective], scores: Sequ
     rows = progress.rows
     losses = {"loss": progress.loss / rows} | loss_means(objectives, progress.losses, rows)
     return losses | means(scores, progress.metrics, progress.weights, rows)
+
+
+def as_result(logs: Logs, return_dict: bool) -> Any:
+    """What `evaluate` and the calls on one batch return."""
+    if return_dict:
+        return logs
+    values = list(logs.values())
+    return values[0] if len(values) == 1 else values

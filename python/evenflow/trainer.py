@@ -6,30 +6,30 @@ nothing.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from . import errors
+from . import errors, keywords
 from .callback import CallbackList, Logs, closing
 from .callbacks import History, with_defaults
 from .compiled import Compiled
 from .feeds import Batches, Rows
+from .frozen import FrozenCache
 from .gradient_norms import NormLog
 from .optimizers import Optimizer
 from .predictor import DEFAULT_BATCH, read_threads, read_verbose
-from .runners import logs_of
+from .runners import as_result, logs_of
 from .streams import Stream, is_stream
 from .task import Pair, split, warn_about_single_rows
 from .validation import Validation, read_stream
 
 if TYPE_CHECKING:
     from .runners import AnyProgress
-    from .variables import Variable
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -47,29 +47,6 @@ class Trainer(Compiled):
         self.gradient_norms: NormLog | None = None  # of the epoch, while a callback wants them
         self._shuffler = np.random.Generator(np.random.PCG64(self.seed))
         self._warned_about_single_rows = False
-
-    # what a model provides, for callbacks
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """The variables that gradients change."""
-        raise NotImplementedError
-
-    def get_weights(self) -> list[Array]:
-        """Copies of all variables' values."""
-        raise NotImplementedError
-
-    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
-        """Replace the values of all variables, or of none."""
-        raise NotImplementedError
-
-    def save(self, filepath: str | os.PathLike[str], *, overwrite: bool = True) -> None:
-        """Write the model to a file, atomically."""
-        raise NotImplementedError
-
-    def save_weights(self, filepath: str | os.PathLike[str], *, overwrite: bool = True) -> None:
-        """Write the variables to a file, atomically."""
-        raise NotImplementedError
 
     # checks
 
@@ -96,6 +73,7 @@ class Trainer(Compiled):
 
     # training
 
+    @keywords.checked
     def fit(
         self,
         x: object = None,
@@ -117,6 +95,7 @@ class Trainer(Compiled):
         *,
         allow_nonfinite: bool = False,
         threads: int | None = None,
+        cache_frozen: bool = False,
     ) -> History:
         """Train for `epochs` epochs (numbered from `initial_epoch`) and return the History.
 
@@ -138,6 +117,10 @@ class Trainer(Compiled):
 
         `verbose`: 0 silent, 1 a progress bar on terminals and in notebooks, 2 a line per epoch, "auto" 1. Ctrl-C leaves
         the weights of a completed step.
+
+        `cache_frozen`: compute what the frozen layers at the bottom make of each row once and keep it in memory; the
+        bits of weights and History are the same. `History.cached` tells what that took and saved. ValueError where
+        frozen layers give a row another value each time; MemoryError where there is no room.
         """
         where = "fit"
         optimizer = self._compiled(where)
@@ -146,6 +129,7 @@ class Trainer(Compiled):
         epochs = errors.integer(where, "epochs", epochs, at_least=0)
         initial_epoch = errors.integer(where, "initial_epoch", initial_epoch, at_least=0)
         shuffle = errors.boolean(where, "shuffle", shuffle)
+        cache_frozen = errors.boolean(where, "cache_frozen", cache_frozen)
         limit = read_threads(where, threads)
         validation = Validation(where, validation_batch_size, batch, validation_steps, validation_freq)
         validation_split = errors.number(where, "validation_split", validation_split, at_least=0.0, below=1.0)
@@ -154,10 +138,11 @@ class Trainer(Compiled):
         listed = with_defaults(where, callbacks, verbose)
         read = partial(self._read_pair, allow_nonfinite=allow_nonfinite)
         feed: Rows | Batches
+        frozen: FrozenCache | None = None
         if is_stream(x):
             feed = Batches(Stream(where, x, steps, shuffler), read, class_weight)
             feed.stream.refuse(y=y, batch_size=batch_size, sample_weight=sample_weight)
-            feed.stream.refuse(validation_split=validation_split or None)
+            feed.stream.refuse(validation_split=validation_split or None, cache_frozen=cache_frozen or None)
             validation.take(validation_data, None, read)
         else:
             training = read(where, x, y, sample_weight)
@@ -169,13 +154,15 @@ class Trainer(Compiled):
             self._warn_about_single_rows(where, len(training), feed.batch)
             self._build_for(training.row_shape)
             self._executor_for(feed.batch, training=True, exact=True)
+            if cache_frozen:
+                frozen = FrozenCache(where, self, [feed.pair, *validation.kept], limit)
         verbosity = read_verbose(where, verbose)
         parameters = {"epochs": epochs, "steps": feed.steps, "rows": feed.rows, "verbose": verbosity}
         hooks = CallbackList(listed, self, parameters)
         self.history = next(callback for callback in listed if isinstance(callback, History))
         self.stop_training = False
         logs: Logs = {}
-        with closing(hooks):
+        with closing(hooks), frozen or nullcontext():
             hooks.call("on_train_begin")
             for epoch in range(initial_epoch, epochs):
                 hooks.call("on_epoch_begin", epoch)
@@ -189,6 +176,8 @@ class Trainer(Compiled):
             if epochs > 0:  # as Keras
                 self._compiled(where).finalize_variable_values(self.trainable_weights)
             hooks.call("on_train_end", logs)
+        if frozen is not None:
+            frozen.report(self.history, feed.rows or 0, verbosity)
         return self.history
 
     def _train_epoch(self, feed: Rows | Batches, threads: int, hooks: CallbackList) -> Logs:
@@ -203,9 +192,9 @@ class Trainer(Compiled):
                     hooks.call("on_train_batch_begin", piece.base + step)
                 # Asked for anew each time: a callback may have frozen a layer, or used the model in its own way.
                 optimizer = self._compiled("fit")
-                runner = self._steps_for(pair.y, piece.batch, training=True, exact=piece.exact)
+                runner, x = self._steps_for(pair, piece.batch, training=True, exact=piece.exact)
                 progress = runner.train(
-                    pair.x,
+                    x,
                     pair.y,
                     optimizer,
                     threads=threads,
@@ -234,11 +223,11 @@ class Trainer(Compiled):
         for pair in pairs:
             self._build_for(pair.row_shape)
             size = min(batch or len(pair), len(pair))
-            steps = self._steps_for(pair.y, size)
+            steps, x = self._steps_for(pair, size)
             step, rows = 0, rows + len(pair)
             while progress is None or progress.rows < rows:
                 progress = steps.evaluate(
-                    pair.x,
+                    x,
                     pair.y,
                     batch_size=size,
                     threads=threads,
@@ -254,6 +243,7 @@ class Trainer(Compiled):
         hooks.call("on_test_end", logs)
         return logs
 
+    @keywords.checked
     def evaluate(
         self,
         x: object = None,
@@ -295,7 +285,7 @@ class Trainer(Compiled):
         hooks = CallbackList(listed, self, {"rows": rows, "verbose": read_verbose(where, verbose)})
         with closing(hooks):
             logs = self._score(where, pairs, batch, limit, hooks)
-        return _as_result(logs, return_dict)
+        return as_result(logs, return_dict)
 
     def train_on_batch(
         self,
@@ -315,11 +305,11 @@ class Trainer(Compiled):
         classes = pair.class_weight(where, class_weight)
         self._warn_about_single_rows(where, len(pair), len(pair))
         self._build_for(pair.row_shape, pair.names)
-        steps = self._steps_for(pair.y, len(pair), training=True)
+        steps, rows = self._steps_for(pair, len(pair), training=True)
         progress = steps.train(
-            pair.x, pair.y, optimizer, batch_size=len(pair), sample_weight=pair.weights, class_weight=classes
+            rows, pair.y, optimizer, batch_size=len(pair), sample_weight=pair.weights, class_weight=classes
         )
-        return _as_result(logs_of(progress, self.objectives, self.scores), return_dict)
+        return as_result(logs_of(progress, self.objectives, self.scores), return_dict)
 
     def test_on_batch(
         self,
@@ -341,10 +331,3 @@ class Trainer(Compiled):
             return_dict=return_dict,
             allow_nonfinite=allow_nonfinite,
         )
-
-
-def _as_result(logs: Logs, return_dict: bool) -> Any:
-    if return_dict:
-        return logs
-    values = list(logs.values())
-    return values[0] if len(values) == 1 else values
