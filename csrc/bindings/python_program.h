@@ -407,7 +407,7 @@ class PyProgram {
     run.training = learning_rate != nullptr;
     run.weights = data.weights_of_outputs();
     if (!weighing.classes.is_none()) {
-      if (outputs.size() > 1) refuse(function, "class_weight", "None for a network with several outputs", "an array");
+      if (p.heads.size() > 1) refuse(function, "class_weight", "None for a network with several outputs", "an array");
       const py::array table = array_of(function, "class_weight", weighing.classes);
       run.class_weights = dense<double>(function, "class_weight", table, {-1});
       run.classes = static_cast<int>(table.shape(0));
