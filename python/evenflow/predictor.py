@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import data, errors, frames, keywords
+from .blocks import stream_of
+from .callback import CallbackList, closing, read_callbacks
 from .data import Inputs, Several
 from .executor import SLICE_PRODUCTS, SMALLEST_CAPACITY, Executor, executor_for
 from .seeds import counter_seed
-from .streams import Stream, is_stream
+from .streams import is_stream, refuse
 from .variables import Variable
 
 Array = NDArray[Any]
@@ -188,6 +191,7 @@ class Predictor:
         batch_size: int | None = None,
         verbose: int | str = "auto",
         steps: int | None = None,
+        callbacks: object = None,
         *,
         allow_nonfinite: bool = False,
         threads: int | None = None,
@@ -197,7 +201,7 @@ class Predictor:
 
         x may also give batches, as `fit` takes them; of targets in them nothing is used. `steps`: of the first so many
         batches only. `batch_size` and `verbose` are else accepted as Keras has them: batches are the core's business,
-        and no bar is drawn.
+        unless one of the `callbacks` looks at each, and no bar is drawn.
         """
         executor = self._executor
         # One row must cost next to nothing: when all is in place, ask the core at once.
@@ -209,6 +213,7 @@ class Predictor:
             and x.dtype == np.float32
             and threads is None
             and steps is None
+            and callbacks is None
             and executor.is_current()
         ):
             rows = x if x.ndim == 2 else x.reshape(len(x), -1)
@@ -217,32 +222,55 @@ class Predictor:
         where = "predict"
         batch = errors.count(where, "batch_size", batch_size)
         steps = errors.count(where, "steps", steps)
-        read_verbose(where, verbose)
         limit = read_threads(where, threads)
-        if is_stream(x):
-            stream = Stream(where, x, steps)
-            stream.refuse(batch_size=batch_size)
-            parts = [
-                self._predict_rows(name, rows, limit, allow_nonfinite=allow_nonfinite)
-                for name, (rows, _, _) in stream.epoch()
-            ]
-            if not parts:
-                raise ValueError(f"{where}: there is nothing to predict: not one batch was given")
-            return self._concatenated(parts)
         end = None if steps is None else steps * (batch or DEFAULT_BATCH)
-        return self._predict_rows(where, x, limit, end, allow_nonfinite=allow_nonfinite)
+        hooks = CallbackList(read_callbacks(where, callbacks), self, {"verbose": read_verbose(where, verbose)})
+        run = partial(self._predict_rows, hooks, limit, allow_nonfinite=allow_nonfinite)
+        with closing(hooks):
+            hooks.call("on_predict_begin", {})
+            if is_stream(x):
+                stream = stream_of(where, x, steps)
+                refuse(where, batch_size=batch_size)
+                parts: list[Any] = []
+                for name, (rows, _, _) in stream.epoch():
+                    parts.append(run(name, rows, stream.batch, first=len(parts)))
+                if not parts:
+                    raise ValueError(f"{where}: there is nothing to predict: not one batch was given")
+                outputs = self._concatenated(parts)
+            else:
+                outputs = run(where, x, batch or DEFAULT_BATCH, end=end)
+            hooks.call("on_predict_end", {})
+        return outputs
 
-    def _predict_rows(self, where: str, x: object, limit: int, end: int | None = None, *, allow_nonfinite: bool) -> Any:
+    def _predict_rows(
+        self,
+        hooks: CallbackList,
+        limit: int,
+        where: str,
+        x: object,
+        batch: int,
+        *,
+        first: int = 0,
+        end: int | None = None,
+        allow_nonfinite: bool,
+    ) -> Any:
+        """The outputs of rows, in batches of `batch` (0: all), numbered from `first`, where callbacks look at each."""
         array = self.read_array(where, "x", x)
         array = array if end is None or array.ndim == 0 else array[:end]
         rows, shape, units = self._read_rows(where, "x", array, allow_nonfinite=allow_nonfinite)
         self._build_for(shape)
         executor = self._inference_executor()
-        part = max(executor.capacity, self._rows_of_slice())
         out = [np.empty((len(rows), count), self.dtype) for count in units]
-        with executor.threads(limit):
-            for start in range(0, len(rows), part):
-                executor.program.predict(rows[start : start + part], _parts(out, start, start + part))
+        at_once = max(executor.capacity, self._rows_of_slice())
+        part = (batch or len(rows)) if hooks.per_predict_batch else at_once
+        for number, start in enumerate(range(0, len(rows), part), first):
+            chosen = slice(start, start + part)
+            if hooks.per_predict_batch:
+                hooks.call("on_predict_batch_begin", number, {})
+            with executor.threads(limit):
+                executor.program.predict(rows[chosen], _parts(out, chosen))
+            if hooks.per_predict_batch:
+                hooks.call("on_predict_batch_end", number, {"outputs": self.as_given(_parts(out, chosen))})
         return self.as_given(_only(out))
 
     def _concatenated(self, parts: Sequence[Any]) -> Any:
@@ -294,8 +322,8 @@ class Predictor:
                 for first in range(0, n, passes):
                     executor.program.predict_mc(
                         rows[start:end],
-                        _parts(mean, start, end),
-                        _parts(squares, start, end),
+                        _parts(mean, slice(start, end)),
+                        _parts(squares, slice(start, end)),
                         seed=seed,
                         first_row=start,
                         first_pass=first,
@@ -334,8 +362,8 @@ def _only(outputs: list[Array]) -> Any:
     return outputs[0] if len(outputs) == 1 else outputs
 
 
-def _parts(outputs: list[Array], start: int, end: int) -> Any:
-    return _only([output[start:end] for output in outputs])
+def _parts(outputs: list[Array], rows: slice) -> Any:
+    return _only([output[rows] for output in outputs])
 
 
 def read_threads(where: str, threads: int | None) -> int:

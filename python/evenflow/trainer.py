@@ -15,16 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import errors, keywords
+from .blocks import Feed, feed_of, stream_of
 from .callback import CallbackList, Logs, closing
 from .callbacks import History, with_defaults
 from .compiled import Compiled
-from .feeds import Batches, Rows
+from .feeds import Rows
 from .frozen import FrozenCache
 from .gradient_norms import NormLog
 from .optimizers import Optimizer
 from .predictor import DEFAULT_BATCH, read_threads, read_verbose
 from .runners import as_result, logs_of
-from .streams import Stream, is_stream
+from .streams import is_stream, refuse
 from .task import Pair, split, warn_about_single_rows
 from .validation import Validation, read_stream
 
@@ -137,12 +138,12 @@ class Trainer(Compiled):
         shuffler = self._shuffler if shuffle else None
         listed = with_defaults(where, callbacks, verbose)
         read = partial(self._read_pair, allow_nonfinite=allow_nonfinite)
-        feed: Rows | Batches
+        feed: Feed
         frozen: FrozenCache | None = None
         if is_stream(x):
-            feed = Batches(Stream(where, x, steps, shuffler), read, class_weight)
-            feed.stream.refuse(y=y, batch_size=batch_size, sample_weight=sample_weight)
-            feed.stream.refuse(validation_split=validation_split or None, cache_frozen=cache_frozen or None)
+            refuse(where, y=y, batch_size=batch_size, sample_weight=sample_weight)
+            refuse(where, validation_split=validation_split or None, cache_frozen=cache_frozen or None)
+            feed = feed_of(where, x, steps, shuffler, read, class_weight)
             validation.take(validation_data, None, read)
         else:
             training = read(where, x, y, sample_weight)
@@ -163,9 +164,9 @@ class Trainer(Compiled):
         self.stop_training = False
         logs: Logs = {}
         with closing(hooks), frozen or nullcontext():
-            hooks.call("on_train_begin")
+            hooks.call("on_train_begin", {})
             for epoch in range(initial_epoch, epochs):
-                hooks.call("on_epoch_begin", epoch)
+                hooks.call("on_epoch_begin", epoch, {})
                 logs = self._train_epoch(feed, limit, hooks)
                 if (pairs := validation.due(epoch)) is not None:
                     scores = self._score(where, pairs, validation.batch, limit, hooks)
@@ -180,7 +181,7 @@ class Trainer(Compiled):
             frozen.report(self.history, feed.rows or 0, verbosity)
         return self.history
 
-    def _train_epoch(self, feed: Rows | Batches, threads: int, hooks: CallbackList) -> Logs:
+    def _train_epoch(self, feed: Feed, threads: int, hooks: CallbackList) -> Logs:
         progress: AnyProgress | None = None
         logs: Logs = {}
         norms = self.gradient_norms = NormLog(feed.steps or 0) if hooks.gradient_norms else None
@@ -189,7 +190,7 @@ class Trainer(Compiled):
             self._build_for(pair.row_shape, pair.names)
             while step < piece.end and not self.stop_training:
                 if hooks.per_batch:
-                    hooks.call("on_train_batch_begin", piece.base + step)
+                    hooks.call("on_train_batch_begin", piece.base + step, {})
                 # Asked for anew each time: a callback may have frozen a layer, or used the model in its own way.
                 optimizer = self._compiled("fit")
                 runner, x = self._steps_for(pair, piece.batch, training=True, exact=piece.exact)
@@ -217,26 +218,32 @@ class Trainer(Compiled):
         return logs
 
     def _score(self, where: str, pairs: Iterable[Pair], batch: int, threads: int, hooks: CallbackList) -> Logs:
-        hooks.call("on_test_begin")
+        hooks.call("on_test_begin", {})
         progress: AnyProgress | None = None
-        rows = 0
+        rows = number = 0
         for pair in pairs:
             self._build_for(pair.row_shape)
             size = min(batch or len(pair), len(pair))
             steps, x = self._steps_for(pair, size)
-            step, rows = 0, rows + len(pair)
-            while progress is None or progress.rows < rows:
-                progress = steps.evaluate(
-                    x,
-                    pair.y,
-                    batch_size=size,
-                    threads=threads,
-                    first_step=step,
-                    after=progress,
-                    sample_weight=pair.weights,
-                )
-                step = progress.next_step
-                hooks.call("on_test_progress", progress.rows, logs_of(progress, self.objectives, self.scores))
+            for part in pair.slices(size) if hooks.per_test_batch else (slice(len(pair)),):
+                if hooks.per_test_batch:
+                    hooks.call("on_test_batch_begin", number, {})
+                step, rows, y = 0, rows + len(pair.y[part]), pair.y[part]
+                while progress is None or progress.rows < rows:
+                    progress = steps.evaluate(
+                        x[part],
+                        y,
+                        batch_size=size,
+                        threads=threads,
+                        first_step=step,
+                        after=progress,
+                        sample_weight=None if pair.weights is None else pair.weights[part],
+                    )
+                    step = progress.next_step
+                    hooks.call("on_test_progress", progress.rows, logs_of(progress, self.objectives, self.scores))
+                if hooks.per_test_batch and progress is not None:
+                    hooks.call("on_test_batch_end", number, logs_of(progress, self.objectives, self.scores))
+                number += 1
         if progress is None:
             raise ValueError(f"{where}: there is nothing to evaluate: not one batch was given")
         logs = logs_of(progress, self.objectives, self.scores)
@@ -271,12 +278,12 @@ class Trainer(Compiled):
         listed = with_defaults(where, callbacks, verbose)
         steps = errors.count(where, "steps", steps)
         read = partial(self._read_pair, allow_nonfinite=allow_nonfinite)
-        rows: int | None = None
+        rows: int | None
         pairs: Iterable[Pair]
         if is_stream(x):
-            stream = Stream(where, x, steps)
-            stream.refuse(y=y, batch_size=batch_size, sample_weight=sample_weight)
-            batch, pairs = 0, read_stream(stream, read)
+            refuse(where, y=y, batch_size=batch_size, sample_weight=sample_weight)
+            stream = stream_of(where, x, steps)
+            batch, rows, pairs = stream.batch, stream.rows, read_stream(stream, read)
         else:
             pair = read(where, x, y, sample_weight)
             pair = pair if steps is None else pair.part(slice(steps * batch))
