@@ -32,6 +32,8 @@ void Program<T>::Step::backward_segment(int number, const Segment& s, int panel,
     if (trained(variable) && plan.adds(variable, number)) k.add(p.gradients_ + slice(variable, panel), own, width);
   };
   if (!s.shared) add(s.learned, c.dlearned);
+  if (s.learned >= 0 && !s.shared && plan.completes(s.learned, number))
+    penalize(s.learned, panel, slice(s.learned, panel), width);
   if (shared) return;  // the sums of groups come later
   add(s.shift, dshift);
   add(s.scale, dscale);

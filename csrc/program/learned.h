@@ -32,6 +32,7 @@ void Program<T>::Step::merge_learned(const Stage& stage) const {
     for (int feature = 0; feature < stage.units; ++feature) total += static_cast<double>(of_features[feature]);
     T& gradient = p.gradients_[slice(s.learned, 0)];
     gradient = static_cast<T>(total + (plan.adds(s.learned, s.stage) ? static_cast<double>(gradient) : 0));
+    if (plan.completes(s.learned, s.stage)) penalize(s.learned, 0, slice(s.learned, 0), plan.layout.lanes);
   }
 }
 
