@@ -199,7 +199,8 @@ inline void check_after(const Plan& plan, const char* function, const Progress& 
   for (std::size_t h = 0; h < plan.heads.size(); ++h)
     for (const MetricSpec& metric : plan.spec.outputs[h].metrics)
       sizes.push_back(static_cast<std::size_t>(metric.size(plan.units(h))));
-  bool fits = after.metrics.size() == sizes.size() && after.losses.size() == plan.heads.size();
+  bool fits = after.metrics.size() == sizes.size() && after.losses.size() == plan.heads.size() &&
+              after.weights.size() == plan.heads.size();
   for (std::size_t m = 0; fits && m < sizes.size(); ++m) fits = after.metrics[m].size() == sizes[m];
   if (!fits)
     refuse(function, "after", "the sums of " + std::to_string(sizes.size()) + " metrics, as this program has them",

@@ -4,9 +4,25 @@
 namespace evenflow {
 
 void bind_program(py::module_& m) {
-  py::class_<Progress>(
-      m, "Progress",
-      "What calls of `train` or `evaluate` did: sums, from the call that was not told to go on `after` another.")
+  py::class_<Progress>(m, "Progress",
+                       "What calls of `train` or `evaluate` did: sums, from the call that was not told to go on "
+                       "`after` another. One that "
+                       "is made of the sums of another goes on as that one would.")
+      .def(py::init([](double loss, const std::vector<double>& losses, const std::vector<std::vector<double>>& metrics,
+                       std::int64_t rows, const std::vector<double>& weights, std::int64_t steps,
+                       std::int64_t next_step) {
+             Progress progress;
+             progress.loss = loss;
+             progress.losses = losses;
+             progress.metrics = metrics;
+             progress.rows = rows;
+             progress.weights = weights;
+             progress.steps = steps;
+             progress.next_step = next_step;
+             return progress;
+           }),
+           py::kw_only(), py::arg("loss"), py::arg("losses"), py::arg("metrics"), py::arg("rows"), py::arg("weights"),
+           py::arg("steps"), py::arg("next_step"))
       .def_readonly("loss", &Progress::loss)
       .def_property_readonly(
           "metrics",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,8 @@ class CustomLoss(Loss):
         for name, array in (("value", value), ("gradient", gradient)):
             if not np.isfinite(array).all():
                 at = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
-                raise ValueError(f"{where}: {name} has {array[at]} at {list(at)}, expected finite numbers")
+                place = f" at {list(at)}" if at else ""
+                raise ValueError(f"{where}: {name} has {array[at]}{place}, expected finite numbers")
         return value, gradient
 
 
@@ -89,7 +90,7 @@ class CustomProgress:
     observed: Observed
     loss: float = 0.0
     rows: int = 0
-    weights: list[float] = field(default_factory=lambda: [0.0])  # of the rows
+    weight: float = 0.0  # of the rows
     next_step: int = 0
     scorer: _core.Program | None = None
     counted: _core.Progress | None = None
@@ -97,6 +98,10 @@ class CustomProgress:
     @property
     def losses(self) -> list[float]:
         return [self.loss]
+
+    @property
+    def weights(self) -> list[float]:
+        return [self.weight]
 
     @property
     def metrics(self) -> list[Any]:
@@ -218,7 +223,7 @@ class CustomSteps:
             total, factor = math.fsum(value * factor), np.asarray(factor) / rows
         progress.loss += total + penalty
         progress.rows += rows
-        progress.weights[0] += rows if row_weights is None else math.fsum(row_weights)
+        progress.weight += rows if row_weights is None else math.fsum(row_weights)
         progress.observed.add(y, prediction, row_weights)
         if self.specs:
             self._measure(progress, y, prediction, row_weights)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from .feeds import Rows
 from .frozen import FrozenCache
 from .gradient_norms import NormLog
 from .optimizers import Optimizer
+from .position import Position
 from .predictor import DEFAULT_BATCH, read_threads, read_verbose
 from .runners import as_result, logs_of
 from .streams import is_stream, refuse
@@ -45,6 +47,7 @@ class Trainer(Compiled):
         super().__init__()
         self.stop_training = False
         self.history: History | None = None
+        self.position = Position()  # of the last `fit`
         self.gradient_norms: NormLog | None = None  # of the epoch, while a callback wants them
         self._shuffler = np.random.Generator(np.random.PCG64(self.seed))
         self._warned_about_single_rows = False
@@ -161,16 +164,17 @@ class Trainer(Compiled):
         parameters = {"epochs": epochs, "steps": feed.steps, "rows": feed.rows, "verbose": verbosity}
         hooks = CallbackList(listed, self, parameters)
         self.history = next(callback for callback in listed if isinstance(callback, History))
-        self.stop_training = False
+        self.stop_training, self.position = False, Position(initial_epoch, feed=ref(feed))
         logs: Logs = {}
         with closing(hooks), frozen or nullcontext():
             hooks.call("on_train_begin", {})
-            for epoch in range(initial_epoch, epochs):
+            for epoch in self.position.epochs(epochs):
                 hooks.call("on_epoch_begin", epoch, {})
                 logs = self._train_epoch(feed, limit, hooks)
                 if (pairs := validation.due(epoch)) is not None:
                     scores = self._score(where, pairs, validation.batch, limit, hooks)
                     logs |= {f"val_{name}": value for name, value in scores.items()}
+                self.position.end_epoch()
                 hooks.call("on_epoch_end", epoch, logs)
                 if self.stop_training or feed.ends_before(epochs - 1 - epoch):
                     break
@@ -182,8 +186,8 @@ class Trainer(Compiled):
         return self.history
 
     def _train_epoch(self, feed: Feed, threads: int, hooks: CallbackList) -> Logs:
-        progress: AnyProgress | None = None
-        logs: Logs = {}
+        progress = self.position.progress  # of an epoch that goes on
+        logs: Logs = {} if progress is None else logs_of(progress, self.objectives, self.scores)
         norms = self.gradient_norms = NormLog(feed.steps or 0) if hooks.gradient_norms else None
         for piece in feed.pieces():
             pair, step = piece.pair, piece.first
@@ -209,6 +213,7 @@ class Trainer(Compiled):
                     gradient_norms=None if norms is None else norms.of(runner.trained_paths(), piece),
                 )
                 step = progress.next_step
+                self.position.advance(piece.base + step, progress)
                 logs = logs_of(progress, self.objectives, self.scores)
                 if hooks.per_batch:
                     hooks.call("on_train_batch_end", piece.base + step - 1, logs)
