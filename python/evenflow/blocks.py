@@ -57,18 +57,14 @@ class Blocks:
         """Whether there is nothing for so many more epochs: never."""
         return False
 
-    def _pass(self) -> Iterator[tuple[Pair, NDArray[np.int64] | None]]:
-        # One number is drawn in an epoch, however many blocks there are: a saved state of the model's generator tells
-        # the order of all that follow.
-        drawn = None if self.shuffler is None else np.random.default_rng(self.shuffler.integers(1 << 62))
-        for number, block in enumerate(self.source.blocks(drawn)):
-            rows = NamedRows(block.x, self.source.feature_names)
-            yield self.read(f"{self.where}: block {number} of x", rows, block.y, block.weights), block.order
-
     def pieces(self) -> Iterator[Piece]:
         """The next epoch. As in Keras it ends, with a warning, where the rows do."""
         if self._running is None:
-            self._running, self._left = self._pass(), len(self.source)
+            # One number is drawn for a pass, however many blocks there are: the state of the model's generator tells
+            # the order of all that follow.
+            drawn = None if self.shuffler is None else np.random.default_rng(self.shuffler.integers(1 << 62))
+            self._running = _read_blocks(self.where, self.source, self.read, drawn)
+            self._left = len(self.source)
         todo, done, logged = min(self.steps, self._left), 0, 0
         if self.asked is not None and todo < self.asked:
             warnings.warn(
@@ -92,6 +88,15 @@ class Blocks:
             done, logged = done + end - first, logged + steps
         if self._left == 0:
             self._running = None
+
+
+def _read_blocks(
+    where: str, source: TableStream, read: Callable[..., Pair], generator: np.random.Generator | None
+) -> Iterator[tuple[Pair, NDArray[np.int64] | None]]:
+    """One pass. No method: it would keep its own object alive, and with it the thread that reads ahead."""
+    for number, block in enumerate(source.blocks(generator)):
+        rows = NamedRows(block.x, source.feature_names)
+        yield read(f"{where}: block {number} of x", rows, block.y, block.weights), block.order
 
 
 class BlockStream:
