@@ -4,9 +4,23 @@
 namespace evenflow {
 
 void bind_program(py::module_& m) {
-  py::class_<Progress>(
-      m, "Progress",
-      "What calls of `train` or `evaluate` did: sums, from the call that was not told to go on `after` another.")
+  py::class_<Progress>(m, "Progress",
+                       "What calls of `train` or `evaluate` did: sums, from the call that was not told to go on "
+                       "`after` another. One that "
+                       "is made of the sums of another goes on as that one would.")
+      .def(py::init([](double loss, const std::vector<std::vector<double>>& metrics, std::int64_t rows, double weight,
+                       std::int64_t steps, std::int64_t next_step) {
+             Progress progress;
+             progress.loss = loss;
+             progress.metrics = metrics;
+             progress.rows = rows;
+             progress.weight = weight;
+             progress.steps = steps;
+             progress.next_step = next_step;
+             return progress;
+           }),
+           py::kw_only(), py::arg("loss"), py::arg("metrics"), py::arg("rows"), py::arg("weight"), py::arg("steps"),
+           py::arg("next_step"))
       .def_readonly("loss", &Progress::loss)
       .def_property_readonly(
           "metrics",
