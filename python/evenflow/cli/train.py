@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import runs
-from . import train_arguments
+from . import saved, train_arguments
 from .exits import DONE, INTERRUPTED, RunError, UsageError
 from .network import network, sketch
 from .parsing import Commands
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         _fit(options, dataset, model, recorder)
         status = "diverged" if recorder.diverged else "completed"
         if status == "completed":
-            scores = _scores(dataset, model, options)
+            scores = saved.scores(model, dataset.x_test, dataset.y_test, dataset.encoding, options.threads)
     except KeyboardInterrupt:
         status = "interrupted"
     except Exception as error:
@@ -85,6 +85,11 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
 
 
 def _fit(options: argparse.Namespace, dataset: Dataset, model: Sequential, recorder: runs.Recorder) -> None:
+    from ..callbacks import EarlyStopping
+
+    monitor = "val_loss" if options.validation else "loss"
+    patience = options.early_stopping
+    early = [] if patience is None else [EarlyStopping(monitor, patience=patience, restore_best_weights=True)]
     model.fit(
         dataset.x_train,
         dataset.y_train,
@@ -92,7 +97,7 @@ def _fit(options: argparse.Namespace, dataset: Dataset, model: Sequential, recor
         epochs=options.epochs,
         validation_split=options.validation,
         verbose=0 if options.quiet else 1,
-        callbacks=[recorder],
+        callbacks=[recorder, *early],
         threads=options.threads,
     )
 
@@ -148,21 +153,6 @@ def _opening(options: argparse.Namespace, dataset: Dataset, model: Sequential, f
 def _rate(model: Sequential) -> float:
     assert model.optimizer is not None  # network compiles every model
     return model.optimizer.learning_rate
-
-
-def _scores(dataset: Dataset, model: Sequential, options: argparse.Namespace) -> dict[str, float]:
-    """Test scores; for regression in the units of the target column."""
-    if dataset.encoding is None or dataset.task == "classification":
-        scores = model.evaluate(dataset.x_test, dataset.y_test, verbose=0, return_dict=True, threads=options.threads)
-        assert isinstance(scores, dict)  # return_dict
-        return scores
-    import numpy as np
-
-    target = dataset.encoding.decode(dataset.y_test[:, None])
-    error = dataset.encoding.decode(model.predict(dataset.x_test, threads=options.threads)) - target
-    squared, variance = float(np.mean(error**2)), float(np.var(target))
-    test = {"rmse": squared**0.5, "mae": float(np.mean(np.abs(error)))}
-    return {**test, "r2": 1 - squared / variance} if variance > 0 else test
 
 
 def _save(dataset: Dataset, model: Sequential, recorder: runs.Recorder, scores: dict[str, float]) -> list[str]:
