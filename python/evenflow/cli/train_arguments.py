@@ -39,7 +39,7 @@ examples:
   evenflow train --data houses.csv --target price --ignore id --layers 64,64 --task regression
 
 exit status: 0 done, 1 something failed (data, disk, divergence), 2 wrong command line, 130 interrupted (Ctrl-C; what
-was trained until then is saved)
+was trained until then is saved, and --resume goes on from the last whole epoch)
 """
 
 
@@ -130,6 +130,11 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     output = train.add_argument_group("output")
     output.add_argument(
         "--out", metavar="DIR", help="a new or empty folder (runs/<data>-<time>); runs are never overwritten"
+    )
+    output.add_argument(
+        "--resume",
+        metavar="DIR",
+        help="let the run in this folder, which was killed or interrupted, go on to the same end, as it was set up",
     )
     output.add_argument("--quiet", action="store_true", help="print nothing but errors and the final line")
     return train
