@@ -154,16 +154,18 @@ def refused():
     yield lambda: Model(other, hidden), ValueError, "'x' among them"
     yield lambda: Model([x, other], hidden), ValueError, "other"
     yield lambda: Model(hidden, Dense(2)(hidden)), TypeError, "Input"
-    yield lambda: Model(x, [hidden, Dense(2)(x)]), TypeError, "one output"
+    yield lambda: Model(x, [hidden, hidden]), ValueError, "each once"
+    yield lambda: Model(x, Flatten()(x)), ValueError, "no layer computes"
+    yield lambda: Model(x, []), ValueError, "at least one value"
     yield lambda: Model(x, x), ValueError, "an input itself"
-    yield lambda: Model(x, Add()([dense(x), dense(x)])), ValueError, "more than once"
+    yield lambda: Model(x, dense(dense(x))), ValueError, r"\(rows, 3\), expected \(rows, 4\)"
     yield lambda: Model(x, Add()([hidden, Dense(3, name="hidden")(x)])), ValueError, "no other layer"
     yield lambda: Model(x, Activation("softmax")(x), dtype="float16"), ValueError, "float32"
     yield lambda: Model(x, Dense(2)(Activation("softmax")(x))), ValueError, "softmax"
     yield lambda: Sequential([Add()]), TypeError, "Model"
 
 
-@pytest.mark.parametrize("case", range(17))
+@pytest.mark.parametrize("case", range(19))
 def test_refused(case):
     make, kind, message = list(refused())[case]
     with pytest.raises(kind, match=message):

@@ -153,6 +153,11 @@ class Sequential(Model):
         return shape
 
     @property
+    def output_names(self) -> list[str]:
+        """The name of the last layer."""
+        return [self._layers[-1].name if self._layers else "output"]
+
+    @property
     def input_shape(self) -> tuple[int | None, ...]:
         """(None, *shape of a row)."""
         return (None, *self._known_shape("input_shape"))
