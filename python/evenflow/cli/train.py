@@ -37,7 +37,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     earlier = None if options.resume is None else unfinished(options.resume)
     if earlier is not None:
         options = earlier.options(options, options.defaults())
-    dataset = _dataset(options)
+    dataset = read_dataset(options)
     model = network(options, dataset)
     if earlier is not None:
         earlier.check_data(_describe(dataset))
@@ -120,7 +120,8 @@ def _nothing(_: str) -> None:
     pass
 
 
-def _dataset(options: argparse.Namespace) -> Dataset:
+def read_dataset(options: argparse.Namespace) -> Dataset:
+    """The data that the options name."""
     from .. import datasets
     from ..tables import read_table
 
