@@ -37,6 +37,7 @@ def test_every_example_has_a_test():
         "fashion_mnist.py",
         "health.py",
         "table.py",
+        "transfer.py",
     }
 
 
@@ -195,6 +196,14 @@ def test_digits(capsys):
 def test_table(capsys):
     assert run("table.py")["main"]() < 0.06  # 5 % of the noise cannot be learnt
     assert "mean error on 400 test rows" in capsys.readouterr().out
+
+
+def test_transfer(capsys):
+    pytest.importorskip("sklearn")
+    scratch, transfer = run("transfer.py")["main"]()
+    assert transfer > 0.86
+    assert transfer - scratch > 0.03  # 5 to 9 points for six other seeds
+    assert "a closed loop or not, 30 labels" in capsys.readouterr().out
 
 
 def test_embedding(capsys):

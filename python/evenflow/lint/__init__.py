@@ -43,7 +43,7 @@ def check(model: Model, x: Inputs | None = None) -> list[Finding]:
     found = [finding for rule in RULES for finding in rule(network)]
     if x is not None:
         step = max(1, len(x) // SEEN_ROWS)
-        arrays = x.arrays if isinstance(x, Several) else [x]
+        arrays = [a for a in (x.arrays if isinstance(x, Several) else [x]) if a is not None]
         flat = [np.asarray(a[::step], np.float64).reshape(-(-len(a) // step), -1) for a in arrays]
         found += ends.of_inputs(network, flat)
     return found

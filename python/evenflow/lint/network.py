@@ -10,12 +10,12 @@ from ..activation_layer import ActivationLayer
 from ..initializers import LecunNormal, VarianceScaling
 from ..layer import Layer
 from ..layers import Dense, Flatten, InputLayer, Rescaling
+from ..loss import Loss
 from ..merging import Merge
 from ..normalization import BatchNormalization
 from ..row_normalization import LayerNormalization, RMSNormalization
 
 if TYPE_CHECKING:
-    from ..loss import Loss
     from ..model import Model
 
 NORMALIZATIONS = (BatchNormalization, LayerNormalization, RMSNormalization)
@@ -60,6 +60,10 @@ class Node:
             node = node.readers[0]
             yield node
 
+    def leads_to_dense(self) -> bool:
+        """Whether another Dense layer reads it, directly or through others."""
+        return any(isinstance(node.layer, Dense) or node.leads_to_dense() for node in self.readers)
+
     def until_activation(self) -> list[Node]:
         """What lies between this kernel and the activation that follows, that included; [] where there is none."""
         if self.activation != "linear":
@@ -86,7 +90,7 @@ class Network:
                 source.readers.append(node)
             self.nodes.append(node)
         self.dense = [node for node in self.nodes if isinstance(node.layer, Dense)]
-        self.hidden = self.dense[:-1]
+        self.hidden = [node for node in self.dense if node.leads_to_dense()]
 
     def activation_of(self, node: Node) -> str:
         """The one that a Dense layer's output goes through."""
@@ -109,7 +113,9 @@ class Network:
 
     @property
     def loss(self) -> Loss | None:
-        return self.model.loss
+        """That of a model with one output."""
+        loss: object = self.model.loss
+        return loss if isinstance(loss, Loss) else None
 
 
 def initializer_of(node: Node) -> object:
