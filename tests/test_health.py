@@ -5,7 +5,8 @@ from typing import Any
 import networks
 import numpy as np
 import pytest
-from networks import NETWORKS, OPTIMIZERS, SQUARED, activation, data, dense, network, with_optimizer
+from networks import NETWORKS, SQUARED, activation, data, dense, network, with_optimizer
+from optimizer_specs import OPTIMIZERS
 from programs import made, same, state
 
 from evenflow import _core, reference

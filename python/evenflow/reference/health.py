@@ -62,7 +62,7 @@ class Health:
         if layer["kind"] != "activation" or kind in OUTPUTS:
             return one
         if kind in LEARNED:
-            path = f"{layer['name']}/{LEARNED[kind][0]}"
+            path = f"{layer.get('shares', layer['name'])}/{LEARNED[kind][0]}"
             return learned_backward(kind, one, x, variables.get(path, self.network.variables[path]))[0]
         return activation_backward(kind, one, x, y, **layer["parameters"])
 
