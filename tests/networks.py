@@ -62,6 +62,10 @@ def rms_norm(trainable: bool = True) -> Spec:
     return {"kind": "rms_normalization", "epsilon": 1e-6, "trainable": trainable}
 
 
+def scaling(trainable: bool = True, **more: Any) -> Spec:
+    return {"kind": "scaling", "trainable": trainable, **more}
+
+
 def activation(name: str, **parameters: float) -> Spec:
     return {"kind": "activation", "activation": name, "parameters": parameters}
 
@@ -192,6 +196,22 @@ NETWORKS: dict[str, Spec] = {
             dense(8, trainable=False),
             batch_norm(),
             dense(3),
+        ],
+        SQUARED,
+    ),
+    "scaling": network(
+        65,
+        [
+            scaling(regularizers={"scale": {"l1": 0.01, "l2": 0.02}}),
+            dense(33),
+            activation("isru", alpha=0.3),
+            scaling(),
+            scaling(trainable=False),
+            activation("elu"),
+            dense(17, use_bias=False),
+            scaling(constraints={"scale": {"kind": "non_negative"}}),
+            dense(3),
+            scaling(),
         ],
         SQUARED,
     ),

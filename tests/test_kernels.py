@@ -178,6 +178,7 @@ def test_swish_with_beta_1_is_silu(isa, dtype):
         ("swish", {"beta": 0.0}, lambda x: x / 2),
         ("swish", {"beta": 1e6}, lambda x: np.maximum(x, 0)),
         ("soft_shrink", {"threshold": 0.0}, lambda x: x),
+        ("isru", {"alpha": 0.0}, lambda x: np.clip(x, -1e15, 1e15)),  # 1e-30 stands for 0
     ],
 )
 def test_limits_of_hyper_parameters(name, parameters, limit, isa, dtype):

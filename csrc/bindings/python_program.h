@@ -124,6 +124,10 @@ class PyProgram {
     return read("get_slot", name, 2 + slot_index("get_slot", slot));
   }
   void set(const std::string& name, const py::object& value) { write("set", name, value, 0); }
+  void set_gradient(const std::string& name, const py::object& value) {
+    write("set_gradient", name, value, 1);
+    lent_ = true;
+  }
   void set_slot(const std::string& slot, const std::string& name, const py::object& value) {
     write("set_slot", name, value, 2 + slot_index("set_slot", slot));
   }
