@@ -113,7 +113,7 @@ def test_defaults_are_the_chapters_network(images):
 
 def test_same_seed_same_bits(images):
     for out, seed, threads in (("a", 1, 1), ("b", 1, 2), ("c", 2, 1)):
-        options = ("--layers", "16", "--epochs", 2, "--quiet")
+        options = ("--layers", "16", "--epochs", 2, "--dropout", 0.3, "--quiet")
         assert train("--data", images, "--out", out, "--seed", seed, "--threads", threads, *options) == 0
     a, b, c = (evenflow.models.load_model(f"{out}/model.safetensors").get_weights() for out in "abc")
     assert all((x == y).all() for x, y in zip(a, b, strict=True))
@@ -121,14 +121,15 @@ def test_same_seed_same_bits(images):
 
 
 def test_options_reach_the_model(images):
-    options = "--layers 5,4 --activation selu --kernel-initializer lecun_normal --no-batch-norm --optimizer sgd"
-    options += " --momentum 0.9 --learning-rate 0.05 --batch-size 16 --epochs 1 --dtype float64 --validation 0"
-    assert train("--data", images, *options.split(), "--quiet", "--out", "run") == 0
+    options = "--layers 5,4 --activation selu --kernel-initializer lecun_normal --no-batch-norm --dropout 0.1"
+    options += " --optimizer sgd --momentum 0.9 --learning-rate 0.05 --batch-size 16 --epochs 1 --dtype float64"
+    assert train("--data", images, *options.split(), "--validation", 0, "--quiet", "--out", "run") == 0
     model = evenflow.models.load_model("run/model.safetensors")
-    assert [type(layer).__name__ for layer in model.layers] == ["Rescaling", "Flatten", "Dense", "Dense", "Dense"]
-    assert model.dtype == "float64"
+    kinds = ["Rescaling", "Flatten", "Dense", "AlphaDropout", "Dense", "AlphaDropout", "Dense"]
+    assert [type(layer).__name__ for layer in model.layers] == kinds
+    assert (model.layers[3].rate, model.dtype) == (0.1, "float64")
     assert (model.optimizer.momentum, model.optimizer.learning_rate) == (0.9, 0.05)
-    assert type(model.layers[2].kernel_initializer).__name__ == "LecunNormal"
+    assert isinstance(model.layers[2].kernel_initializer, evenflow.initializers.LecunNormal)
     assert "val_loss" not in history(Path("run"))[0]
     assert model.optimizer.iterations == 5  # 80 rows, 16 at a time
 

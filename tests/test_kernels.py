@@ -178,7 +178,6 @@ def test_swish_with_beta_1_is_silu(isa, dtype):
         ("swish", {"beta": 0.0}, lambda x: x / 2),
         ("swish", {"beta": 1e6}, lambda x: np.maximum(x, 0)),
         ("soft_shrink", {"threshold": 0.0}, lambda x: x),
-        ("isru", {"alpha": 0.0}, lambda x: np.clip(x, -1e15, 1e15)),  # 1e-30 stands for 0
     ],
 )
 def test_limits_of_hyper_parameters(name, parameters, limit, isa, dtype):
@@ -186,6 +185,13 @@ def test_limits_of_hyper_parameters(name, parameters, limit, isa, dtype):
     y = _core.activation_forward(name, x, **parameters)
     np.testing.assert_allclose(y, limit(x), rtol=0, atol=1e-30)
     assert np.isfinite(_core.activation_backward(name, np.ones_like(x), x, y, **parameters)).all()
+
+
+def test_isru_bends_nothing_with_alpha_0_and_everything_with_a_large_one(isa, dtype):
+    x = np.array([[-1e10, -7.0, -0.25, 0.0, 0.25, 7.0, 1e10]], dtype)
+    np.testing.assert_array_equal(_core.activation_forward("isru", x, alpha=0.0), x)
+    np.testing.assert_array_equal(_core.activation_backward("isru", x, x, x, alpha=0.0), x)
+    np.testing.assert_allclose(_core.activation_forward("isru", x, alpha=1e40), np.sign(x) * 1e-15, rtol=1e-6)
 
 
 def same_masks(a: np.ndarray, b: np.ndarray) -> None:

@@ -160,3 +160,15 @@ def test_training_mode_of_a_call():
             expected = outputs.detach().cpu().numpy()
     np.testing.assert_allclose(outputs, expected, rtol=1e-9)
     same(models)
+
+
+def test_freezing_takes_effect_without_compiling_again():
+    models = []
+    for library in (keras, evenflow):
+        model = compiled(library, made(library))
+        model.fit(X, Y, **FIT)
+        for name in ("hidden_1", "norm_1"):
+            model.get_layer(name).trainable = False
+        model.fit(X, Y, epochs=2, **FIT)
+        models.append(model)
+    same(models)

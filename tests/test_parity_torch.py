@@ -95,7 +95,7 @@ def test_float64_run(name):
 
 @pytest.mark.parametrize("name", parity.NETWORKS)
 def test_float32_run_is_as_close_to_float64_as_torch_is(name):
-    # How far a run's rounding drifts is luck, by a factor of two in `deep`, and so is a peer's: root mean squares over runs.
+    # How far roundings drift is luck, by a factor of two in `deep`, and so is a peer's: root mean squares over runs.
     own, peer = [], []
     for seed in range(6):
         given = parity.problem(name, seed)

@@ -1,6 +1,7 @@
 // A plan as data and as text.
 #pragma once
 
+#include <algorithm>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -61,6 +62,13 @@ inline std::string map_text(const Plan& p, const Stage& stage) {
   return found;
 }
 
+// Whether a training step's way back goes through a stage.
+inline bool goes_back(const Plan& p, std::size_t stage) {
+  return std::any_of(p.fused.begin(), p.fused.end(), [&](const Operation& operation) {
+    return operation.kind == Operation::slopes && static_cast<std::size_t>(operation.stage) == stage;
+  });
+}
+
 inline py::list plan_steps(const Plan& p, const std::vector<std::string>& activations,
                            const std::vector<std::string>& noises) {
   py::list all;
@@ -75,6 +83,7 @@ inline py::list plan_steps(const Plan& p, const std::vector<std::string>& activa
       row["units"] = stage.units;
       row["panels"] = p.layout.panels(stage.units);
       row["offset"] = offset;
+      row["backward"] = goes_back(p, s);
       all.append(row);
     };
     add(map_text(p, stage), stage.product);
@@ -127,6 +136,10 @@ inline std::string plan_text(const Plan& p, const std::vector<std::string>& acti
     cell("offset", 10);
     out << "  " << text(row["operation"]) << "\n";
   }
+  out << "way back:";
+  for (std::size_t s = p.stages.size(); s-- > 0;)
+    if (goes_back(p, s)) out << " " << s;
+  out << (p.fused.empty() ? " no stage\n" : "\n");
   out << "parameters: " << p.trainable_size << " trainable of " << p.parameter_size << ", slots: " << p.slots.size()
       << ", activations: " << p.activation_size << " elements";
   return out.str();

@@ -104,7 +104,7 @@ class Program:
     def outputs(self) -> int: ...
     threads: int  # of every call; 0: whatever finishes first, at most num_threads()
     def __str__(self) -> str: ...  # the plan: operations, shapes, arena offsets, panels
-    def plan(self) -> list[dict[str, Any]]: ...  # the same as data
+    def plan(self) -> list[dict[str, Any]]: ...  # the same as data, and whether the way back goes through the stage
     # variables, by "layer/variable": kernel [inputs, units], bias, gamma, beta, moving_mean, moving_variance
     def variables(self) -> list[tuple[str, tuple[int, ...], bool]]: ...  # name, shape, trainable, in layer order
     def get(self, name: str) -> _Array: ...  # a copy, C order

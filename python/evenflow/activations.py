@@ -68,20 +68,22 @@ def rrelu_parameters(where: str, given: Mapping[str, object]) -> dict[str, float
     return {"lower": lower, "upper": upper, "seed": counter_seed(where, given.get("seed"))}
 
 
-def _float_array(x: ArrayLike) -> Array:
+def _float_array(x: ArrayLike, where: str) -> Array:
     array = np.asarray(x)
+    if array.dtype.kind not in "fiub":
+        raise errors.wrong_kind(where, "x", "an array of numbers", f"dtype {array.dtype}")
     return np.ascontiguousarray(array, dtype=array.dtype if array.dtype in (np.float32, np.float64) else np.float32)
 
 
 def _apply(kind: str, x: ArrayLike, **given: float) -> Array:
     kind, parameters = _make(kind, kind, given)
-    array = _float_array(x)
+    array = _float_array(x, kind)
     shape = np.shape(x)
     return _core.activation_forward(kind, array.reshape(1, -1), **parameters).reshape(shape)
 
 
 def _apply_learned(kind: str, x: ArrayLike, parameter: ArrayLike) -> Array:
-    name, array, shape = LEARNED[kind][0], _float_array(x), np.shape(x)
+    name, array, shape = LEARNED[kind][0], _float_array(x, kind), np.shape(x)
     features = shape[-1] if shape else 1
     values = np.asarray(parameter)
     if values.dtype.kind not in "fiu":
@@ -343,7 +345,7 @@ def sparsemax(x: ArrayLike) -> Array:
 
 
 def _apply_to_rows(kind: str, x: ArrayLike) -> Array:
-    array = _float_array(x)
+    array = _float_array(x, kind)
     shape = np.shape(x)
     if not shape or not array.size:
         raise errors.wrong_shape(kind, "x", ("rows", "classes"), shape)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from . import errors
+from .keywords import Checked
 
 if TYPE_CHECKING:
     from .optimizers import Optimizer
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 Logs = dict[str, Any]  # numbers by name; arrays for metrics of several values
 
 
-class Callback:
+class Callback(Checked):
     """Base class: override what you need.
 
     `self.model` and `self.params` (epochs, steps, rows, verbose) are set before training.

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import errors
+from . import errors, keywords
 from .layer import Layer
 from .seeds import Drawn
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .models import Sequential
 
 
+@keywords.checked
 def clone_model(
     model: Sequential, input_tensors: None = None, clone_function: Callable[[Layer], Layer] | None = None
 ) -> Sequential:

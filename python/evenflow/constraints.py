@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import errors
+from .keywords import Checked
 from .registry import Registry
 
 
-class Constraint:
+class Constraint(Checked):
     """Base class: `constraint(w)` returns the array that w is projected onto."""
 
     def spec(self) -> dict[str, Any]:

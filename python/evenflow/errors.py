@@ -18,6 +18,7 @@ HISTORICAL_NAMES = {
     "init": "kernel_initializer",
     "nb_epoch": "epochs",
     "output_dim": "units",
+    "momentum": "beta_1",  # of Adam and its kin
 }
 
 
@@ -46,7 +47,7 @@ def shape_text(shape: Iterable[int | str | None]) -> str:
 
 def unknown_name(where: str, argument: str, received: object, known: Iterable[str]) -> ValueError:
     """A name that is not in a list: shows the nearest one."""
-    names = sorted(known)
+    names = sorted(set(known))
     if not isinstance(received, str):
         return wrong_value(where, argument, f"one of {', '.join(names)}", received)
     return ValueError(f"{where}: {argument}={received!r} is not known. {_suggestion(received, names)}")

@@ -21,6 +21,8 @@ from .variables import Variable
 Array = NDArray[Any]
 
 SLICE_SECONDS = 0.05  # a native call returns this often, so that Ctrl-C and progress bars are served
+SLICE_PRODUCTS = 2e9  # multiply-adds of one native call of `predict`: some hundredths of a second
+SMALLEST_CAPACITY = 32  # predictions of many rows are slow in smaller pieces
 
 
 class Executor:
@@ -178,3 +180,26 @@ class Executor:
         that draw."""
         self._own()
         return self.program.forward(x, training=True, draw=draw)
+
+
+def executor_for(
+    spec: dict[str, Any],
+    model_variables: Sequence[Variable],
+    old: Executor | None,
+    *,
+    dtype: str,
+    batch: int,
+    training: bool,
+    exact: bool,
+) -> Executor:
+    """The executor of a spec: the old one where it will do, else a new one in its place. Training needs room for the
+    batch; `exact` wants no more than that."""
+    capacity = max(batch, SMALLEST_CAPACITY)
+    if old is not None and old.spec == spec:
+        roomy = old.capacity == capacity if exact else old.capacity >= capacity
+        if roomy or not training:
+            return old
+    new = Executor(spec, model_variables, dtype=dtype, capacity=capacity)
+    if old is not None:
+        old.release()
+    return new

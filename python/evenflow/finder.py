@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from . import data, errors
+from . import data, errors, keywords
 from .data import Inputs
 from .trainer import Trainer
 
@@ -47,6 +47,7 @@ class Search:
         return learning_rate_search(self, path)
 
 
+@keywords.checked
 def find_learning_rate(
     model: Trainer,
     x: object,

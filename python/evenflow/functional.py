@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from . import data, errors, naming
+from . import data, errors, keywords, naming
 from .data import Inputs, Several
 from .layer import Layer, Shape
 from .layers import REGISTRY, InputLayer
@@ -30,6 +30,7 @@ class Functional(Model):
     other models; the model is built at once.
     """
 
+    @keywords.checked
     def __init__(
         self,
         inputs: object,

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import errors
+from .keywords import Checked
 from .registry import Registry
 from .seeds import own_seed
 
@@ -45,7 +46,7 @@ def draw_truncated(generator: np.random.Generator, shape: tuple[int, ...]) -> ND
     return z.reshape(shape)
 
 
-class Initializer:
+class Initializer(Checked):
     """Base class: `initializer(shape, dtype)` returns an array."""
 
     for_kernels_only: ClassVar[bool] = False  # rather than for vectors such as biases, too
@@ -161,7 +162,7 @@ class VarianceScaling(_Random):
         if distribution == "normal":
             distribution = "truncated_normal"
         if distribution not in self.DISTRIBUTIONS:
-            raise errors.unknown_name(where, "distribution", distribution, self.DISTRIBUTIONS)
+            raise errors.unknown_name(where, "distribution", distribution, [*self.DISTRIBUTIONS, "normal"])
         self.mode = mode
         self.distribution = distribution
         super().__init__(seed)

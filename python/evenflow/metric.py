@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core, data, errors, targets
+from .keywords import Checked
 
 State = NDArray[np.float64]
 
 
-class Metric:
+class Metric(Checked):
     """Base class. `name` is the key in History.
 
     Beside its use in `compile(metrics=...)` a metric works alone, as in Keras: `update_state(y_true, y_pred)` adds

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from . import errors, saving
+from . import errors, keywords, saving
 from .activations import OUTPUTS
 from .layer import Layer, assign_all
 from .summary import table
@@ -122,14 +122,17 @@ class Model(Trainer):
 
     # description
 
+    @keywords.checked
     def summary(self, *, show_trainable: bool = False, print_fn: Callable[[str], object] | None = None) -> None:
         """Print the layers with their output shapes and numbers of parameters, and the totals."""
         (print_fn or print)(table(self, show_trainable=show_trainable))
 
+    @keywords.checked
     def save(self, filepath: str | os.PathLike[str], *, overwrite: bool = True) -> None:
         """Write architecture, weights, optimizer state and shuffling state to one safetensors file, atomically."""
         saving.save_model(self, filepath, overwrite=overwrite)
 
+    @keywords.checked
     def save_weights(self, filepath: str | os.PathLike[str], *, overwrite: bool = True) -> None:
         """Write the variables to a safetensors file, atomically."""
         saving.save_weights(self, filepath, overwrite=overwrite)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from . import errors, folding, naming, recalibration
+from . import errors, folding, keywords, naming, recalibration
 from .cloning import clone_model
 from .layer import Layer, Shape
 from .layers import REGISTRY, Input, InputLayer
@@ -25,6 +25,7 @@ class Sequential(Model):
     first layer, or from the first data. `dtype`: "float32" or "float64". `seed` is that of the shuffling in `fit`.
     """
 
+    @keywords.checked
     def __init__(
         self,
         layers: Iterable[Layer | Value] | None = None,
@@ -168,6 +169,7 @@ class Sequential(Model):
 
     # batch normalization, after training
 
+    @keywords.checked
     def recalibrate_batch_norm(self, x: object, batch_size: int | None = None) -> None:
         """Set the statistics of batch normalizations to those of all rows of `x`: see
         `evenflow.recalibrate_batch_norm`."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from . import data, errors, frames
+from . import data, errors, frames, keywords
 from .data import Inputs, Several
-from .executor import Executor
+from .executor import SLICE_PRODUCTS, SMALLEST_CAPACITY, Executor, executor_for
 from .seeds import counter_seed
 from .streams import Stream, is_stream
 from .variables import Variable
@@ -20,9 +21,7 @@ Array = NDArray[Any]
 Shape = tuple[int, ...]
 
 DEFAULT_BATCH = 32
-SMALLEST_CAPACITY = 32  # predictions of many rows are slow in smaller pieces
 FIRST_DRAW = 1 << 47  # of calls with training=True: no optimizer gets there
-SLICE_PRODUCTS = 2e9  # multiply-adds of one native call of `predict`: some hundredths of a second
 
 
 class Predictor:
@@ -53,6 +52,27 @@ class Predictor:
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Make the variables for inputs of this shape, batch dimension included."""
+        raise NotImplementedError
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The variables that gradients change."""
+        raise NotImplementedError
+
+    def get_weights(self) -> list[Array]:
+        """Copies of all variables' values."""
+        raise NotImplementedError
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Replace the values of all variables, or of none."""
+        raise NotImplementedError
+
+    def save(self, filepath: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+        """Write the model to a file, atomically."""
+        raise NotImplementedError
+
+    def save_weights(self, filepath: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+        """Write the variables to a file, atomically."""
         raise NotImplementedError
 
     # description
@@ -87,18 +107,17 @@ class Predictor:
     # native program
 
     def _executor_for(self, batch: int = SMALLEST_CAPACITY, *, training: bool = False, exact: bool = False) -> Executor:
-        """The executor of the present spec. Training needs room for the batch; `exact` wants no more than that."""
-        spec = self.spec()
-        old = self._executor
-        capacity = max(batch, SMALLEST_CAPACITY)
-        if old is not None and old.spec == spec:
-            roomy = old.capacity == capacity if exact else old.capacity >= capacity
-            if roomy or not training:
-                return old
-        new = Executor(spec, self.variables, dtype=self.dtype, capacity=capacity)
-        self._release()
-        self._executor = new
-        return new
+        """The executor of the present spec: see `executor_for`."""
+        self._executor = executor_for(
+            self.spec(),
+            self.variables,
+            self._executor,
+            dtype=self.dtype,
+            batch=batch,
+            training=training,
+            exact=exact,
+        )
+        return self._executor
 
     def _release(self) -> None:
         """Bring weights and optimizer state back from the native program, and forget it."""
@@ -139,6 +158,7 @@ class Predictor:
 
     # inference
 
+    @keywords.checked
     def predict(
         self,
         x: object,
@@ -206,6 +226,7 @@ class Predictor:
     def _rows_of_slice(self) -> int:
         return int(SLICE_PRODUCTS // max(1, sum(v.size for v in self.variables)))
 
+    @keywords.checked
     def predict_mc(
         self,
         x: object,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import data, errors
+from . import data, errors, keywords
 from .executor import Executor
 from .moments import Moments
 from .normalization import BatchNormalization
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 BATCH = 1024  # rows in one piece
 
 
+@keywords.checked
 def recalibrate_batch_norm(
     model: Sequential, x: object, batch_size: int | None = None, *, allow_nonfinite: bool = False
 ) -> None:

@@ -19,13 +19,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import errors
+from .keywords import Checked
 from .registry import Registry, describe
 
 if TYPE_CHECKING:
     from .layer import Layer
 
 
-class Regularizer:
+class Regularizer(Checked):
     """Base class: `regularizer(x)` returns the penalty of an array."""
 
     def spec(self) -> dict[str, Any]:

@@ -39,3 +39,11 @@ def runner_of(
 def logs_of(progress: AnyProgress, scores: Sequence[Score]) -> Logs:
     """Loss and metrics over the rows seen so far, by name."""
     return {"loss": progress.loss / progress.rows} | means(scores, progress.metrics, progress.weight, progress.rows)
+
+
+def as_result(logs: Logs, return_dict: bool) -> Any:
+    """What `evaluate` and the calls on one batch return."""
+    if return_dict:
+        return logs
+    values = list(logs.values())
+    return values[0] if len(values) == 1 else values

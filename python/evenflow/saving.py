@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import errors, losses, metrics
+from . import errors, keywords, losses, metrics
 from .custom_loss import CustomLoss
 from .optimizer import MOMENTUM_PRODUCT
 from .reduction_metrics import MeanMetricWrapper
@@ -86,6 +86,7 @@ def save_weights(model: Model, filepath: PathLike, *, overwrite: bool) -> None:
     _write(filepath, _weights(model, "save_weights"), {}, overwrite=overwrite)
 
 
+@keywords.checked
 def load_model(filepath: PathLike, custom_objects: Mapping[str, object] | None = None, compile: bool = True) -> Model:
     """The model that `Model.save` wrote, with optimizer state and shuffling: `fit` goes on where it stopped.
 

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import errors
+from .keywords import Checked
 
 Array = NDArray[np.float64]
 
 
-class LearningRateSchedule:
+class LearningRateSchedule(Checked):
     """Base class, and how to write one: a subclass has `__call__(step)`, which returns the rate of a step (an int).
 
     It is called once for every step of an epoch before the epoch begins; where that is too slow, override `rates`. With

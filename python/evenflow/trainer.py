@@ -6,33 +6,34 @@ nothing.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from . import data, errors, frames, losses, optimizers, weights
+from . import data, errors, frames, keywords, losses, optimizers, weights
 from .callback import CallbackList, Logs, closing
 from .callbacks import History, with_defaults
 from .custom_loss import CustomLoss
+from .data import Inputs
 from .execution import check_execution
 from .feeds import Batches, Rows
+from .frozen import FrozenCache
 from .gradient_norms import NormLog
 from .loss import Loss
 from .metrics import Metric, read_metrics
 from .optimizers import Optimizer
 from .predictor import DEFAULT_BATCH, Predictor, read_threads, read_verbose
-from .runners import Runner, logs_of, runner_of
+from .runners import Runner, as_result, logs_of, runner_of
 from .streams import Stream, is_stream
 from .task import Pair, Score, check_task, scores, split, warn_about_single_rows
 from .validation import Validation, read_stream
 
 if TYPE_CHECKING:
     from .runners import AnyProgress
-    from .variables import Variable
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -53,31 +54,9 @@ class Trainer(Predictor):
         self.stop_training = False
         self.history: History | None = None
         self.gradient_norms: NormLog | None = None  # of the epoch, while a callback wants them
+        self.frozen_cache: FrozenCache | None = None  # while `fit` keeps what the frozen layers make
         self._shuffler = np.random.Generator(np.random.PCG64(self.seed))
         self._warned_about_single_rows = False
-
-    # what a model provides, for callbacks
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """The variables that gradients change."""
-        raise NotImplementedError
-
-    def get_weights(self) -> list[Array]:
-        """Copies of all variables' values."""
-        raise NotImplementedError
-
-    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
-        """Replace the values of all variables, or of none."""
-        raise NotImplementedError
-
-    def save(self, filepath: str | os.PathLike[str], *, overwrite: bool = True) -> None:
-        """Write the model to a file, atomically."""
-        raise NotImplementedError
-
-    def save_weights(self, filepath: str | os.PathLike[str], *, overwrite: bool = True) -> None:
-        """Write the variables to a file, atomically."""
-        raise NotImplementedError
 
     # description
 
@@ -126,10 +105,13 @@ class Trainer(Predictor):
             spec["optimizer"] = self.optimizer.spec(self.variables)
         return spec
 
-    def _steps_for(self, y: Array, batch: int, *, training: bool = False, exact: bool = False) -> Runner:
-        """What trains and evaluates on targets such as y."""
-        executor = self._executor_for(batch, training=training, exact=exact)
-        return runner_of(executor, self.loss, self.scores, y, self.loss_weights)
+    def _steps_for(
+        self, pair: Pair, batch: int, *, training: bool = False, exact: bool = False
+    ) -> tuple[Runner, Inputs]:
+        """What trains and evaluates on these rows, and the inputs that it takes."""
+        head = self.frozen_cache and self.frozen_cache.head(pair, batch, training=training, exact=exact)
+        executor, x = head or (self._executor_for(batch, training=training, exact=exact), pair.x)
+        return runner_of(executor, self.loss, self.scores, pair.y, self.loss_weights), x
 
     @property
     def scores(self) -> list[Score]:
@@ -144,7 +126,8 @@ class Trainer(Predictor):
         return self.optimizer, self.loss
 
     def _check_optimizer(self, where: str, optimizer: Optimizer) -> None:
-        if not optimizer.lives_in(None) and not optimizer.lives_in(self._executor):
+        homes = (None, self._executor, self.frozen_cache.executor if self.frozen_cache else None)
+        if not any(optimizer.lives_in(home) for home in homes):
             raise ValueError(f"{where}: optimizer {optimizer.name!r} holds the state of another model: make a new one")
 
     def _read_pair(
@@ -192,6 +175,7 @@ class Trainer(Predictor):
 
     # training
 
+    @keywords.checked
     def fit(
         self,
         x: object = None,
@@ -213,6 +197,7 @@ class Trainer(Predictor):
         *,
         allow_nonfinite: bool = False,
         threads: int | None = None,
+        cache_frozen: bool = False,
     ) -> History:
         """Train for `epochs` epochs (numbered from `initial_epoch`) and return the History.
 
@@ -233,6 +218,10 @@ class Trainer(Predictor):
 
         `verbose`: 0 silent, 1 a progress bar on terminals and in notebooks, 2 a line per epoch, "auto" 1. Ctrl-C leaves
         the weights of a completed step.
+
+        `cache_frozen`: compute what the frozen layers at the bottom make of each row once and keep it in memory; the
+        bits of weights and History are the same. `History.cached` tells what that took and saved. ValueError where
+        frozen layers give a row another value each time; MemoryError where there is no room.
         """
         where = "fit"
         optimizer, _ = self._compiled(where)
@@ -241,6 +230,7 @@ class Trainer(Predictor):
         epochs = errors.integer(where, "epochs", epochs, at_least=0)
         initial_epoch = errors.integer(where, "initial_epoch", initial_epoch, at_least=0)
         shuffle = errors.boolean(where, "shuffle", shuffle)
+        cache_frozen = errors.boolean(where, "cache_frozen", cache_frozen)
         limit = read_threads(where, threads)
         validation = Validation(where, validation_batch_size, batch, validation_steps, validation_freq)
         validation_split = errors.number(where, "validation_split", validation_split, at_least=0.0, below=1.0)
@@ -249,10 +239,11 @@ class Trainer(Predictor):
         listed = with_defaults(where, callbacks, verbose)
         read = partial(self._read_pair, allow_nonfinite=allow_nonfinite)
         feed: Rows | Batches
+        frozen: FrozenCache | None = None
         if is_stream(x):
             feed = Batches(Stream(where, x, steps, shuffler), read, class_weight)
             feed.stream.refuse(y=y, batch_size=batch_size, sample_weight=sample_weight)
-            feed.stream.refuse(validation_split=validation_split or None)
+            feed.stream.refuse(validation_split=validation_split or None, cache_frozen=cache_frozen or None)
             validation.take(validation_data, None, read)
         else:
             training = read(where, x, y, sample_weight)
@@ -264,13 +255,15 @@ class Trainer(Predictor):
             self._warn_about_single_rows(where, len(training), feed.batch)
             self._build_for(training.row_shape)
             self._executor_for(feed.batch, training=True, exact=True)
+            if cache_frozen:
+                frozen = FrozenCache(where, self, [feed.pair, *validation.kept], limit)
         verbosity = read_verbose(where, verbose)
         parameters = {"epochs": epochs, "steps": feed.steps, "rows": feed.rows, "verbose": verbosity}
         hooks = CallbackList(listed, self, parameters)
         self.history = next(callback for callback in listed if isinstance(callback, History))
         self.stop_training = False
         logs: Logs = {}
-        with closing(hooks):
+        with closing(hooks), frozen or nullcontext():
             hooks.call("on_train_begin")
             for epoch in range(initial_epoch, epochs):
                 hooks.call("on_epoch_begin", epoch)
@@ -284,6 +277,8 @@ class Trainer(Predictor):
             if epochs > 0:  # as Keras
                 self._compiled(where)[0].finalize_variable_values(self.trainable_weights)
             hooks.call("on_train_end", logs)
+        if frozen is not None:
+            frozen.report(self.history, feed.rows or 0, verbosity)
         return self.history
 
     def _train_epoch(self, feed: Rows | Batches, threads: int, hooks: CallbackList) -> Logs:
@@ -298,9 +293,9 @@ class Trainer(Predictor):
                     hooks.call("on_train_batch_begin", piece.base + step)
                 # Asked for anew each time: a callback may have frozen a layer, or used the model in its own way.
                 optimizer, _ = self._compiled("fit")
-                runner = self._steps_for(pair.y, piece.batch, training=True, exact=piece.exact)
+                runner, x = self._steps_for(pair, piece.batch, training=True, exact=piece.exact)
                 progress = runner.train(
-                    pair.x,
+                    x,
                     pair.y,
                     optimizer,
                     threads=threads,
@@ -329,11 +324,11 @@ class Trainer(Predictor):
         for pair in pairs:
             self._build_for(pair.row_shape)
             size = min(batch or len(pair), len(pair))
-            steps = self._steps_for(pair.y, size)
+            steps, x = self._steps_for(pair, size)
             step, rows = 0, rows + len(pair)
             while progress is None or progress.rows < rows:
                 progress = steps.evaluate(
-                    pair.x,
+                    x,
                     pair.y,
                     batch_size=size,
                     threads=threads,
@@ -349,6 +344,7 @@ class Trainer(Predictor):
         hooks.call("on_test_end", logs)
         return logs
 
+    @keywords.checked
     def evaluate(
         self,
         x: object = None,
@@ -390,7 +386,7 @@ class Trainer(Predictor):
         hooks = CallbackList(listed, self, {"rows": rows, "verbose": read_verbose(where, verbose)})
         with closing(hooks):
             logs = self._score(where, pairs, batch, limit, hooks)
-        return _as_result(logs, return_dict)
+        return as_result(logs, return_dict)
 
     def train_on_batch(
         self,
@@ -410,11 +406,11 @@ class Trainer(Predictor):
         classes = pair.class_weight(where, class_weight)
         self._warn_about_single_rows(where, len(pair), len(pair))
         self._build_for(pair.row_shape, pair.names)
-        steps = self._steps_for(pair.y, len(pair), training=True)
+        steps, rows = self._steps_for(pair, len(pair), training=True)
         progress = steps.train(
-            pair.x, pair.y, optimizer, batch_size=len(pair), sample_weight=pair.weights, class_weight=classes
+            rows, pair.y, optimizer, batch_size=len(pair), sample_weight=pair.weights, class_weight=classes
         )
-        return _as_result(logs_of(progress, self.scores), return_dict)
+        return as_result(logs_of(progress, self.scores), return_dict)
 
     def test_on_batch(
         self,
@@ -436,10 +432,3 @@ class Trainer(Predictor):
             return_dict=return_dict,
             allow_nonfinite=allow_nonfinite,
         )
-
-
-def _as_result(logs: Logs, return_dict: bool) -> Any:
-    if return_dict:
-        return logs
-    values = list(logs.values())
-    return values[0] if len(values) == 1 else values

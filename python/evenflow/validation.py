@@ -22,6 +22,7 @@ class Validation:
         self.batch = errors.count(where, "validation_batch_size", batch) or default_batch
         self.steps = errors.count(where, "validation_steps", steps)
         self.frequency = _read_frequency(where, frequency)
+        self.kept: list[Pair] = []  # rows in memory
         self._pairs: Callable[[], Iterable[Pair]] | None = None
 
     def take(self, given: Any, row_shape: tuple[int, ...] | None, read: Callable[..., Pair]) -> None:
@@ -44,6 +45,7 @@ class Validation:
     def take_pair(self, pair: Pair) -> None:
         """Validate on these rows, or on the first `steps` batches of them."""
         part = pair if self.steps is None else pair.part(slice(self.steps * self.batch))
+        self.kept = [part]
         self._pairs = lambda: [part]
 
     def due(self, epoch: int) -> Iterable[Pair] | None:

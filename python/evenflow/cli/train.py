@@ -1,93 +1,40 @@
-"""The command line: `evenflow train`, `evenflow bench`, `evenflow info`. The only module that prints unasked."""
+"""`evenflow train`: train a network, test it, and keep the run in a folder."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
-import json
-import os
 import platform
 import shlex
 import sys
 import time
-import warnings
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
-from . import runs
-from .arguments import parser
+from .. import runs
+from . import train_arguments
+from .exits import DONE, INTERRUPTED, RunError, UsageError
+from .network import network, sketch
+from .parsing import Commands
 
 if TYPE_CHECKING:
-    from .datasets import Dataset
-    from .models import Sequential
-    from .optimizers import Optimizer
-
-DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-OPTIONAL_LIBRARIES = ("matplotlib", "scikit-learn", "torch", "keras", "jax", "pandas", "threadpoolctl")
-VARIABLES = ("EVENFLOW_", "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_")
+    from ..datasets import Dataset
+    from ..models import Sequential
 
 
-class UsageError(Exception):
-    """A command line that cannot be meant: exit status 2."""
+def add(commands: Commands) -> None:
+    """Add the command."""
+    train_arguments.add(commands).set_defaults(run=run)
 
 
-class RunError(Exception):
-    """Training that came to no good end: exit status 1."""
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status. Mistakes of the user are one line on standard error."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    command = "evenflow"
-    try:
-        if arguments[:1] == ["bench"]:
-            status = int(importlib.import_module(".bench.cli", __package__).main(arguments[1:]))
-        else:
-            with warnings.catch_warnings():
-                warnings.showwarning = _show_warning
-                options = parser().parse_args(arguments)
-                command = f"evenflow {options.command}"
-                status = _train(options, arguments) if options.command == "train" else _info(options)
-        sys.stdout.flush()
-        return status
-    except UsageError as error:
-        return _complain(command, error, USAGE)
-    except KeyboardInterrupt:
-        return _complain(command, "interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read our output has gone; the interpreter must not try to flush it once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    except (RunError, OSError, ValueError, MemoryError, ImportError) as error:
-        return _complain(command, error, FAILED)
-
-
-def _complain(command: str, error: object, status: int) -> int:
-    if isinstance(error, OSError) and error.strerror:
-        error = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    print(f"{command}: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
-    return status
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    print(f"evenflow: warning: {message}", file=sys.stderr)
-
-
-def _train(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Train, test, and keep the run."""
     begin, started = time.perf_counter(), datetime.now().astimezone()
     say = _nothing if options.quiet else print
     dataset = _dataset(options)
-    model = _network(options, dataset)
+    model = network(options, dataset)
     folder = runs.new_folder(options.out, dataset.name)
     say(_opening(options, dataset, model, folder))
 
@@ -155,8 +102,8 @@ def _nothing(_: str) -> None:
 
 
 def _dataset(options: argparse.Namespace) -> Dataset:
-    from . import datasets
-    from .tables import read_table
+    from .. import datasets
+    from ..tables import read_table
 
     if options.data is None:
         for name in ("target", "ignore", "task"):
@@ -174,51 +121,8 @@ def _dataset(options: argparse.Namespace) -> Dataset:
     return datasets.load_csv(path, options.target, task=options.task, ignore=options.ignore)
 
 
-def _network(options: argparse.Namespace, dataset: Dataset) -> Sequential:
-    """The chapter's network for this data, compiled; a name or a number that does not exist is a usage error."""
-    from . import layers, set_seed
-    from .models import Sequential
-
-    classification = dataset.task == "classification"
-    norm = not options.no_batch_norm
-    try:
-        set_seed(options.seed)
-        model = Sequential([layers.Input(dataset.row_shape)], dtype=options.dtype)
-        if dataset.scale != 1:
-            model.add(layers.Rescaling(dataset.scale))
-        if len(dataset.row_shape) > 1:
-            model.add(layers.Flatten())
-        if norm:
-            model.add(layers.BatchNormalization())
-        for units in options.layers:
-            model.add(layers.Dense(units, options.activation, kernel_initializer=options.kernel_initializer))
-            if norm:
-                model.add(layers.BatchNormalization())
-        if classification:
-            model.add(layers.Dense(len(dataset.classes), "softmax"))
-            model.compile(_optimizer(options), "sparse_categorical_crossentropy", metrics=["accuracy"])
-        else:
-            model.add(layers.Dense(1))
-            model.compile(_optimizer(options), "mse", metrics=["mae"])
-    except (ValueError, TypeError) as error:
-        raise UsageError(error) from error
-    return model
-
-
-def _optimizer(options: argparse.Namespace) -> Optimizer:
-    from . import optimizers
-
-    optimizer = optimizers.REGISTRY.find("options", "--optimizer", options.optimizer)
-    given = {"learning_rate": options.learning_rate, "momentum": options.momentum}
-    if options.momentum is not None and "momentum" not in optimizer.HYPERPARAMETERS:
-        raise UsageError(f"--momentum belongs to --optimizer sgd or rmsprop; {options.optimizer} has its own")
-    make: Any = optimizer
-    made: Optimizer = make(**{name: value for name, value in given.items() if value is not None})
-    return made
-
-
 def _opening(options: argparse.Namespace, dataset: Dataset, model: Sequential, folder: Path) -> str:
-    from .datasets import HOW_TO_GET_FASHION_MNIST
+    from ..datasets import HOW_TO_GET_FASHION_MNIST
 
     what = f"{len(dataset.classes)} classes"
     if dataset.encoding is not None:
@@ -231,7 +135,7 @@ def _opening(options: argparse.Namespace, dataset: Dataset, model: Sequential, f
         f"Data      {dataset.name} ({dataset.source}): {what}",
         f"          {len(dataset.x_train):,} rows of {shape} to train on, {100 * options.validation:g} % of them for "
         f"validation; {len(dataset.x_test):,} to test",
-        f"Network   {_sketch(options, dataset)}: {model.count_params():,} parameters",
+        f"Network   {sketch(options, dataset)}: {model.count_params():,} parameters",
         f"Training  {options.optimizer}, learning rate {_rate(model):g}, batches of {options.batch_size}, "
         f"seed {options.seed}, {options.dtype}, {machine['isa']}, at most {machine['threads']} threads",
         f"Run       {folder}",
@@ -241,14 +145,8 @@ def _opening(options: argparse.Namespace, dataset: Dataset, model: Sequential, f
     return "\n".join(lines)
 
 
-def _sketch(options: argparse.Namespace, dataset: Dataset) -> str:
-    parts = [f"{units} {options.activation}" for units in options.layers]
-    parts.append(f"{len(dataset.classes)} softmax" if dataset.classes else "1 linear")
-    return " - ".join(parts) + (", with BN before each" if not options.no_batch_norm else "")
-
-
 def _rate(model: Sequential) -> float:
-    assert model.optimizer is not None  # _network compiles every model
+    assert model.optimizer is not None  # network compiles every model
     return model.optimizer.learning_rate
 
 
@@ -269,7 +167,7 @@ def _scores(dataset: Dataset, model: Sequential, options: argparse.Namespace) ->
 
 def _save(dataset: Dataset, model: Sequential, recorder: runs.Recorder, scores: dict[str, float]) -> list[str]:
     """Write the model, unless it diverged, and the learning curves; the names of what the folder then holds."""
-    from .plotting import learning_curves
+    from ..plotting import learning_curves
 
     folder = recorder.path.parent
     files = []
@@ -294,7 +192,7 @@ def _save(dataset: Dataset, model: Sequential, recorder: runs.Recorder, scores: 
 
 
 def _settings(options: argparse.Namespace, model: Sequential) -> dict[str, Any]:
-    settings = {key: value for key, value in vars(options).items() if key not in ("command", "quiet")}
+    settings = {key: value for key, value in vars(options).items() if key not in ("command", "quiet", "run")}
     return {**settings, "learning_rate": _rate(model)}
 
 
@@ -311,45 +209,6 @@ def _describe(dataset: Dataset) -> dict[str, Any]:
 
 
 def _machine(options: argparse.Namespace) -> dict[str, Any]:
-    from . import _core
+    from .. import _core
 
     return {"isa": _core.isa(), "threads": options.threads or _core.num_threads(), "platform": platform.platform()}
-
-
-def _info(options: argparse.Namespace) -> int:
-    facts = _facts()
-    if options.json:
-        print(json.dumps(facts, indent=2))
-    else:
-        print("\n".join(_lines(facts)))
-    return DONE
-
-
-def _facts() -> dict[str, Any]:
-    from . import _core
-
-    return {
-        "evenflow": _core.__version__,
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "platform": platform.platform(),
-        "instruction sets": _core.isas(),
-        "instruction set in use": _core.isa(),
-        "threads": _core.num_threads(),
-        "build": _core.build_info(),
-        "libraries": runs.versions((*runs.HARD_DEPENDENCIES, *OPTIONAL_LIBRARIES)),
-        "environment": {k: v for k, v in sorted(os.environ.items()) if k.startswith(VARIABLES)},
-    }
-
-
-def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:
-    lines = []
-    for key, value in facts.items():
-        if isinstance(value, dict):
-            lines.append(f"{indent}{key}:" if value else f"{indent}{key}: nothing set")
-            lines += _lines(value, indent + "  ")
-        else:
-            shown = (
-                ", ".join(map(str, value)) if isinstance(value, list) else "not installed" if value is None else value
-            )
-            lines.append(f"{indent}{key}: {shown}")
-    return lines
