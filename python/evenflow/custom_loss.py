@@ -113,9 +113,6 @@ class CustomSteps:
         """As the executor has them."""
         return self.executor.trained_paths()
 
-    def gradients_written(self) -> None:
-        """Between the backward pass and the update: for who has something to change there."""
-
     def train(
         self,
         x: Inputs,
@@ -148,7 +145,6 @@ class CustomSteps:
                 weight = _chosen(sample_weight, chosen)
                 gradient = self._score(progress, y[chosen], prediction, penalty, weight, class_weight)
                 program.backward(gradient)
-                self.gradients_written()
                 program.update(float(pace), None if momentum is None else float(momentum))
                 norms = program.gradient_norms
                 if gradient_norms is not None and norms is not None:

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from .. import runs
 from . import train_arguments
 from .exits import DONE, INTERRUPTED, RunError, UsageError
-from .network import network, sketch
+from .network import network, recipe, sketch
 from .parsing import Commands
 
 if TYPE_CHECKING:
+    from ..callback import Callback
     from ..datasets import Dataset
     from ..models import Sequential
 
@@ -33,15 +34,21 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """Train, test, and keep the run."""
     begin, started = time.perf_counter(), datetime.now().astimezone()
     say = _nothing if options.quiet else print
+    train_arguments.settle(options)
     dataset = _dataset(options)
-    model = network(options, dataset)
+    callbacks: list[Callback] = []
+    if options.recipe is None:
+        model = network(options, dataset)
+    else:
+        chosen = recipe(options, dataset)
+        model, callbacks = chosen.model, chosen.callbacks
     folder = runs.new_folder(options.out, dataset.name)
     say(_opening(options, dataset, model, folder))
 
     recorder = runs.Recorder(folder / "history.csv")
     scores: dict[str, float] = {}
     try:
-        _fit(options, dataset, model, recorder)
+        _fit(options, dataset, model, [*callbacks, recorder])
         status = "diverged" if recorder.diverged else "completed"
         if status == "completed":
             scores = _scores(dataset, model, options)
@@ -84,7 +91,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     return DONE
 
 
-def _fit(options: argparse.Namespace, dataset: Dataset, model: Sequential, recorder: runs.Recorder) -> None:
+def _fit(options: argparse.Namespace, dataset: Dataset, model: Sequential, callbacks: list[Callback]) -> None:
     model.fit(
         dataset.x_train,
         dataset.y_train,
@@ -92,7 +99,7 @@ def _fit(options: argparse.Namespace, dataset: Dataset, model: Sequential, recor
         epochs=options.epochs,
         validation_split=options.validation,
         verbose=0 if options.quiet else 1,
-        callbacks=[recorder],
+        callbacks=callbacks,
         threads=options.threads,
     )
 
