@@ -198,6 +198,9 @@ def test_fashion_mnist(capsys):
 def test_code_of_the_pages(page, capsys):
     if "load_digits" in page.read_text(encoding="utf-8"):
         pytest.importorskip("sklearn")
+    if "ParquetStream" in page.read_text(encoding="utf-8"):
+        pytest.importorskip("pandas")
+        pytest.importorskip("pyarrow")
     namespace: dict = {"__name__": "page"}
     text = page.read_text(encoding="utf-8")
     for block in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):

@@ -151,3 +151,59 @@ def test_a_loader_of_pytorch():
     expected.fit(X, Y, epochs=2, shuffle=False, verbose=0)
     assert state(model) == state(expected)
     assert np.array_equal(model.predict(loader), expected.predict(X))
+
+
+class Exported:
+    """Anything that offers its memory by DLPack, and nothing else."""
+
+    def __init__(self, array, device=(1, 0)):
+        self.array, self.device = array, device
+
+    def __dlpack__(self, **options):
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.device
+
+
+def test_whatever_speaks_dlpack_is_read_in_place():
+    model, expected = network(), network()
+    assert np.shares_memory(data.as_array("fit", "x", Exported(X)), X)
+    assert np.shares_memory(data.as_array("fit", "y", Exported(Y)), Y)
+    weights = np.random.default_rng(0).random(len(X)).astype(np.float32)
+    pair = (Exported(X), Exported(Y))
+    model.fit(*pair, sample_weight=Exported(weights), validation_data=pair, verbose=0)
+    expected.fit(X, Y, sample_weight=weights, verbose=0)
+    assert state(model) == state(expected)
+    assert np.array_equal(model.predict(pair[0]), expected.predict(X))
+    assert model.evaluate(*pair, verbose=0) == expected.evaluate(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("device", "name"), [((2, 0), "CUDA"), ((10, 1), "ROCm"), ((8, 0), "Metal"), ((99, 0), "kind 99")]
+)
+def test_memory_of_another_device_is_refused(device, name):
+    far = Exported(X, device)
+    before = state(model := network())
+    for call in (lambda: model.fit(far, Y), lambda: model.predict(far)):
+        with pytest.raises(TypeError, match=rf"x: expected one in the processor's memory: call x.cpu\(\).*on .*{name}"):
+            call()
+    with pytest.raises(TypeError, match=r"fit: y: expected one in the processor's memory"):
+        model.fit(X, Exported(Y, device))
+    assert state(model) == before
+
+
+def test_pinned_memory_is_the_processors():
+    assert np.shares_memory(data.as_array("fit", "x", Exported(X, (3, 0))), X)
+
+
+def test_memory_maps_train_as_their_arrays_do(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "y.npy", Y)
+    x, y = (np.load(tmp_path / name, mmap_mode="r") for name in ("x.npy", "y.npy"))
+    assert np.shares_memory(data.as_array("fit", "x", x), x)
+    model, expected = network(), network()
+    model.fit(x, y, validation_data=(x, y), verbose=0)
+    expected.fit(X, Y, verbose=0)
+    assert state(model) == state(expected)
+    assert np.array_equal(model.predict(x), expected.predict(X))

@@ -18,6 +18,9 @@ from . import _core, errors, frames
 Array = NDArray[Any]
 
 CHECK_BYTES = 1 << 26  # looked through by one native call, so that Ctrl-C is served while a large file is read
+# DLPack's kinds of memory that the processor reads: its own, pinned for CUDA or ROCm, managed by CUDA.
+PROCESSOR = (1, 3, 11, 13)
+DEVICES = {2: "CUDA", 4: "OpenCL", 7: "Vulkan", 8: "Metal", 10: "ROCm", 14: "oneAPI"}
 IN_PLACE = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.uint8))
 
 
@@ -66,6 +69,11 @@ def as_array(where: str, argument: str, value: object) -> Array:
 def _exported(where: str, argument: str, value: Any) -> Array:
     if frames.is_frame(value):
         return frames.read_frame(where, argument, value)
+    device = _device(value)
+    if device not in PROCESSOR:
+        near = f"one in the processor's memory: call {argument}.cpu(), or jax.device_get({argument})"
+        kind = DEVICES.get(device, f"a device of DLPack's kind {device}")
+        raise errors.wrong_kind(where, argument, near, f"a {type(value).__name__} on {kind}")
     try:
         if hasattr(value, "__dlpack__"):
             try:
@@ -78,6 +86,14 @@ def _exported(where: str, argument: str, value: Any) -> Array:
         raise errors.wrong_kind(
             where, argument, "something NumPy can read", f"a {type(value).__name__}, which says: {error}"
         ) from error
+
+
+def _device(value: Any) -> int:
+    """DLPack's number for the kind of memory where an array lies; that of the processor where it does not say."""
+    try:
+        return int(value.__dlpack_device__()[0])
+    except (AttributeError, BufferError, NotImplementedError, RuntimeError, TypeError, ValueError):
+        return PROCESSOR[0]
 
 
 def _usable(array: Array, dtype: str) -> Array:

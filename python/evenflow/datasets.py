@@ -19,10 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import fashion_mnist
+from .table_streams import CsvStream, ParquetStream
 from .tables import TableEncoding, encode_table, read_table
 
 __all__ = [
+    "CsvStream",
     "Dataset",
+    "ParquetStream",
     "TableEncoding",
     "fashion_mnist",
     "fashion_mnist_folder",

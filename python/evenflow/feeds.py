@@ -28,6 +28,7 @@ class Piece:
     order: NDArray[np.int64] | None = None
     classes: NDArray[Any] | None = None  # weights of them
     exact: bool = False  # whether the program should have room for this batch and no more
+    logged: int | None = None  # rows of the epoch's log of norms that other pieces have, if not one for each step
 
     def most(self, step: int) -> int:
         """How many steps there are from this one on, as runners take it: 0 for all that the rows give."""
@@ -36,7 +37,7 @@ class Piece:
     @property
     def norm_rows(self) -> tuple[int, int]:
         """Which rows of the epoch's log of norms are this piece's: the first, and how many."""
-        return max(self.base, 0), -(-len(self.pair) // self.batch)
+        return max(self.base, 0) if self.logged is None else self.logged, -(-len(self.pair) // self.batch)
 
 
 class Rows:

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import data, errors, frames, keywords
+from .blocks import stream_of
 from .data import Inputs, Several
 from .executor import SLICE_PRODUCTS, SMALLEST_CAPACITY, Executor, executor_for
 from .seeds import counter_seed
-from .streams import Stream, is_stream
+from .streams import is_stream, refuse
 from .variables import Variable
 
 Array = NDArray[Any]
@@ -196,8 +197,8 @@ class Predictor:
         read_verbose(where, verbose)
         limit = read_threads(where, threads)
         if is_stream(x):
-            stream = Stream(where, x, steps)
-            stream.refuse(batch_size=batch_size)
+            stream = stream_of(where, x, steps)
+            refuse(where, batch_size=batch_size)
             parts = [
                 self._predict_rows(name, rows, limit, allow_nonfinite=allow_nonfinite)
                 for name, (rows, _, _) in stream.epoch()

@@ -66,12 +66,22 @@ def is_stream(x: object) -> bool:
     return hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and hasattr(x, "num_batches"))
 
 
+def refuse(where: str, **arguments: object) -> None:
+    """Raise where an argument is given that only rows can have."""
+    for name, value in arguments.items():
+        if value is not None:
+            raise ValueError(f"{where}: {name}: expected None where x gives batches, received a {type(value).__name__}")
+
+
 class Stream:
     """A source of batches, gone through in epochs of `steps`; None: of as many as there are.
 
     As in Keras, an epoch goes on where the one before stopped, and ends early, with a warning, where the source does;
     the next one begins anew. `shuffler` gives the order of a source whose batches have numbers.
     """
+
+    batch = 0  # rows scored at once: all of a batch
+    rows = None
 
     def __init__(
         self,
@@ -103,15 +113,6 @@ class Stream:
     def steps(self) -> int | None:
         """Batches of an epoch, where that is known."""
         return self.asked or self.length
-
-    def refuse(self, **arguments: object) -> None:
-        """Raise where an argument is given that only rows can have."""
-        for name, value in arguments.items():
-            if value is not None:
-                raise ValueError(
-                    f"{self.where}: {name}: expected None where {self.argument} gives batches, received "
-                    f"a {type(value).__name__}"
-                )
 
     def epoch(self) -> Iterator[tuple[str, tuple[Any, Any, Any]]]:
         """The batches of the next epoch, each with its name for messages: (x, y, sample_weight)."""

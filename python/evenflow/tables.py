@@ -122,7 +122,7 @@ def read_table(path: Path) -> Table:
             stream.seek(0)
             reader = csv.reader(stream, delimiter=delimiter, strict=True)
             names = [name.strip() for name in next(reader, [])]
-            _check_header(path, names)
+            check_header(path, names)
             rows, lines = [], []
             for row in reader:
                 if not row:
@@ -166,10 +166,11 @@ def encode_table(
     return encoding, encoding._inputs(table), y
 
 
-def _check_header(path: Path, names: list[str]) -> None:
+def check_header(path: Path, names: list[str]) -> None:
+    """Raise where the first line does not name the columns."""
     if not any(names):
         raise ValueError(f"{path}: empty file; the first line must name the columns")
-    if all(_is_number(name) for name in names):
+    if all(is_number(name) for name in names):
         raise ValueError(f"{path}: the first line must name the columns, but it holds numbers ({', '.join(names[:4])})")
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
@@ -186,17 +187,22 @@ def _refuse_missing(table: Table, names: Sequence[str]) -> None:
     counts = {name: sum(text.lower() in MISSING for text in table.columns[name]) for name in names}
     absent = {name: count for name, count in counts.items() if count}
     if absent:
-        raise ValueError(
-            f"{table.path}: missing values in {len(absent)} of {len(names)} columns, {table.rows:,} rows: "
-            + ", ".join(f"{name} {count:,}" for name, count in absent.items())
-            + ". evenflow does not guess them: fill them in (with the column's median, say), remove those rows, "
-            f"or leave the columns out (--ignore {','.join(absent)})"
-        )
+        raise ValueError(f"{table.path}: {missing_text(absent, len(names), table.rows)} (--ignore {','.join(absent)})")
+
+
+def missing_text(absent: Mapping[str, int], columns: int, rows: int) -> str:
+    """Which columns lack how many values, and what to do about it."""
+    return (
+        f"missing values in {len(absent)} of {columns} columns, {rows:,} rows: "
+        + ", ".join(f"{name} {count:,}" for name, count in absent.items())
+        + ". evenflow does not guess them: fill them in (with the column's median, say), remove those rows, "
+        "or leave the columns out"
+    )
 
 
 def _guess_task(table: Table, name: str) -> str:
     texts = set(table.columns[name])
-    if not all(_is_number(text) for text in texts):
+    if not all(is_number(text) for text in texts):
         return "classification"
     values = {float(text) for text in texts}
     labels = all(value.is_integer() for value in values) and len(values) <= min(MOST_NUMBERED_CLASSES, table.rows / 2)
@@ -206,7 +212,7 @@ def _guess_task(table: Table, name: str) -> str:
 def _class_levels(table: Table, name: str) -> tuple[str, ...]:
     texts = set(table.columns[name])
     levels = sorted(texts)
-    if all(_is_number(text) for text in texts):
+    if all(is_number(text) for text in texts):
         levels.sort(key=float)
         for first, second in pairwise(levels):
             if float(first) == float(second):
@@ -225,7 +231,7 @@ def _class_levels(table: Table, name: str) -> tuple[str, ...]:
 
 def _fit_column(table: Table, name: str, training_rows: NDArray[np.intp]) -> Column:
     texts = table.columns[name]
-    odd = next((i for i, text in enumerate(texts) if not _is_number(text)), None)
+    odd = next((i for i, text in enumerate(texts) if not is_number(text)), None)
     if odd is None:
         return _standardization(name, _numbers(table, name)[training_rows])
     levels = sorted(set(texts))
@@ -271,7 +277,8 @@ def _numbers(table: Table, name: str) -> NDArray[np.float64]:
     return values
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a text is one for Python."""
     try:
         float(text)
     except ValueError:

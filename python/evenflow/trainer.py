@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import data, errors, frames, keywords, losses, optimizers, weights
+from .blocks import Feed, feed_of, stream_of
 from .callback import CallbackList, Logs, closing
 from .callbacks import History, with_defaults
 from .custom_loss import CustomLoss
 from .data import Inputs
 from .execution import check_execution
-from .feeds import Batches, Rows
+from .feeds import Rows
 from .frozen import FrozenCache
 from .gradient_norms import NormLog
 from .loss import Loss
@@ -28,7 +29,7 @@ from .metrics import Metric, read_metrics
 from .optimizers import Optimizer
 from .predictor import DEFAULT_BATCH, Predictor, read_threads, read_verbose
 from .runners import Runner, as_result, logs_of, runner_of
-from .streams import Stream, is_stream
+from .streams import is_stream, refuse
 from .task import Pair, Score, check_task, scores, split, warn_about_single_rows
 from .validation import Validation, read_stream
 
@@ -238,12 +239,12 @@ class Trainer(Predictor):
         shuffler = self._shuffler if shuffle else None
         listed = with_defaults(where, callbacks, verbose)
         read = partial(self._read_pair, allow_nonfinite=allow_nonfinite)
-        feed: Rows | Batches
+        feed: Feed
         frozen: FrozenCache | None = None
         if is_stream(x):
-            feed = Batches(Stream(where, x, steps, shuffler), read, class_weight)
-            feed.stream.refuse(y=y, batch_size=batch_size, sample_weight=sample_weight)
-            feed.stream.refuse(validation_split=validation_split or None, cache_frozen=cache_frozen or None)
+            refuse(where, y=y, batch_size=batch_size, sample_weight=sample_weight)
+            refuse(where, validation_split=validation_split or None, cache_frozen=cache_frozen or None)
+            feed = feed_of(where, x, steps, shuffler, read, class_weight)
             validation.take(validation_data, None, read)
         else:
             training = read(where, x, y, sample_weight)
@@ -281,7 +282,7 @@ class Trainer(Predictor):
             frozen.report(self.history, feed.rows or 0, verbosity)
         return self.history
 
-    def _train_epoch(self, feed: Rows | Batches, threads: int, hooks: CallbackList) -> Logs:
+    def _train_epoch(self, feed: Feed, threads: int, hooks: CallbackList) -> Logs:
         progress: AnyProgress | None = None
         logs: Logs = {}
         norms = self.gradient_norms = NormLog(feed.steps or 0) if hooks.gradient_norms else None
@@ -372,12 +373,12 @@ class Trainer(Predictor):
         listed = with_defaults(where, callbacks, verbose)
         steps = errors.count(where, "steps", steps)
         read = partial(self._read_pair, allow_nonfinite=allow_nonfinite)
-        rows: int | None = None
+        rows: int | None
         pairs: Iterable[Pair]
         if is_stream(x):
-            stream = Stream(where, x, steps)
-            stream.refuse(y=y, batch_size=batch_size, sample_weight=sample_weight)
-            batch, pairs = 0, read_stream(stream, read)
+            refuse(where, y=y, batch_size=batch_size, sample_weight=sample_weight)
+            stream = stream_of(where, x, steps)
+            batch, rows, pairs = stream.batch, stream.rows, read_stream(stream, read)
         else:
             pair = read(where, x, y, sample_weight)
             pair = pair if steps is None else pair.part(slice(steps * batch))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from . import errors
+from .blocks import BlockStream, stream_of
 from .streams import Stream, is_stream
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ class Validation:
         if given is None:
             return
         if is_stream(given):
-            self.batch = 0
-            self._pairs = lambda: read_stream(Stream(where, given, self.steps, argument="validation_data"), read)
+            first = stream_of(where, given, self.steps, "validation_data")
+            self.batch = first.batch
+            self._pairs = lambda: read_stream(stream_of(where, given, self.steps, "validation_data"), read)
             return
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
             received = f"{len(given)} values" if isinstance(given, (tuple, list)) else f"a {type(given).__name__}"
@@ -61,7 +63,7 @@ def _read_frequency(where: str, given: object) -> int | frozenset[int]:
     return errors.integer(where, "validation_freq", given, at_least=1)
 
 
-def read_stream(stream: Stream, read: Callable[..., Pair]) -> Iterable[Pair]:
+def read_stream(stream: Stream | BlockStream, read: Callable[..., Pair]) -> Iterable[Pair]:
     """The pairs of a stream's next epoch."""
     for where, parts in stream.epoch():
         yield read(where, *parts)
