@@ -3,8 +3,21 @@
 from typing import Any
 
 import numpy as np
+from entries import (
+    Spec,
+    activation,
+    batch_norm,
+    dense,
+    layer_norm,
+    learned,
+    noise,
+    normalization,
+    reads,
+    rescaling,
+    rms_norm,
+    scaling,
+)
 
-Spec = dict[str, Any]
 NO_CLIPPING = {"clipvalue": None, "clipnorm": None, "global_clipnorm": None}
 SGD = {"kind": "sgd", "momentum": 0.0, "nesterov": False, **NO_CLIPPING}
 MOMENTUM = {**SGD, "momentum": 0.9}
@@ -38,53 +51,6 @@ LION = {"kind": "lion", "weight_decay": 0.1}
 def comparable_rate(optimizer: str) -> float:
     """Steps that are about as large as the rate multiply the roundings before them, and large ones the more."""
     return 0.05 if optimizer in ("sgd", "momentum", "nesterov", "adam") or "clip" in optimizer else 0.005
-
-
-def dense(units: int, use_bias: bool = True, trainable: bool = True) -> Spec:
-    return {"kind": "dense", "units": units, "use_bias": use_bias, "trainable": trainable}
-
-
-def batch_norm(center: bool = True, scale: bool = True, trainable: bool = True, **more: Any) -> Spec:
-    settings = {"momentum": 0.9, "epsilon": 1e-3, "center": center, "scale": scale, "trainable": trainable}
-    return {"kind": "batch_normalization", **settings, **more}
-
-
-def normalization(invert: bool = False, **more: Any) -> Spec:
-    return {"kind": "normalization", "invert": invert, **more}
-
-
-def layer_norm(center: bool = True, scale: bool = True, trainable: bool = True) -> Spec:
-    settings = {"epsilon": 1e-3, "center": center, "scale": scale, "trainable": trainable}
-    return {"kind": "layer_normalization", **settings}
-
-
-def rms_norm(trainable: bool = True) -> Spec:
-    return {"kind": "rms_normalization", "epsilon": 1e-6, "trainable": trainable}
-
-
-def scaling(trainable: bool = True, **more: Any) -> Spec:
-    return {"kind": "scaling", "trainable": trainable, **more}
-
-
-def activation(name: str, **parameters: float) -> Spec:
-    return {"kind": "activation", "activation": name, "parameters": parameters}
-
-
-def learned(name: str, *, shared: bool = False, trainable: bool = True) -> Spec:
-    return {**activation(name), "shared": shared, "trainable": trainable}
-
-
-def rescaling(scale: float, offset: float = 0.0) -> Spec:
-    return {"kind": "rescaling", "scale": scale, "offset": offset}
-
-
-def noise(kind: str, seed: int = 2**40 + 3, **parameters: float) -> Spec:
-    return {"kind": "noise", "noise": kind, "parameters": parameters, "seed": seed}
-
-
-def reads(layer: Spec, *numbers: int) -> Spec:
-    """A layer of `network` that reads these, in place of the one before it."""
-    return {**layer, "inputs": [f"layer_{i}" for i in numbers]}
 
 
 SPARSE, CATEGORICAL = "sparse_categorical_crossentropy", "categorical_crossentropy"

@@ -212,7 +212,7 @@ class Rescaling(Layer):
 
 
 class Scaling(Layer):
-    """x * scale, with one trained factor [features] for each feature, from 1 on: a Dense layer whose kernel is diagonal.
+    """x * scale, with one trained factor [features] for each feature, from 1 on: a Dense layer of a diagonal kernel.
 
     In front of a network, with a high learning rate (`learning_rate_factors={"scaling": 6.0}`), it selects features:
     those that do not help are soon scaled down. Holzmueller, Grinsztajn and Steinwart 2024. `scale_regularizer` and

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import data, errors, frames, losses
+from . import data, errors, frames
 from .callback import Callback, Logs, read_callbacks
 from .callbacks import History
+from .crossentropies import SparseCategoricalCrossentropy
 from .layer import Layer, Shape, read_row_shape
 from .layers import Dense, Flatten, Input, Normalization
 from .models import Sequential
@@ -166,7 +167,7 @@ class Problem:
     def compile(self, model: Sequential, optimizer: Optimizer, label_smoothing: float = 0.0) -> None:
         """Compile it with the loss that fits: a loss of 1 in a regression is no better than the mean."""
         if self.classes:
-            loss = losses.SparseCategoricalCrossentropy(label_smoothing=label_smoothing)
+            loss = SparseCategoricalCrossentropy(label_smoothing=label_smoothing)
             model.compile(optimizer, loss, metrics=["accuracy"])
         else:
             model.compile(optimizer, "mse", loss_weights=1 / float(self.variance.mean()), metrics=["mae"])

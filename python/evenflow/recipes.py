@@ -29,8 +29,8 @@ from .callbacks import EarlyStopping, ReduceLROnPlateau
 from .initializers import RandomNormal, VarianceScaling
 from .layers import Activation, AlphaDropout, BatchNormalization, Dense, Normalization, Scaling
 from .optimizers import SGD, Adam, AdamW, Optimizer
-from .recipe import Problem, Recipe, read_problem
 from .recipe import BestEpoch as BestEpoch
+from .recipe import Recipe, read_problem
 from .recipe import WholeRun as WholeRun
 from .schedules import CosineCycles, OneCycle
 
@@ -180,8 +180,8 @@ def tabular_mlp(
     accuracy or loss, the later of equal ones.
 
     Where this differs from the authors' program: the factor 1 / sqrt(inputs) is part of the kernel and of its learning
-    rate, which with Adam is the same but for epsilon, which is Keras' and here smaller beside the gradient of a kernel; the
-    last, smaller batch of an epoch is trained on; x is numbers, so categories are to be encoded beforehand.
+    rate, which with Adam is the same but for epsilon, which is Keras' and here smaller beside the gradient of a kernel;
+    the last, smaller batch of an epoch is trained on; x is numbers, so categories are to be encoded beforehand.
     """
     where = "tabular_mlp"
     problem, units = read_problem(where, x, y, task), _units(where, hidden)

@@ -168,7 +168,8 @@ def softsign(x: Array) -> Array:
 @elementwise
 def isru(x: Array, alpha: float = 1.0) -> Array:
     """x / sqrt(1 + alpha x^2), and its limits at the infinities."""
-    return np.where(np.isinf(x), np.sign(x) / np.sqrt(alpha), x / np.hypot(1, np.sqrt(alpha) * x))
+    y: Array = np.where(np.isinf(x), np.sign(x) / np.sqrt(alpha), x / np.hypot(1.0, np.sqrt(alpha) * x))
+    return y
 
 
 @elementwise
