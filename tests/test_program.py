@@ -15,6 +15,7 @@ from networks import (
     OPTIMIZERS,
     SGD,
     SPARSE,
+    SQUARED,
     activation,
     batch_norm,
     comparable_rate,
@@ -129,6 +130,30 @@ def test_every_activation_in_every_place(case, isa, rng):
     # are small, since an exponential of an exponential magnifies roundings.
     layers = [rescaling(0.25), act, dense(17), act, dense(33, use_bias=False), batch_norm(), act, dense(5)]
     compare_with_reference(network(9, layers, SPARSE, from_logits=True), np.dtype(np.float64), rng)
+
+
+def test_a_gradient_may_be_replaced(isa, dtype, rng):
+    """By name and in C order: what the flat view would be written with, and `update` measures it."""
+    spec = with_optimizer(network(9, [dense(17), activation("elu"), dense(5)], SQUARED), OPTIMIZERS["global_clipnorm"])
+    x, _ = data(spec, 12, rng, dtype)
+    programs = [made(spec, dtype=dtype.name) for _ in range(2)]
+    for program in programs:
+        program.forward(x)
+        program.backward(np.ones((12, 5), dtype))
+    value = rng.standard_normal((9, 17)).astype(dtype)
+    programs[0].set_gradient("layer_0/kernel", value)
+    np.testing.assert_array_equal(programs[0].gradient("layer_0/kernel"), value)
+    programs[1].gradients[:] = programs[0].gradients
+    norm = np.sqrt(sum((program.gradient(name) ** 2).sum() for name, _, _ in (program := programs[0]).variables()))
+    for program in programs:
+        assert program.update(0.1) == pytest.approx(norm, rel=1e-5)
+    np.testing.assert_array_equal(programs[0].parameters, programs[1].parameters)
+    with pytest.raises(
+        ValueError, match=r"set_gradient 'layer_0/kernel': value has shape \(17, 9\), expected \(9, 17\)"
+    ):
+        programs[0].set_gradient("layer_0/kernel", np.ascontiguousarray(value.T))
+    with pytest.raises(ValueError, match="set_gradient: name='layer_0/kernl' is not known"):
+        programs[0].set_gradient("layer_0/kernl", value)
 
 
 @every_network

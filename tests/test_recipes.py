@@ -10,7 +10,7 @@ from example import blobs
 
 import evenflow
 from evenflow import cli, reference, schedules
-from evenflow.callbacks import EarlyStopping, ReduceLROnPlateau
+from evenflow.callbacks import EarlyStopping, OneCycle, ReduceLROnPlateau
 from evenflow.layers import (
     Dense,
     Flatten,
@@ -74,11 +74,13 @@ def test_second_edition():
     assert recipe.model.layers[1].activation.kind == "elu"
     assert not recipe.model.optimizer.nesterov
     assert recipe.model.optimizer.momentum == 0.9
-    pace, best = recipe.callbacks
+    cycle, best = recipe.callbacks
+    assert isinstance(cycle, OneCycle)
     assert isinstance(best, BestEpoch)
-    schedule = pace.schedule(90)
-    assert isinstance(schedule, schedules.OneCycle)
-    assert (schedule.max_learning_rate, schedule.total_steps) == (0.03, 90)
+    rates = recipe.fit(*blobs(), verbose=0).history["learning_rate"]
+    assert len(rates) == recipe.epochs == 30
+    assert 0.028 < max(rates) <= 0.03
+    assert rates[-1] < 1e-5
     deep = default_mlp(*blobs(), edition=2, hidden=(20,) * 4).model
     assert deep.layers[3].as_activation().kind == "elu"
 
@@ -309,9 +311,9 @@ def test_best_epoch_keeps_the_last_of_equal_ones():
 
 def test_a_schedule_is_as_long_as_the_run():
     x, y = blobs(rows=100)
-    recipe = default_mlp(x, y, schedule="1cycle", epochs=4, batch_size=20)
+    recipe = tabular_mlp(x, y, hidden=(4,), epochs=4, batch_size=20)
     recipe.fit(x, y, verbose=0)
-    assert recipe.model.optimizer.pace.source.total_steps == 4 * 4  # 80 of the rows
+    assert recipe.model.optimizer.pace.source.decay_steps == 4 * 4  # 80 of the rows
     with pytest.raises(RuntimeError, match="follows one run, which this model has behind it: make a new recipe"):
         recipe.fit(x, y, verbose=0)
     lonely = WholeRun(lambda steps: schedules.OneCycle(0.1, steps))

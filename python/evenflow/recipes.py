@@ -28,11 +28,12 @@ from .callback import Callback
 from .callbacks import EarlyStopping, ReduceLROnPlateau
 from .initializers import RandomNormal, VarianceScaling
 from .layers import Activation, AlphaDropout, BatchNormalization, Dense, Normalization, Scaling
+from .one_cycle import OneCycle
 from .optimizers import SGD, Adam, AdamW, Optimizer
 from .recipe import BestEpoch as BestEpoch
 from .recipe import Recipe, read_problem
 from .recipe import WholeRun as WholeRun
-from .schedules import CosineCycles, OneCycle
+from .schedules import CosineCycles
 
 __all__ = ["RECIPES", "BestEpoch", "Recipe", "WholeRun", "default_mlp", "self_normalizing_mlp", "tabular_mlp"]
 
@@ -254,7 +255,7 @@ def _pace(
         made = SGD(rate, momentum=0.9, nesterov=nesterov, weight_decay=weight_decay, global_clipnorm=1.0)
     made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     if schedule == "1cycle":
-        return made, [WholeRun(functools.partial(OneCycle, rate)), BestEpoch()]
+        return made, [OneCycle(rate), BestEpoch()]
     return made, [
         ReduceLROnPlateau(factor=0.5, patience=5),
         EarlyStopping(patience=20, restore_best_weights=True),
