@@ -107,6 +107,14 @@ def test_chapter_selu(show):
     assert seen["ReLU, LeCun, BN"]["deviation"] == pytest.approx([1] * 100, abs=0.02)
     assert seen["SELU, LeCun, alpha dropout"]["deviation"] == pytest.approx([1] * 100, abs=0.2)
     assert seen["SELU, LeCun, dropout"]["deviation"][-1] > 1.2
+    assert seen["SELU, LeCun, BN"]["deviation"] == pytest.approx([1] * 100, abs=0.02)
+    growth = {name: one["growth"] for name, one in seen.items()}
+    assert 20 < growth["SELU, LeCun"] < 100
+    assert growth["SELU, LeCun, BN"] > 2 * growth["SELU, LeCun"]
+    assert growth["SELU, He"] > 20 * growth["SELU, LeCun"]
+    # Of a gradient's variance alpha dropout keeps (1 - rate) a^2 per layer: see its docstring.
+    kept = 1 / (1 + 0.1 * 1.7580993408473766**2)
+    assert growth["SELU, LeCun, alpha dropout"] == pytest.approx((1.0716 * kept) ** 49.5, rel=1)
 
 
 @pytest.mark.slow

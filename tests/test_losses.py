@@ -383,6 +383,7 @@ def test_a_function_with_weights_and_labels():
         (lambda y, p: (squared(y, p)[0][:-1], p), ["value has shape (7,)", "(8,)"]),
         (lambda y, p: (0.0, p[:, 0]), ["gradient has shape (8,)", "(8, 1)"]),
         (lambda y, p: (0.0, p * np.nan), ["gradient has nan at [0, 0]", "finite"]),
+        (lambda y, p: (np.nan, 0 * p), ["value has nan, expected finite"]),
         (lambda y, p: (np.inf, p), ["value has inf", "finite"]),
         (lambda y, p: (0.0, p * 1j), ["gradient", "complex"]),
         (lambda y, p: (0.0, None), ["gradient", "None"]),

@@ -4,9 +4,23 @@
 namespace evenflow {
 
 void bind_program(py::module_& m) {
-  py::class_<Progress>(
-      m, "Progress",
-      "What calls of `train` or `evaluate` did: sums, from the call that was not told to go on `after` another.")
+  py::class_<Progress>(m, "Progress",
+                       "What calls of `train` or `evaluate` did: sums, from the call that was not told to go on "
+                       "`after` another. One that "
+                       "is made of the sums of another goes on as that one would.")
+      .def(py::init([](double loss, const std::vector<std::vector<double>>& metrics, std::int64_t rows, double weight,
+                       std::int64_t steps, std::int64_t next_step) {
+             Progress progress;
+             progress.loss = loss;
+             progress.metrics = metrics;
+             progress.rows = rows;
+             progress.weight = weight;
+             progress.steps = steps;
+             progress.next_step = next_step;
+             return progress;
+           }),
+           py::kw_only(), py::arg("loss"), py::arg("metrics"), py::arg("rows"), py::arg("weight"), py::arg("steps"),
+           py::arg("next_step"))
       .def_readonly("loss", &Progress::loss)
       .def_property_readonly(
           "metrics",
@@ -38,7 +52,7 @@ fusion: whether the update rule runs in the visit that computes a kernel's gradi
 `parameters` and `gradients` are flat views of the trainable variables without a copy; docs/design.md has their layout.
 Raises ValueError or TypeError for a spec that does not fit together, MemoryError for one that needs more memory than
 there is, and RuntimeError when two threads use a program at once.)")
-      .def(py::init<const py::dict&, const std::string&, std::int64_t, int, bool>(), py::arg("spec"), py::kw_only(),
+      .def(py::init<const py::object&, const std::string&, std::int64_t, int, bool>(), py::arg("spec"), py::kw_only(),
            py::arg("dtype") = "float32", py::arg("batch_size") = 32, py::arg("threads") = 0, py::arg("fusion") = true)
       .def_property_readonly("spec", &PyProgram::spec)
       .def_property_readonly("dtype", &PyProgram::dtype)

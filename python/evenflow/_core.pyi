@@ -49,6 +49,16 @@ def measure_bandwidth(bytes: int, threads: int, seconds: float) -> float:
 class Progress:
     """What calls of `train` or `evaluate` did: sums, from the call that was not told to go on `after` another."""
 
+    def __init__(
+        self,
+        *,
+        loss: float,
+        metrics: Sequence[_Array | Sequence[float]],
+        rows: int,
+        weight: float,
+        steps: int,
+        next_step: int,
+    ) -> None: ...
     @property
     def loss(self) -> float: ...  # sum over rows of the row's loss and the penalties
     @property

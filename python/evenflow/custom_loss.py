@@ -78,7 +78,8 @@ class CustomLoss(Loss):
         for name, array in (("value", value), ("gradient", gradient)):
             if not np.isfinite(array).all():
                 at = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
-                raise ValueError(f"{where}: {name} has {array[at]} at {list(at)}, expected finite numbers")
+                place = f" at {list(at)}" if at else ""
+                raise ValueError(f"{where}: {name} has {array[at]}{place}, expected finite numbers")
         return value, gradient
 
 

@@ -94,14 +94,15 @@ def wrong_shape(
     return ValueError(f"{text}. {hint}" if hint else text)
 
 
-def integer(where: str, argument: str, value: object, *, at_least: int) -> int:
+def integer(where: str, argument: str, value: object, *, at_least: int, at_most: int | None = None) -> int:
     """`value` as an int; booleans and floats are mistakes here, not numbers."""
-    expected = f"an integer of at least {at_least}"
+    expected = f"an integer of at least {at_least}" + ("" if at_most is None else f" and at most {at_most}")
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise wrong_type(where, argument, expected, value)
-    if value < at_least:
+    whole = int(value)
+    if whole < at_least or (at_most is not None and whole > at_most):
         raise wrong_value(where, argument, expected, value)
-    return int(value)
+    return whole
 
 
 def count(where: str, argument: str, value: object) -> int | None:

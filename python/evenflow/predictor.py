@@ -37,7 +37,7 @@ class Predictor:
         self._executor: Executor | None = None
         self._row_shape: Shape | None = None
         self.feature_names: tuple[str, ...] | None = None  # of the first table that it was trained on
-        self._calls = 0  # with training=True
+        self.draws = 0  # of random layers by calls with training=True
 
     # what a model provides
 
@@ -311,8 +311,8 @@ class Predictor:
             return self.predict(x)
         rows, shape, _ = self._read_rows(self.name, "x", self.read_array(self.name, "x", x), allow_nonfinite=False)
         self._build_for(shape)
-        self._calls += 1
-        return self._executor_for(len(rows), training=True).forward(rows, FIRST_DRAW + self._calls)
+        self.draws += 1
+        return self._executor_for(len(rows), training=True).forward(rows, FIRST_DRAW + self.draws)
 
     def _inference_executor(self) -> Executor:
         """Any executor of these layers, up to date: loss and optimizer do not matter here."""

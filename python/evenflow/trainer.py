@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from .gradient_norms import NormLog
 from .loss import Loss
 from .metrics import Metric, read_metrics
 from .optimizers import Optimizer
+from .position import Position
 from .predictor import DEFAULT_BATCH, Predictor, read_threads, read_verbose
 from .runners import Runner, as_result, logs_of, runner_of
 from .streams import is_stream, refuse
@@ -54,6 +56,7 @@ class Trainer(Predictor):
         self.weighted_metrics: list[Metric | str] = []
         self.stop_training = False
         self.history: History | None = None
+        self.position = Position()  # of the last `fit`
         self.gradient_norms: NormLog | None = None  # of the epoch, while a callback wants them
         self.frozen_cache: FrozenCache | None = None  # while `fit` keeps what the frozen layers make
         self._shuffler = np.random.Generator(np.random.PCG64(self.seed))
@@ -262,16 +265,17 @@ class Trainer(Predictor):
         parameters = {"epochs": epochs, "steps": feed.steps, "rows": feed.rows, "verbose": verbosity}
         hooks = CallbackList(listed, self, parameters)
         self.history = next(callback for callback in listed if isinstance(callback, History))
-        self.stop_training = False
+        self.stop_training, self.position = False, Position(initial_epoch, feed=ref(feed))
         logs: Logs = {}
         with closing(hooks), frozen or nullcontext():
             hooks.call("on_train_begin", {})
-            for epoch in range(initial_epoch, epochs):
+            for epoch in self.position.epochs(epochs):
                 hooks.call("on_epoch_begin", epoch, {})
                 logs = self._train_epoch(feed, limit, hooks)
                 if (pairs := validation.due(epoch)) is not None:
                     scores = self._score(where, pairs, validation.batch, limit, hooks)
                     logs |= {f"val_{name}": value for name, value in scores.items()}
+                self.position.end_epoch()
                 hooks.call("on_epoch_end", epoch, logs)
                 if self.stop_training or feed.ends_before(epochs - 1 - epoch):
                     break
@@ -283,8 +287,8 @@ class Trainer(Predictor):
         return self.history
 
     def _train_epoch(self, feed: Feed, threads: int, hooks: CallbackList) -> Logs:
-        progress: AnyProgress | None = None
-        logs: Logs = {}
+        progress = self.position.progress  # of an epoch that goes on
+        logs: Logs = {} if progress is None else logs_of(progress, self.scores)
         norms = self.gradient_norms = NormLog(feed.steps or 0) if hooks.gradient_norms else None
         for piece in feed.pieces():
             pair, step = piece.pair, piece.first
@@ -310,6 +314,7 @@ class Trainer(Predictor):
                     gradient_norms=None if norms is None else norms.of(runner.trained_paths(), piece),
                 )
                 step = progress.next_step
+                self.position.advance(piece.base + step, progress)
                 logs = logs_of(progress, self.scores)
                 if hooks.per_batch:
                     hooks.call("on_train_batch_end", piece.base + step - 1, logs)
