@@ -144,9 +144,9 @@ def test_a_gradient_may_be_replaced(isa, dtype, rng):
     programs[0].set_gradient("layer_0/kernel", value)
     np.testing.assert_array_equal(programs[0].gradient("layer_0/kernel"), value)
     programs[1].gradients[:] = programs[0].gradients
-    norm = np.sqrt(sum((program.gradient(name) ** 2).sum() for name, _, _ in (program := programs[0]).variables()))
+    squares = [(programs[0].gradient(name) ** 2).sum() for name, _, _ in programs[0].variables()]
     for program in programs:
-        assert program.update(0.1) == pytest.approx(norm, rel=1e-5)
+        assert program.update(0.1) == pytest.approx(np.sqrt(sum(squares)), rel=1e-5)
     np.testing.assert_array_equal(programs[0].parameters, programs[1].parameters)
     with pytest.raises(
         ValueError, match=r"set_gradient 'layer_0/kernel': value has shape \(17, 9\), expected \(9, 17\)"

@@ -1,18 +1,15 @@
 """Recipes: that each is what its table says, and what it reaches on real data."""
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 from example import blobs
 
 import evenflow
-from evenflow import cli, reference, schedules
+from evenflow import reference, schedules
 from evenflow.callbacks import EarlyStopping, OneCycle, ReduceLROnPlateau
 from evenflow.layers import (
-    Dense,
     Flatten,
     Input,
 )
@@ -403,50 +400,3 @@ def score(make, load, seed, **options):
 def test_what_it_reaches(make, load, least, options):
     """Least over two seeds is what is asked; a linear regression of the diabetes has an R2 of 0.4 to 0.5."""
     assert min(score(make, load, seed, **options) for seed in (0, 1)) >= least
-
-
-# ---------------------------------------------------------------------------------------- the command line
-
-
-@pytest.fixture
-def table(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    x, y = line()
-    lines = ["a,b,c,y", *(",".join(map(str, row)) for row in np.column_stack([x, y]))]
-    Path("line.csv").write_text("\n".join(lines), encoding="utf-8")
-    return ["train", "--data", "line.csv", "--target", "y", "--quiet"]
-
-
-@every_recipe
-def test_train_takes_a_recipe(make, table, capsys):
-    name = make.__name__
-    assert (
-        cli.main([*table, "--recipe", name, "--layers", "20,10", "--epochs", "40", "--threads", "1", "--out", "run"])
-        == 0
-    )
-    record = json.loads(Path("run/run.json").read_text(encoding="utf-8"))
-    assert record["scores"]["test"]["r2"] > 0.9
-    settings = record["settings"]
-    assert (settings["recipe"], settings["epochs"], settings["validation"]) == (name, 40, 0.2)
-    assert settings["batch_size"] == (256 if make is tabular_mlp else 32)
-    kept = load_model("run/model.safetensors")
-    assert [layer.units for layer in kept.layers if isinstance(layer, Dense)] == [20, 10, 1]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ("--recipe tabular", "--recipe='tabular' is not known. Did you mean 'tabular_mlp'?"),
-        (
-            "--recipe default_mlp --activation elu",
-            "--activation belongs to a network of your own: --recipe default_mlp",
-        ),
-        ("--recipe default_mlp --no-batch-norm", "--no-batch-norm belongs to a network of your own"),
-        ("--recipe default_mlp --validation 0", "--recipe default_mlp needs rows for validation"),
-        ("--recipe default_mlp --learning-rate -1", "default_mlp: learning_rate: expected a finite number above 0"),
-    ],
-)
-def test_train_refuses_what_a_recipe_chooses(table, options, message, capsys):
-    assert cli.main([*table, *options.split()]) == 2
-    assert message in capsys.readouterr().err
-    assert not Path("runs").exists()
