@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -146,6 +147,8 @@ def test_training_can_be_stopped_within_a_block(stream):
     model = network()
     assert model.fit(stream(), epochs=4, callbacks=[Stop()], verbose=0).epoch == [0]
     assert model.optimizer.iterations == 3
+    assert next(iter(stream()))[0].shape == (32, 6)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("evenflow")], "no reader is left"
 
 
 def test_weights(kind, tmp_path):

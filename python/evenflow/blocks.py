@@ -65,9 +65,7 @@ class Blocks:
         # the order of all that follow.
         self._drawn_from = None if self.shuffler is None else dict(self.shuffler.bit_generator.state)
         drawn = None if self.shuffler is None else np.random.default_rng(self.shuffler.integers(1 << 62))
-        for number, block in enumerate(self.source.blocks(drawn)):
-            rows = NamedRows(block.x, self.source.feature_names)
-            yield self.read(f"{self.where}: block {number} of x", rows, block.y, block.weights), block.order
+        return _read_blocks(self.where, self.source, self.read, drawn)
 
     def pieces(self) -> Iterator[Piece]:
         """The next epoch. As in Keras it ends, with a warning, where the rows do."""
@@ -124,6 +122,15 @@ class Blocks:
                     self._block, self._step = (pair, order), skipped
                 skipped -= min(skipped, steps)
         self._done = step
+
+
+def _read_blocks(
+    where: str, source: TableStream, read: Callable[..., Pair], generator: np.random.Generator | None
+) -> Iterator[tuple[Pair, NDArray[np.int64] | None]]:
+    """One pass. No method: it would keep its own object alive, and with it the thread that reads ahead."""
+    for number, block in enumerate(source.blocks(generator)):
+        rows = NamedRows(block.x, source.feature_names)
+        yield read(f"{where}: block {number} of x", rows, block.y, block.weights), block.order
 
 
 class BlockStream:

@@ -28,7 +28,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     if HISTORICAL_NAMES.get(name) in known:
         return HISTORICAL_NAMES[name]
     by_lower = {candidate.lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    words = set(name.lower().split("_"))  # "sparse_crossentropy" lacks a word of "sparse_categorical_crossentropy"
+    longer = [candidate for candidate in by_lower if len(words) > 1 and words <= set(candidate.split("_"))]
+    found = sorted(longer, key=len) or difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     found = found or [candidate for candidate in by_lower if len(name) > 1 and candidate.startswith(name.lower())]
     return by_lower[found[0]] if found else None
 

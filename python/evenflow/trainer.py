@@ -406,8 +406,8 @@ class Trainer(Predictor):
         y: object = None,
         sample_weight: object = None,
         class_weight: object = None,
-        *,
         return_dict: bool = False,
+        *,
         allow_nonfinite: bool = False,
     ) -> Any:
         """One step on these rows; loss and metrics of that step, as `evaluate` returns them. Weights as `fit` has."""
@@ -429,8 +429,8 @@ class Trainer(Predictor):
         x: object,
         y: object = None,
         sample_weight: object = None,
-        *,
         return_dict: bool = False,
+        *,
         allow_nonfinite: bool = False,
     ) -> Any:
         """`evaluate` on one batch, silently."""
