@@ -27,8 +27,8 @@ def rms_norm(trainable: bool = True) -> Spec:
     return {"kind": "rms_normalization", "epsilon": 1e-6, "trainable": trainable}
 
 
-def scaling(trainable: bool = True, **more: Any) -> Spec:
-    return {"kind": "scaling", "trainable": trainable, **more}
+def scaling(trainable: bool = True) -> Spec:
+    return {"kind": "scaling", "trainable": trainable}
 
 
 def activation(name: str, **parameters: float) -> Spec:

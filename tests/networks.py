@@ -168,14 +168,14 @@ NETWORKS: dict[str, Spec] = {
     "scaling": network(
         65,
         [
-            scaling(regularizers={"scale": {"l1": 0.01, "l2": 0.02}}),
+            scaling(),
             dense(33),
             activation("isru", alpha=0.3),
             scaling(),
             scaling(trainable=False),
             activation("elu"),
             dense(17, use_bias=False),
-            scaling(constraints={"scale": {"kind": "non_negative"}}),
+            scaling(),
             dense(3),
             scaling(),
         ],

@@ -148,11 +148,9 @@ def test_a_gradient_may_be_replaced(isa, dtype, rng):
     for program in programs:
         assert program.update(0.1) == pytest.approx(np.sqrt(sum(squares)), rel=1e-5)
     np.testing.assert_array_equal(programs[0].parameters, programs[1].parameters)
-    with pytest.raises(
-        ValueError, match=r"set_gradient 'layer_0/kernel': value has shape \(17, 9\), expected \(9, 17\)"
-    ):
+    with pytest.raises(ValueError, match=r"set_gradient 'layer_0/kernel'.*\(9, 17\).*\(17, 9\)"):
         programs[0].set_gradient("layer_0/kernel", np.ascontiguousarray(value.T))
-    with pytest.raises(ValueError, match="set_gradient: name='layer_0/kernl' is not known"):
+    with pytest.raises(ValueError, match="set_gradient: argument 'name': expected one of .*layer_0/kernl"):
         programs[0].set_gradient("layer_0/kernl", value)
 
 
