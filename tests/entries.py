@@ -50,3 +50,8 @@ def noise(kind: str, seed: int = 2**40 + 3, **parameters: float) -> Spec:
 def reads(layer: Spec, *numbers: int) -> Spec:
     """A layer of `network` that reads these, in place of the one before it."""
     return {**layer, "inputs": [f"layer_{i}" for i in numbers]}
+
+
+def again(number: int, layer: Spec, *numbers: int) -> Spec:
+    """Layer `number` of `network`, which `layer` describes, called once more."""
+    return {**reads(layer, *numbers), "shares": f"layer_{number}"}

@@ -31,7 +31,13 @@ def run(name: str) -> dict:
 
 
 def test_every_example_has_a_test():
-    assert {path.name for path in EXAMPLES} == {"digits.py", "embedding.py", "fashion_mnist.py", "table.py"}
+    assert {path.name for path in EXAMPLES} == {
+        "digits.py",
+        "embedding.py",
+        "fashion_mnist.py",
+        "table.py",
+        "transfer.py",
+    }
 
 
 def test_every_example_of_the_chapter_has_a_test_and_a_place_in_the_guide():
@@ -189,6 +195,14 @@ def test_digits(capsys):
 def test_table(capsys):
     assert run("table.py")["main"]() < 0.06  # 5 % of the noise cannot be learnt
     assert "mean error on 400 test rows" in capsys.readouterr().out
+
+
+def test_transfer(capsys):
+    pytest.importorskip("sklearn")
+    scratch, transfer = run("transfer.py")["main"]()
+    assert transfer > 0.86
+    assert transfer - scratch > 0.03  # 5 to 9 points for six other seeds
+    assert "a closed loop or not, 30 labels" in capsys.readouterr().out
 
 
 def test_embedding(capsys):

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import ADAM, DEEP, MOMENTUM, NETWORKS, OPTIMIZERS, SQUARED, data, dense, network, with_optimizer
+from networks import DEEP, NETWORKS, SQUARED, data, dense, network, with_optimizer
+from optimizer_specs import ADAM, MOMENTUM, OPTIMIZERS
 from programs import made, same, state
 
 import evenflow

@@ -96,6 +96,14 @@ class CustomProgress:
     counted: _core.Progress | None = None
 
     @property
+    def losses(self) -> list[float]:
+        return [self.loss]
+
+    @property
+    def weights(self) -> list[float]:
+        return [self.weight]
+
+    @property
     def metrics(self) -> list[Any]:
         return self.observed.beside([] if self.counted is None else self.counted.metrics)
 
@@ -117,7 +125,7 @@ class CustomSteps:
     def train(
         self,
         x: Inputs,
-        y: Array,
+        y: Any,
         optimizer: Optimizer,
         *,
         batch_size: int,
@@ -126,7 +134,7 @@ class CustomSteps:
         threads: int = 0,
         order: NDArray[np.int64] | None = None,
         after: Any = None,
-        sample_weight: Array | None = None,
+        sample_weight: Any = None,
         class_weight: NDArray[np.float64] | None = None,
         gradient_norms: NDArray[np.float64] | None = None,
     ) -> CustomProgress:
@@ -158,13 +166,13 @@ class CustomSteps:
     def evaluate(
         self,
         x: Inputs,
-        y: Array,
+        y: Any,
         *,
         batch_size: int,
         threads: int = 0,
         first_step: int = 0,
         after: Any = None,
-        sample_weight: Array | None = None,
+        sample_weight: Any = None,
     ) -> CustomProgress:
         """Steps of an evaluation, for about `SLICE_SECONDS`."""
         self.executor.synchronize()

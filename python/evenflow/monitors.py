@@ -51,7 +51,8 @@ class Monitor(Callback):
 
     def _automatic(self) -> str:
         name = self.monitor.removeprefix("val_")
-        if name == "loss":
+        losses = ["loss", *(f"{objective.name}_loss" for objective in self.model.objectives)]
+        if name in losses:
             return "min"
         for score in self.model.scores:
             lower = lower_is_better(score.metric)

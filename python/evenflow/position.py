@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .runners import AnyProgress
     from .task import Score
 
-SUMS = ("loss", "metrics", "rows", "weight", "steps", "next_step")
+SUMS = ("loss", "losses", "metrics", "rows", "weights", "steps", "next_step")
 
 
 @dataclass

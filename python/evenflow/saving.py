@@ -31,8 +31,9 @@ def save_model(model: Model, filepath: PathLike, *, overwrite: bool) -> None:
     tensors, state = training_state(model, "save")
     metadata = {"model": json.dumps(model.get_config())}
     if model.optimizer is not None:
-        if isinstance(model.loss, CustomLoss):
-            name = model.loss.name
+        objectives = model.objectives
+        if objectives and isinstance(objectives[0].loss, CustomLoss):
+            name = objectives[0].loss.name
             warnings.warn(
                 f"save: the loss is the Python function {name!r}, which no file holds: to load this model, give "
                 f"load_model(..., custom_objects={{{name!r}: function}}), or compile=False",
@@ -40,7 +41,10 @@ def save_model(model: Model, filepath: PathLike, *, overwrite: bool) -> None:
                 stacklevel=3,
             )
         functions = [
-            m.function_name for m in model.metrics + model.weighted_metrics if isinstance(m, MeanMetricWrapper)
+            metric.function_name
+            for objective in objectives
+            for metric in objective.metrics + objective.weighted_metrics
+            if isinstance(metric, MeanMetricWrapper)
         ]
         if functions:
             wanted = ", ".join(f"{name!r}: function" for name in functions)
@@ -53,10 +57,10 @@ def save_model(model: Model, filepath: PathLike, *, overwrite: bool) -> None:
         metadata["compile"] = json.dumps(
             {
                 "optimizer": describe(model.optimizer),
-                "loss": None if model.loss is None else describe(model.loss),
-                "loss_weights": model.loss_weights,
-                "metrics": [_described(metric) for metric in model.metrics],
-                "weighted_metrics": [_described(metric) for metric in model.weighted_metrics],
+                "loss": _each([None if o.loss is None else describe(o.loss) for o in objectives]),
+                "loss_weights": _each([objective.weight for objective in objectives]),
+                "metrics": _each([[_described(metric) for metric in o.metrics] for o in objectives]),
+                "weighted_metrics": _each([[_described(metric) for metric in o.weighted_metrics] for o in objectives]),
             }
         )
     metadata["state"] = json.dumps(state)
@@ -117,22 +121,25 @@ def load_model(filepath: PathLike, custom_objects: Mapping[str, object] | None =
     `custom_objects`: what no file holds, by name: the functions of a custom loss or metric. `compile=False`: without
     optimizer, loss and metrics.
     """
-    from .functional import Functional
-    from .models import Sequential
+    from .model import Model
 
     file = File("load_model", filepath)
     if "model" not in file.metadata:
         raise file.damaged("it holds weights only: make the model and use its load_weights")
     try:
         config = file.json("model")
-        kind = Functional if "outputs" in config else Sequential
-        model: Model = kind.from_config(config)
+        model = Model.from_config(config)
         compiled = file.json("compile") if compile and "compile" in file.metadata else None
         if compiled is not None:
             objects = custom_objects or {}
-            loss = _loss(compiled["loss"], objects)
+            several = len(model.output_names) > 1
+            loss = compiled["loss"]
+            loss = [_loss(one, objects) for one in loss] if several else _loss(loss, objects)
             listed, weighted = (
-                [_metric(m, objects) for m in compiled.get(key, [])] for key in ("metrics", "weighted_metrics")
+                [_metrics(one, objects) for one in compiled[key]]
+                if several
+                else _metrics(compiled.get(key, []), objects)
+                for key in ("metrics", "weighted_metrics")
             )
             model.compile(compiled["optimizer"], loss, compiled.get("loss_weights"), listed, weighted)
         state = file.json("state")
@@ -155,6 +162,14 @@ def _loss(described: Any, custom_objects: Mapping[str, object]) -> object:
 
 def _described(metric: metrics.Metric | str) -> str | dict[str, Any]:
     return metric if isinstance(metric, str) else describe(metric)
+
+
+def _each(of_outputs: list[Any]) -> Any:
+    return of_outputs[0] if len(of_outputs) == 1 else of_outputs
+
+
+def _metrics(described: Any, custom_objects: Mapping[str, object]) -> list[object]:
+    return [_metric(one, custom_objects) for one in described]
 
 
 def _metric(described: Any, custom_objects: Mapping[str, object]) -> object:

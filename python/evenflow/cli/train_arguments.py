@@ -20,7 +20,15 @@ DEFAULTS: dict[str, Any] = {
     "batch_size": 32,
     "validation": 0.1,
 }
-NOT_FOR_RECIPES = ("activation", "kernel_initializer", "no_batch_norm", "dropout", "optimizer", "momentum")
+NOT_FOR_RECIPES = (
+    "activation",
+    "kernel_initializer",
+    "no_batch_norm",
+    "dropout",
+    "optimizer",
+    "momentum",
+    "early_stopping",
+)
 
 DESCRIPTION = """\
 Train a network, show its progress, test it, and keep everything in a folder:
@@ -51,11 +59,12 @@ examples:
   evenflow train --layers 300,300 --dropout 0.3 --epochs 30
   evenflow train --optimizer sgd --momentum 0.9 --learning-rate 0.01
   evenflow train --recipe tabular_mlp --data houses.csv --target price
+  evenflow train --epochs 200 --early-stopping 10
   evenflow train --data mnist/ --out runs/mnist-baseline
   evenflow train --data houses.csv --target price --ignore id --layers 64,64 --task regression
 
 exit status: 0 done, 1 something failed (data, disk, divergence), 2 wrong command line, 130 interrupted (Ctrl-C; what
-was trained until then is saved)
+was trained until then is saved, and --resume goes on from the last whole epoch)
 """
 
 
@@ -129,6 +138,12 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     training.add_argument("--learning-rate", type=float, metavar="RATE", help="(0.01 for sgd, 0.001 for the others)")
     training.add_argument("--momentum", type=float, metavar="M", help="of sgd or rmsprop, from 0 to 1 (0)")
     training.add_argument("--epochs", type=positive, metavar="N", help="passes over the training rows (10)")
+    training.add_argument(
+        "--early-stopping",
+        type=natural,
+        metavar="PATIENCE",
+        help="end after so many epochs without a lower val_loss (loss without --validation), with the best weights",
+    )
     training.add_argument("--batch-size", type=positive, metavar="N", help="rows of one step (32)")
     training.add_argument(
         "--seed",
@@ -142,6 +157,11 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     output = train.add_argument_group("output")
     output.add_argument(
         "--out", metavar="DIR", help="a new or empty folder (runs/<data>-<time>); runs are never overwritten"
+    )
+    output.add_argument(
+        "--resume",
+        metavar="DIR",
+        help="let the run in this folder, which was killed or interrupted, go on to the same end, as it was set up",
     )
     output.add_argument("--quiet", action="store_true", help="print nothing but errors and the final line")
     return train
