@@ -146,7 +146,7 @@ def test_a_gradient_may_be_replaced(isa, dtype, rng):
     np.testing.assert_array_equal(programs[0].parameters, programs[1].parameters)
     with pytest.raises(ValueError, match=r"set_gradient 'layer_0/kernel'.*\(9, 17\).*\(17, 9\)"):
         programs[0].set_gradient("layer_0/kernel", np.ascontiguousarray(value.T))
-    with pytest.raises(ValueError, match="set_gradient: argument 'name': expected one of .*layer_0/kernl"):
+    with pytest.raises(ValueError, match=r"set_gradient: argument 'name': expected one of .*layer_0/kernl"):
         programs[0].set_gradient("layer_0/kernl", value)
 
 

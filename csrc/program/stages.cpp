@@ -323,7 +323,7 @@ struct Plan::Builder {
     Segment segment;
     segment.form = Affine::normalize;
     segment.source = Statistics::applied;
-    segment.scale = variable(l.name + "/scale", 0, on.units, l.trainable, 1);
+    segment.scale = variable(l, "/scale", 0, on.units, l.trainable, 1);
     on.trainable = on.trainable || l.trainable;
     return append(number, segment);
   }
