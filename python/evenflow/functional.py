@@ -200,6 +200,11 @@ class Functional(Model):
         counts = [math.prod(value.row_shape) for value in self._inputs]
         return counts[0] if len(counts) == 1 else counts
 
+    def wiring(self) -> list[tuple[Layer, list[int]]]:
+        """The layers in order, each with the places of those that it reads."""
+        places = {value.number: i for i, value in enumerate(self._values)}
+        return [(value.layer, [places[source.number] for source in value.sources]) for value in self._values]
+
     def layer_spec(self) -> list[dict[str, Any]]:
         """The core's entries: as those of a Sequential where each value has one reader, else with what each reads."""
         return self._entries()[0]

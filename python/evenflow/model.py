@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from . import errors, keywords, saving
+from . import errors, keywords, lint, saving
 from .activations import OUTPUTS
 from .layer import Layer, assign_all
 from .summary import table
@@ -42,6 +42,10 @@ class Model(Trainer):
 
     def trace(self, given: object) -> Any:
         """The model as a part of another: its layers called on other values."""
+        raise NotImplementedError
+
+    def wiring(self) -> list[tuple[Layer, list[int]]]:
+        """The layers in order, each with the places of those that it reads."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
@@ -135,6 +139,21 @@ class Model(Trainer):
     def summary(self, *, show_trainable: bool = False, print_fn: Callable[[str], object] | None = None) -> None:
         """Print the layers with their output shapes and numbers of parameters, and the totals."""
         (print_fn or print)(table(self, show_trainable=show_trainable))
+
+    def check(self, x: object = None) -> list[lint.Finding]:
+        """What is likely to go wrong in training, found in the description alone, and in the inputs if `x` is given.
+
+        A list, empty where nothing was found, of findings with `rule`, `layer`, `message` (what is there, and what to
+        do instead) and `reason`: str(finding) has it all. Looked at are SELU's conditions, initializers against
+        activations, layers without an activation, stacks of saturating activations, deep networks without clipping,
+        what stands around batch normalization, the output against the loss (once compiled), Normalization without
+        statistics; and of x the scale, and whether it is finite. docs/guide/health.md lists the rules. Changes nothing.
+        """
+        rows = None
+        if x is not None:
+            given = self.read_array("check", "x", x)
+            rows, _, _ = self._read_rows("check", "x", given, allow_nonfinite=True)
+        return lint.check(self, rows)
 
     @keywords.checked
     def save(self, filepath: str | os.PathLike[str], *, overwrite: bool = True) -> None:

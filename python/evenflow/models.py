@@ -201,6 +201,9 @@ class Sequential(Model):
 
     # description
 
+    def wiring(self) -> list[tuple[Layer, list[int]]]:
+        return [(layer, [i - 1] if i else []) for i, layer in enumerate(self.layers)]
+
     def layer_spec(self) -> list[dict[str, Any]]:
         return _entries(self._layers)
 

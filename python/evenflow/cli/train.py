@@ -42,7 +42,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         options = earlier.options(options, options.defaults())
         if options.recipe is not None:
             raise RunError(f"{earlier.folder}: a run with --recipe cannot go on: its schedule would begin anew")
-    dataset = _dataset(options)
+    dataset = read_dataset(options)
     callbacks: list[Callback] = []
     if options.recipe is None:
         model = network(options, dataset)
@@ -132,7 +132,8 @@ def _nothing(_: str) -> None:
     pass
 
 
-def _dataset(options: argparse.Namespace) -> Dataset:
+def read_dataset(options: argparse.Namespace) -> Dataset:
+    """The data that the options name."""
     from .. import datasets
     from ..tables import read_table
 

@@ -77,7 +77,23 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         description=DESCRIPTION,
         epilog=EXAMPLES,
     )
-    data = train.add_argument_group("data")
+    add_options(train)
+    output = train.add_argument_group("output")
+    output.add_argument(
+        "--out", metavar="DIR", help="a new or empty folder (runs/<data>-<time>); runs are never overwritten"
+    )
+    output.add_argument(
+        "--resume",
+        metavar="DIR",
+        help="let the run in this folder, which was killed or interrupted, go on to the same end, as it was set up",
+    )
+    output.add_argument("--quiet", action="store_true", help="print nothing but errors and the final line")
+    return train
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what describes data, network and training."""
+    data = parser.add_argument_group("data")
     data.add_argument("--data", metavar="PATH", help="a folder of IDX files, or a CSV (see below)")
     data.add_argument("--target", metavar="COLUMN", help="the column of the CSV to predict")
     data.add_argument("--ignore", metavar="COLUMNS", type=names, default=(), help="columns to leave out, by comma")
@@ -91,7 +107,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         help="share of the training rows kept for validation after each epoch: the last ones (0.1; 0 for none)",
     )
 
-    network = train.add_argument_group("network")
+    network = parser.add_argument_group("network")
     network.add_argument(
         "--recipe",
         metavar="NAME",
@@ -129,7 +145,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "--dtype", choices=("float32", "float64"), default="float32", help="of the arithmetic (float32)"
     )
 
-    training = train.add_argument_group("training")
+    training = parser.add_argument_group("training")
     training.add_argument(
         "--optimizer",
         metavar="NAME",
@@ -153,18 +169,6 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         help="of initial weights and shuffling (42): the same seed gives the same bits, for any number of threads",
     )
     training.add_argument("--threads", type=positive, metavar="N", help="threads to use (as many as are fastest)")
-
-    output = train.add_argument_group("output")
-    output.add_argument(
-        "--out", metavar="DIR", help="a new or empty folder (runs/<data>-<time>); runs are never overwritten"
-    )
-    output.add_argument(
-        "--resume",
-        metavar="DIR",
-        help="let the run in this folder, which was killed or interrupted, go on to the same end, as it was set up",
-    )
-    output.add_argument("--quiet", action="store_true", help="print nothing but errors and the final line")
-    return train
 
 
 def settle(options: argparse.Namespace) -> None:
