@@ -402,6 +402,8 @@ ACTIVATION_CASES = [
     ActivationCase("sigmoid", 4, 4, lambda x, y, slope: y),
     ActivationCase("tanh", 2, 2, lambda x, y, slope: 1.0),
     ActivationCase("softsign", 2, 2, lambda x, y, slope: 1.0),
+    ActivationCase("isru", 4, 8),
+    ActivationCase("isru", 4, 8, parameters={"alpha": 1 / 9}),
     ActivationCase("squareplus", 4, 8),
     ActivationCase("squareplus", 4, 8, parameters={"b": 0.7}),
     ActivationCase("softplus", 4, 4),

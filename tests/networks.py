@@ -3,58 +3,22 @@
 from typing import Any
 
 import numpy as np
+from entries import (
+    Spec,
+    activation,
+    again,
+    batch_norm,
+    dense,
+    layer_norm,
+    learned,
+    noise,
+    normalization,
+    reads,
+    rescaling,
+    rms_norm,
+    scaling,
+)
 from optimizer_specs import SGD
-
-Spec = dict[str, Any]
-
-
-def dense(units: int, use_bias: bool = True, trainable: bool = True) -> Spec:
-    return {"kind": "dense", "units": units, "use_bias": use_bias, "trainable": trainable}
-
-
-def batch_norm(center: bool = True, scale: bool = True, trainable: bool = True, **more: Any) -> Spec:
-    settings = {"momentum": 0.9, "epsilon": 1e-3, "center": center, "scale": scale, "trainable": trainable}
-    return {"kind": "batch_normalization", **settings, **more}
-
-
-def normalization(invert: bool = False, **more: Any) -> Spec:
-    return {"kind": "normalization", "invert": invert, **more}
-
-
-def layer_norm(center: bool = True, scale: bool = True, trainable: bool = True) -> Spec:
-    settings = {"epsilon": 1e-3, "center": center, "scale": scale, "trainable": trainable}
-    return {"kind": "layer_normalization", **settings}
-
-
-def rms_norm(trainable: bool = True) -> Spec:
-    return {"kind": "rms_normalization", "epsilon": 1e-6, "trainable": trainable}
-
-
-def activation(name: str, **parameters: float) -> Spec:
-    return {"kind": "activation", "activation": name, "parameters": parameters}
-
-
-def learned(name: str, *, shared: bool = False, trainable: bool = True) -> Spec:
-    return {**activation(name), "shared": shared, "trainable": trainable}
-
-
-def rescaling(scale: float, offset: float = 0.0) -> Spec:
-    return {"kind": "rescaling", "scale": scale, "offset": offset}
-
-
-def noise(kind: str, seed: int = 2**40 + 3, **parameters: float) -> Spec:
-    return {"kind": "noise", "noise": kind, "parameters": parameters, "seed": seed}
-
-
-def reads(layer: Spec, *numbers: int) -> Spec:
-    """A layer of `network` that reads these, in place of the one before it."""
-    return {**layer, "inputs": [f"layer_{i}" for i in numbers]}
-
-
-def again(number: int, layer: Spec, *numbers: int) -> Spec:
-    """Layer `number` of `network`, which `layer` describes, called once more."""
-    return {**reads(layer, *numbers), "shares": f"layer_{number}"}
-
 
 SPARSE, CATEGORICAL = "sparse_categorical_crossentropy", "categorical_crossentropy"
 BINARY, SQUARED = "binary_crossentropy", "mean_squared_error"
@@ -165,6 +129,22 @@ NETWORKS: dict[str, Spec] = {
             dense(8, trainable=False),
             batch_norm(),
             dense(3),
+        ],
+        SQUARED,
+    ),
+    "scaling": network(
+        65,
+        [
+            scaling(),
+            dense(33),
+            activation("isru", alpha=0.3),
+            scaling(),
+            scaling(trainable=False),
+            activation("elu"),
+            dense(17, use_bias=False),
+            scaling(),
+            dense(3),
+            scaling(),
         ],
         SQUARED,
     ),

@@ -38,6 +38,7 @@ def counterparts(torch: Any) -> dict[str, Callable[..., Any]]:
         "hard_tanh": f.hardtanh,
         "tanh_shrink": f.tanhshrink,
         "softsign": f.softsign,
+        "isru": lambda x, alpha=1.0: x / torch.sqrt(1 + alpha * x * x),
         "soft_shrink": lambda x, threshold=0.5: f.softshrink(x, threshold),
         "hard_shrink": lambda x, threshold=0.5: f.hardshrink(x, threshold),
         "exponential": torch.exp,

@@ -187,6 +187,13 @@ def test_limits_of_hyper_parameters(name, parameters, limit, isa, dtype):
     assert np.isfinite(_core.activation_backward(name, np.ones_like(x), x, y, **parameters)).all()
 
 
+def test_isru_bends_nothing_with_alpha_0_and_everything_with_a_large_one(isa, dtype):
+    x = np.array([[-1e6, -7.0, -0.25, 0.0, 0.25, 7.0, 1e6]], dtype)
+    np.testing.assert_array_equal(_core.activation_forward("isru", x, alpha=0.0), x)
+    np.testing.assert_array_equal(_core.activation_backward("isru", x, x, x, alpha=0.0), x)
+    np.testing.assert_allclose(_core.activation_forward("isru", x, alpha=1e40), np.sign(x) * 1e-15, rtol=1e-6)
+
+
 def same_masks(a: np.ndarray, b: np.ndarray) -> None:
     np.testing.assert_array_equal(np.isnan(a), np.isnan(b))
     np.testing.assert_array_equal(np.isposinf(a), np.isposinf(b))

@@ -128,6 +128,28 @@ def test_every_activation_in_every_place(case, isa, rng):
     compare_with_reference(network(9, layers, SPARSE, from_logits=True), np.dtype(np.float64), rng)
 
 
+def test_a_gradient_may_be_replaced(isa, dtype, rng):
+    """By name and in C order: what the flat view would be written with, and `update` measures it."""
+    spec = with_optimizer(network(9, [dense(17), activation("elu"), dense(5)], SQUARED), OPTIMIZERS["global_clipnorm"])
+    x, _ = data(spec, 12, rng, dtype)
+    programs = [made(spec, dtype=dtype.name) for _ in range(2)]
+    for program in programs:
+        program.forward(x)
+        program.backward(np.ones((12, 5), dtype))
+    value = rng.standard_normal((9, 17)).astype(dtype)
+    programs[0].set_gradient("layer_0/kernel", value)
+    np.testing.assert_array_equal(programs[0].gradient("layer_0/kernel"), value)
+    programs[1].gradients[:] = programs[0].gradients
+    squares = [(programs[0].gradient(name) ** 2).sum() for name, _, _ in programs[0].variables()]
+    for program in programs:
+        assert program.update(0.1) == pytest.approx(np.sqrt(sum(squares)), rel=1e-5)
+    np.testing.assert_array_equal(programs[0].parameters, programs[1].parameters)
+    with pytest.raises(ValueError, match=r"set_gradient 'layer_0/kernel'.*\(9, 17\).*\(17, 9\)"):
+        programs[0].set_gradient("layer_0/kernel", np.ascontiguousarray(value.T))
+    with pytest.raises(ValueError, match=r"set_gradient: argument 'name': expected one of .*layer_0/kernl"):
+        programs[0].set_gradient("layer_0/kernl", value)
+
+
 @every_network
 def test_pieces_of_a_step(name, isa, dtype, rng):
     spec = with_optimizer(NETWORKS[name], OPTIMIZERS["global_clipnorm"])

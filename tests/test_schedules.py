@@ -14,6 +14,7 @@ from evenflow.callbacks import Callback, LambdaCallback
 from evenflow.models import load_model
 from evenflow.optimizers import SGD, Adam
 from evenflow.schedules import (
+    CosineCycles,
     CosineDecay,
     CosineDecayRestarts,
     ExponentialDecay,
@@ -33,6 +34,7 @@ EVERY = [
     CosineDecay(0.0, 10, warmup_target=0.1, warmup_steps=5),
     CosineDecayRestarts(0.1, 5),
     PowerDecay(0.1, 10, 0.5),
+    CosineCycles(0.1, 30),
     OneCycle(0.1, 28, cycle_momentum=False),
 ]
 every_schedule = pytest.mark.parametrize("schedule", EVERY, ids=lambda schedule: type(schedule).__name__)
@@ -74,6 +76,17 @@ def test_power_scheduling():
     np.testing.assert_allclose(schedule(np.arange(99)), InverseTimeDecay(0.6, 10, 1.0)(np.arange(99)), rtol=1e-15)
     assert PowerDecay(0.6, 10, 0.5)(30) == pytest.approx(0.3)
     assert PowerDecay(0.6, 10, 0)(30) == 0.6
+
+
+def test_cosine_cycles():
+    """0 where log2(1 + 15 t / d) is a whole number, and in the middle between two of them the highest rate."""
+    schedule = CosineCycles(0.2, 150)
+    np.testing.assert_allclose(schedule(np.array([0, 10, 30, 70, 150, 151, 9999])), 0, atol=1e-14)
+    turns = (2 ** np.array([0.5, 1.5, 2.5, 3.5]) - 1) * 10
+    np.testing.assert_allclose(schedule(turns), 0.2, rtol=1e-14)
+    assert CosineCycles(0.2, 10, cycles=1)(10 * (2**0.5 - 1)) == pytest.approx(0.2, rel=1e-14)
+    with pytest.raises(ValueError, match="CosineCycles: cycles: expected an integer of at least 1, received 0"):
+        CosineCycles(0.2, 10, cycles=0)
 
 
 def test_one_cycle():

@@ -78,6 +78,8 @@ there is, and RuntimeError when two threads use a program at once.)")
            "Overwrite a variable; `value` has its shape and the program's dtype.")
       .def("gradient", &PyProgram::gradient, py::arg("name"),
            "A copy of a trainable variable's gradient, as the last `backward` left it.")
+      .def("set_gradient", &PyProgram::set_gradient, py::arg("name"), py::arg("value"),
+           "Overwrite the gradient that the next `update` spends; `value` has the variable's shape and dtype.")
       .def("slot_names", &PyProgram::slot_names,
            "The optimizer's state for each variable: [], [\"momentum\"], [\"m\", \"v\"], ...")
       .def("get_slot", &PyProgram::get_slot, py::arg("slot"), py::arg("name"), "A copy of a slot of a variable.")

@@ -110,6 +110,7 @@ class PyProgram {
     return read("get_slot", name, 2 + slot_index("get_slot", slot));
   }
   void set(const std::string& name, const py::object& value) { write("set", name, value, 0); }
+  void set_gradient(const std::string& name, const py::object& value) { write("set_gradient", name, value, 1); }
   void set_slot(const std::string& slot, const std::string& name, const py::object& value) {
     write("set_slot", name, value, 2 + slot_index("set_slot", slot));
   }
@@ -330,12 +331,12 @@ class PyProgram {
   void write(const std::string& function, const std::string& name, const py::object& value, std::size_t part) {
     const Variable& v = variable(function, name, part > 0);
     const py::array from = array_of(function, "value", value);
-    const std::vector<py::ssize_t> dims(v.dims.begin(), v.dims.end());
     visit([&](auto& p) {
       using T = element<decltype(p)>;
-      const T* data = dense<T>(function + " '" + name + "'", "value", from, dims);
+      const T* data = dense<T>(function + " '" + name + "'", "value", from, {v.dims.begin(), v.dims.end()});
       const Busy busy(busy_);
       p.pack(v, base(p, part) + v.offset, data);
+      if (part == 1) p.norms_known = false;
     });
   }
 

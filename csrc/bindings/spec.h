@@ -203,7 +203,8 @@ class SpecReader {
     layer.kind = static_cast<LayerSpec::Kind>(
         index_of(in.where_, "kind", in.string("kind"),
                  {"rescaling", "dense", "batch_normalization", "activation", "normalization", "layer_normalization",
-                  "rms_normalization", "activity_regularization", "noise", "input", "add", "multiply", "concatenate"}));
+                  "rms_normalization", "scaling", "activity_regularization", "noise", "input", "add", "multiply",
+                  "concatenate"}));
     layer.name = in.string("name");
     layer.trainable = in.flag("trainable", false);
     constexpr double huge = 1e300;
@@ -232,6 +233,9 @@ class SpecReader {
         layer.epsilon = in.number("epsilon", 0, huge);
         layer.center = layer.kind == LayerSpec::layer_normalization && in.flag("center", true);
         layer.scale = in.flag("scale", true);
+        layer.trainable = in.flag("trainable", true);
+        break;
+      case LayerSpec::scaling:
         layer.trainable = in.flag("trainable", true);
         break;
       case LayerSpec::rescaling:

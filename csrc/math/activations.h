@@ -3,6 +3,7 @@
 
 #include "math/activation.h"
 #include "math/piecewise.h"
+#include "math/saturating.h"
 
 namespace evenflow {
 
@@ -373,26 +374,6 @@ struct TanhShrink : WithoutParameters {
   }
 };
 
-// y = x / (1 + |x|). Turian et al. 2009. Slope's error: 2 eps.
-struct Softsign : WithoutParameters {
-  static constexpr const char* name = "softsign";
-  static constexpr bool needs_input = false;
-
-  HD explicit Softsign(const double*) {}
-
-  template <class V>
-  HD V value(V x) const {
-    constexpr auto largest = Format<scalar_of<V>>::largest;
-    const V z = at_most(at_least(x, V(-largest)), V(largest));
-    return z / (V(1) + abs(z));
-  }
-  template <class V>
-  HD V slope(V, V y) const {
-    const V rest = V(1) - abs(y);
-    return rest * rest;
-  }
-};
-
 // y = exp(x)
 struct Exp : WithoutParameters {
   static constexpr const char* name = "exponential";
@@ -414,6 +395,6 @@ struct Exp : WithoutParameters {
 using Activations =
     List<Linear, Relu, LeakyRelu, Relu6, ClippedRelu, Threshold, Elu, Celu, Selu, Gelu, GeluTanh, GeluSigmoid, Silu,
          Swish, HardSilu, Mish, Softplus, Squareplus, SparsePlus, Sigmoid, HardSigmoid, SparseSigmoid, LogSigmoid, Tanh,
-         HardTanh, TanhShrink, Softsign, SoftShrink, HardShrink, Exp>;
+         HardTanh, TanhShrink, Softsign, Isru, SoftShrink, HardShrink, Exp>;
 
 }  // namespace evenflow

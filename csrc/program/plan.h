@@ -29,7 +29,7 @@ struct Variable {
 };
 
 // Where a normalization has its statistics from: batch normalization tracks them, other layers have them as variables,
-// and a row operation has applied them already.
+// a row operation has applied them already, and scaling has none.
 enum class Statistics { tracked, given, applied };
 
 // Features that share statistics, such as the pixels of a column of an image.

@@ -41,6 +41,7 @@ struct LayerSpec {
     normalization,
     layer_normalization,
     rms_normalization,
+    scaling,
     activity_regularization,
     noise,
     input,

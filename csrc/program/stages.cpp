@@ -227,6 +227,8 @@ struct Plan::Builder {
       case LayerSpec::layer_normalization:
       case LayerSpec::rms_normalization:
         return row_normalization(i);
+      case LayerSpec::scaling:
+        return scaling(i);
       case LayerSpec::activation:
         return activation(i);
       case LayerSpec::activity_regularization:
@@ -324,6 +326,19 @@ struct Plan::Builder {
     if (l.scale) segment.scale = variable(l, centered ? "/gamma" : "/scale", 0, on.units, l.trainable, 1);
     if (l.center) segment.shift = variable(l, "/beta", 0, on.units, l.trainable, 0);
     on.trainable = l.trainable;
+    return append(number, segment);
+  }
+
+  // The affine part of a normalization alone.
+  int scaling(std::size_t i) {
+    const LayerSpec& l = layer(i);
+    const int number = extended(i);
+    Stage& on = stage(number);
+    Segment segment;
+    segment.form = Affine::normalize;
+    segment.source = Statistics::applied;
+    segment.scale = variable(l, "/scale", 0, on.units, l.trainable, 1);
+    on.trainable = on.trainable || l.trainable;
     return append(number, segment);
   }
 

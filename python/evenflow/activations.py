@@ -321,6 +321,12 @@ def softsign(x: ArrayLike) -> Array:
     return _apply("softsign", x)
 
 
+def isru(x: ArrayLike, alpha: float = 1.0) -> Array:
+    """x / sqrt(1 + alpha x^2), the inverse square root unit: x near 0, and never beyond 1 / sqrt(alpha) on either side.
+    With alpha = 1 / c^2 it clips scaled inputs smoothly to [-c, c]. Carlile et al. 2017."""
+    return _apply("isru", x, alpha=alpha)
+
+
 def softmax(x: ArrayLike) -> Array:
     """exp(x) / sum(exp(x)) over the last axis: for the output of a classifier."""
     return _apply_to_rows("softmax", x)

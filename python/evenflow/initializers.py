@@ -282,7 +282,7 @@ class Auto(_Random):
     CHOICE: ClassVar[dict[str, type[_Named]]] = {
         **dict.fromkeys(("linear", "sigmoid", "tanh", "log_sigmoid", "exponential"), GlorotUniform),
         **dict.fromkeys(("softmax", "log_softmax", "sparsemax"), GlorotUniform),
-        **dict.fromkeys(("hard_sigmoid", "sparse_sigmoid", "hard_tanh", "softsign"), GlorotUniform),
+        **dict.fromkeys(("hard_sigmoid", "sparse_sigmoid", "hard_tanh", "softsign", "isru"), GlorotUniform),
         **dict.fromkeys(("soft_shrink", "hard_shrink", "tanh_shrink"), GlorotUniform),
         **dict.fromkeys(
             ("relu", "leaky_relu", "prelu", "rrelu", "relu6", "clipped_relu", "threshold", "elu", "celu"), HeNormal

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, overload
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from . import errors
-from .keywords import Checked
 from .registry import Registry, describe
-
-Array = NDArray[np.float64]
+from .schedule import Array, Formula, LearningRateSchedule
 
 __all__ = [
+    "CosineCycles",
     "CosineDecay",
     "CosineDecayRestarts",
     "ExponentialDecay",
@@ -36,71 +34,7 @@ __all__ = [
 ]
 
 
-class LearningRateSchedule(Checked):
-    """Base class, and how to write one: a subclass has `__call__(step)`, which returns the rate of a step (an int).
-
-    It is called once for every step of an epoch before the epoch begins; where that is too slow, override `rates`. With
-    `get_config` and the decorator `register`, models that use it can be saved and loaded.
-    """
-
-    def __call__(self, step: Any) -> Any:
-        """The rate of step 0, 1, 2, ..."""
-        raise NotImplementedError(f"{type(self).__name__}: a schedule needs a method __call__(self, step)")
-
-    def rates(self, steps: Array) -> Array:
-        """The rates of these steps (whole numbers, as float64)."""
-        return np.array([self(int(step)) for step in steps])
-
-    def momenta(self, steps: Array) -> Array | None:
-        """The momentum of these steps, for schedules that move it too; None: the optimizer's own."""
-        return None
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make the same schedule again."""
-        raise NotImplementedError(
-            f"{type(self).__name__}: a schedule that is to be saved needs a method get_config(self)"
-        )
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> LearningRateSchedule:
-        """The schedule that `get_config` described."""
-        return cls(**config)
-
-
-class _Formula(LearningRateSchedule):
-    """A schedule whose `rates` is a formula of arrays."""
-
-    ARGUMENTS: ClassVar[tuple[str, ...]] = ()
-    name: str
-
-    def __init__(self, name: object) -> None:
-        if not isinstance(name, str):
-            raise errors.wrong_type(type(self).__name__, "name", "a string", name)
-        self.name = name
-
-    @overload
-    def __call__(self, step: float) -> float: ...
-    @overload
-    def __call__(self, step: ArrayLike) -> Any: ...
-    def __call__(self, step: Any) -> Any:
-        """The rate of a step as a float, or those of an array of steps as an array of its shape."""
-        steps = np.asarray(step, np.float64)
-        rates = self.rates(steps)
-        return rates if steps.ndim else float(rates)
-
-    def _number(self, argument: str, value: object, **limits: float) -> float:
-        return errors.number(type(self).__name__, argument, value, **limits)
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make the same schedule again."""
-        return {**{argument: getattr(self, argument) for argument in self.ARGUMENTS}, "name": self.name}
-
-    def __repr__(self) -> str:
-        arguments = ", ".join(f"{argument}={getattr(self, argument)!r}" for argument in self.ARGUMENTS)
-        return f"{type(self).__name__}({arguments})"
-
-
-class ExponentialDecay(_Formula):
+class ExponentialDecay(Formula):
     """r0 * decay_rate^(t / d), with `staircase` t // d: a factor `decay_rate` every d steps ("exponential scheduling").
 
     The chapter's 0.1^(t / s) is `decay_rate=0.1, decay_steps=s`.
@@ -127,7 +61,7 @@ class ExponentialDecay(_Formula):
         return self.initial_learning_rate * self.decay_rate ** (np.floor(p) if self.staircase else p)
 
 
-class InverseTimeDecay(_Formula):
+class InverseTimeDecay(Formula):
     """r0 / (1 + decay_rate * t / d), with `staircase` t // d. `PowerDecay` has other powers of the denominator."""
 
     ARGUMENTS = ("initial_learning_rate", "decay_steps", "decay_rate", "staircase")
@@ -151,7 +85,7 @@ class InverseTimeDecay(_Formula):
         return self.initial_learning_rate / (1 + self.decay_rate * (np.floor(p) if self.staircase else p))
 
 
-class PowerDecay(_Formula):
+class PowerDecay(Formula):
     """r0 / (1 + t / s)^c with s = `decay_steps`, c = `power`: the chapter's power scheduling.
 
     With c = 1, the rate is r0 / 2 after s steps, r0 / 3 after s more: it falls fast, then more and more slowly. Keras
@@ -172,7 +106,7 @@ class PowerDecay(_Formula):
         return self.initial_learning_rate / (1 + steps / self.decay_steps) ** self.power
 
 
-class PiecewiseConstantDecay(_Formula):
+class PiecewiseConstantDecay(Formula):
     """values[i] for t <= boundaries[i], the last value afterwards."""
 
     ARGUMENTS = ("boundaries", "values")
@@ -197,7 +131,7 @@ class PiecewiseConstantDecay(_Formula):
         return np.asarray(self.values)[np.searchsorted(self.boundaries, steps, side="left")]
 
 
-class PolynomialDecay(_Formula):
+class PolynomialDecay(Formula):
     """(r0 - end) * (1 - min(t, d) / d)^power + end, where end is `end_learning_rate`.
 
     `cycle`: in place of stopping at t = d, d becomes d * ceil(t / d), so that the rate jumps up and falls again.
@@ -229,7 +163,7 @@ class PolynomialDecay(_Formula):
         return (self.initial_learning_rate - self.end_learning_rate) * (1 - p) ** self.power + self.end_learning_rate
 
 
-class CosineDecay(_Formula):
+class CosineDecay(Formula):
     """r * ((1 - alpha) * (1 + cos(pi * min(t, d) / d)) / 2 + alpha): half a cosine from r to alpha * r.
 
     r is r0, or with `warmup_target` that target, to which the rate first rises from r0 in a line over `warmup_steps`.
@@ -268,7 +202,7 @@ class CosineDecay(_Formula):
         return np.where(steps < warmup, rising, falling)
 
 
-class CosineDecayRestarts(_Formula):
+class CosineDecayRestarts(Formula):
     """CosineDecay that begins anew after `first_decay_steps`, then after `t_mul` times as many, and so on (SGDR).
 
     r0 * ((1 - alpha) * m_mul^i * (1 + cos(pi * p)) / 2 + alpha), p the part done of period i. Loshchilov and Hutter
@@ -305,7 +239,30 @@ class CosineDecayRestarts(_Formula):
         return np.asarray(self.initial_learning_rate * ((1 - self.alpha) * cosine + self.alpha))
 
 
-class OneCycle(_Formula):
+class CosineCycles(Formula):
+    """r0 * (1 - cos(2 pi log2(1 + (2^c - 1) t / d))) / 2, c = `cycles`, 0 from t = d on.
+
+    The rate starts at 0 and ends at 0; it rises to r0 and falls c times, each time for twice as long as before, so that
+    there are good weights early, and high rates late. "coslog4" of RealMLP. Holzmueller, Grinsztajn and Steinwart 2024.
+    """
+
+    ARGUMENTS = ("initial_learning_rate", "decay_steps", "cycles")
+
+    def __init__(
+        self, initial_learning_rate: float, decay_steps: float, cycles: int = 4, name: str = "CosineCycles"
+    ) -> None:
+        self.initial_learning_rate = self._number("initial_learning_rate", initial_learning_rate, at_least=0.0)
+        self.decay_steps = self._number("decay_steps", decay_steps, above=0.0)
+        self.cycles = errors.integer(type(self).__name__, "cycles", cycles, at_least=1)
+        super().__init__(name)
+
+    def rates(self, steps: Array) -> Array:
+        p = np.minimum(steps / self.decay_steps, 1.0)
+        wave = 1 - np.cos(2 * np.pi * np.log2(1 + (2.0**self.cycles - 1) * p))
+        return np.asarray(0.5 * self.initial_learning_rate * wave)
+
+
+class OneCycle(Formula):
     """1cycle, for `total_steps` steps: the rate rises to its maximum and falls while the momentum falls and rises.
 
     From max / `div_factor` to max in the first `pct_start` of the steps, back in as many, and in the rest down to that
@@ -396,6 +353,7 @@ REGISTRY = Registry[LearningRateSchedule](
         CosineDecay,
         CosineDecayRestarts,
         PowerDecay,
+        CosineCycles,
         OneCycle,
     ),
     aliases={},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import train, train_arguments
 from .exits import DONE, FAILED
-from .network import network
+from .network import network, recipe
 from .parsing import Commands, add_command
 
 if TYPE_CHECKING:
@@ -61,5 +61,8 @@ def _subject(options: argparse.Namespace) -> tuple[Model, Any]:
         from ..models import load_model
 
         return load_model(options.model), None
+    train_arguments.settle(options)
     dataset = train.read_dataset(options)
+    if options.recipe is not None:
+        return recipe(options, dataset).model, dataset.x_train
     return network(options, dataset), dataset.x_train

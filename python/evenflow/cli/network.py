@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..layers import AlphaDropout, Dropout
     from ..models import Sequential
     from ..optimizers import Optimizer
+    from ..recipe import Recipe
 
 
 def network(options: argparse.Namespace, dataset: Dataset) -> Sequential:
@@ -47,6 +48,27 @@ def network(options: argparse.Namespace, dataset: Dataset) -> Sequential:
     return model
 
 
+def recipe(options: argparse.Namespace, dataset: Dataset) -> Recipe:
+    """The recipe that is asked for, for this data; the options get what it chose."""
+    from .. import errors, set_seed
+    from ..recipes import RECIPES
+
+    try:
+        if options.recipe not in RECIPES:
+            raise errors.unknown_name("options", "--recipe", options.recipe, RECIPES)
+        set_seed(options.seed)
+        given = {"hidden": "layers", "validation_split": "validation"}
+        given |= {name: name for name in ("learning_rate", "epochs", "batch_size", "dtype")}
+        said = {argument: getattr(options, name) for argument, name in given.items()}
+        chosen = {argument: value for argument, value in said.items() if value is not None}
+        made = RECIPES[options.recipe](dataset.x_train, dataset.y_train, task=dataset.task, **chosen)
+    except (ValueError, TypeError) as error:
+        raise UsageError(error) from error
+    options.epochs, options.batch_size, options.validation = made.epochs, made.batch_size, made.validation_split
+    options.optimizer = made.model.optimizer.kind if made.model.optimizer is not None else None
+    return made
+
+
 def _dropout(options: argparse.Namespace) -> type[Dropout | AlphaDropout]:
     """The one that goes with the activation: ordinary dropout would spoil a network of SELU."""
     from ..layers import AlphaDropout, Dropout
@@ -68,6 +90,8 @@ def _optimizer(options: argparse.Namespace) -> Optimizer:
 
 def sketch(options: argparse.Namespace, dataset: Dataset) -> str:
     """The network in a line."""
+    if options.recipe is not None:
+        return str(options.recipe)
     parts = [f"{units} {options.activation}" for units in options.layers]
     parts.append(f"{len(dataset.classes)} softmax" if dataset.classes else "1 linear")
     norm = "" if options.no_batch_norm else ", with BN before each"

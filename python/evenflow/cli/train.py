@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from .. import runs
 from . import saved, train_arguments
 from .exits import DONE, INTERRUPTED, RunError, UsageError
-from .network import network, sketch
+from .network import network, recipe, sketch
 from .parsing import Commands
 from .resume import RUNNING, unfinished
 
 if TYPE_CHECKING:
+    from ..callback import Callback
     from ..datasets import Dataset
     from ..models import Sequential
 
@@ -35,10 +36,19 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     begin, started = time.perf_counter(), datetime.now().astimezone()
     say = _nothing if options.quiet else print
     earlier = None if options.resume is None else unfinished(options.resume)
-    if earlier is not None:
+    if earlier is None:
+        train_arguments.settle(options)
+    else:
         options = earlier.options(options, options.defaults())
+        if options.recipe is not None:
+            raise RunError(f"{earlier.folder}: a run with --recipe cannot go on: its schedule would begin anew")
     dataset = read_dataset(options)
-    model = network(options, dataset)
+    callbacks: list[Callback] = []
+    if options.recipe is None:
+        model = network(options, dataset)
+    else:
+        chosen = recipe(options, dataset)
+        model, callbacks = chosen.model, chosen.callbacks
     if earlier is not None:
         earlier.check_data(_describe(dataset))
     folder = runs.new_folder(options.out, dataset.name) if earlier is None else earlier.folder
@@ -60,7 +70,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     recorder = runs.Recorder(folder / "history.csv")
     scores: dict[str, float] = {}
     try:
-        _fit(options, dataset, model, recorder)
+        _fit(options, dataset, model, recorder, callbacks)
         status = "diverged" if recorder.diverged else "completed"
         if status == "completed":
             scores = saved.scores(model, dataset.x_test, dataset.y_test, dataset.encoding, options.threads)
@@ -98,7 +108,9 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     return DONE
 
 
-def _fit(options: argparse.Namespace, dataset: Dataset, model: Sequential, recorder: runs.Recorder) -> None:
+def _fit(
+    options: argparse.Namespace, dataset: Dataset, model: Sequential, recorder: runs.Recorder, chosen: list[Callback]
+) -> None:
     from ..callbacks import BackupAndRestore, EarlyStopping, Health
 
     monitor = "val_loss" if options.validation else "loss"
@@ -112,7 +124,7 @@ def _fit(options: argparse.Namespace, dataset: Dataset, model: Sequential, recor
         epochs=options.epochs,
         validation_split=options.validation,
         verbose=0 if options.quiet else 1,
-        callbacks=[*watching, recorder, *early, BackupAndRestore(recorder.path.parent / "backup")],
+        callbacks=[*chosen, *watching, recorder, *early, BackupAndRestore(recorder.path.parent / "backup")],
         threads=options.threads,
     )
 

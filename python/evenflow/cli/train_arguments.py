@@ -3,8 +3,32 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
+from .exits import UsageError
 from .parsing import Commands, add_command, names, natural, positive, share, units
+
+# What a network of one's own has where nothing is said; a recipe has values of its own.
+DEFAULTS: dict[str, Any] = {
+    "layers": (300, 100),
+    "activation": "elu",
+    "kernel_initializer": "he_normal",
+    "no_batch_norm": False,
+    "dropout": 0.0,
+    "optimizer": "adam",
+    "epochs": 10,
+    "batch_size": 32,
+    "validation": 0.1,
+}
+NOT_FOR_RECIPES = (
+    "activation",
+    "kernel_initializer",
+    "no_batch_norm",
+    "dropout",
+    "optimizer",
+    "momentum",
+    "early_stopping",
+)
 
 DESCRIPTION = """\
 Train a network, show its progress, test it, and keep everything in a folder:
@@ -35,6 +59,7 @@ examples:
   evenflow train --layers 100,100,100,100,100 --activation selu --kernel-initializer lecun_normal --no-batch-norm
   evenflow train --layers 300,300 --dropout 0.3 --epochs 30
   evenflow train --optimizer sgd --momentum 0.9 --learning-rate 0.01
+  evenflow train --recipe tabular_mlp --data houses.csv --target price
   evenflow train --epochs 200 --early-stopping 10
   evenflow train --data mnist/ --out runs/mnist-baseline
   evenflow train --data houses.csv --target price --ignore id --layers 64,64 --task regression
@@ -85,37 +110,40 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         dest="validation",
         metavar="SHARE",
         type=share,
-        default=0.1,
         help="share of the training rows kept for validation after each epoch: the last ones (0.1; 0 for none)",
     )
 
     network = parser.add_argument_group("network")
     network.add_argument(
+        "--recipe",
+        metavar="NAME",
+        help="a network with everything that belongs to it, as evenflow.recipes has it: default_mlp, "
+        "self_normalizing_mlp, tabular_mlp; --layers, --learning-rate, --epochs and --batch-size change it",
+    )
+    network.add_argument(
         "--layers",
         metavar="UNITS",
         type=units,
-        default=(300, 100),
         help="units of the hidden layers, by comma (300,100); 'none' for none",
     )
     network.add_argument(
         "--activation",
-        default="elu",
         metavar="NAME",
         help="of the hidden layers (elu): relu, leaky_relu, elu, selu, gelu, silu, mish, softplus, sigmoid, tanh",
     )
     network.add_argument(
         "--kernel-initializer",
-        default="he_normal",
         metavar="NAME",
         help="of the hidden layers' weights (he_normal): he_* for relu and its kin, lecun_normal for selu, "
         "glorot_uniform for tanh and sigmoid",
     )
-    network.add_argument("--no-batch-norm", action="store_true", help="leave the batch normalization layers out")
+    network.add_argument(
+        "--no-batch-norm", action="store_true", default=None, help="leave the batch normalization layers out"
+    )
     network.add_argument(
         "--dropout",
         metavar="RATE",
         type=share,
-        default=0.0,
         help="share of the hidden units to drop in each step (0): 0.1 to 0.5 where the network overfits; with selu "
         "this is alpha dropout, 0.05 to 0.2",
     )
@@ -126,20 +154,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     training = parser.add_argument_group("training")
     training.add_argument(
         "--optimizer",
-        default="adam",
         metavar="NAME",
         help="(adam): sgd, adam, adamw, nadam, adamax, adagrad, adadelta, rmsprop, lion",
     )
     training.add_argument("--learning-rate", type=float, metavar="RATE", help="(0.01 for sgd, 0.001 for the others)")
     training.add_argument("--momentum", type=float, metavar="M", help="of sgd or rmsprop, from 0 to 1 (0)")
-    training.add_argument("--epochs", type=positive, default=10, metavar="N", help="passes over the training rows (10)")
+    training.add_argument("--epochs", type=positive, metavar="N", help="passes over the training rows (10)")
     training.add_argument(
         "--early-stopping",
         type=natural,
         metavar="PATIENCE",
         help="end after so many epochs without a lower val_loss (loss without --validation), with the best weights",
     )
-    training.add_argument("--batch-size", type=positive, default=32, metavar="N", help="rows of one step (32)")
+    training.add_argument("--batch-size", type=positive, metavar="N", help="rows of one step (32)")
     training.add_argument(
         "--seed",
         type=natural,
@@ -148,3 +175,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="of initial weights and shuffling (42): the same seed gives the same bits, for any number of threads",
     )
     training.add_argument("--threads", type=positive, metavar="N", help="threads to use (as many as are fastest)")
+
+
+def settle(options: argparse.Namespace) -> None:
+    """Put in what was not said, unless a recipe is to say it."""
+    if options.recipe is None:
+        for name, value in DEFAULTS.items():
+            if getattr(options, name) is None:
+                setattr(options, name, value)
+        return
+    for name in NOT_FOR_RECIPES:
+        if getattr(options, name) is not None:
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} belongs to a network of your own: --recipe {options.recipe} chooses it")
+    if options.validation == 0:
+        raise UsageError(f"--validation 0: --recipe {options.recipe} needs rows for validation")

@@ -166,6 +166,13 @@ def softsign(x: Array) -> Array:
 
 
 @elementwise
+def isru(x: Array, alpha: float = 1.0) -> Array:
+    """x / sqrt(1 + alpha x^2), and its limits at the infinities."""
+    y: Array = np.where(np.isinf(x), np.sign(x) / np.sqrt(alpha), x / np.hypot(1.0, np.sqrt(alpha) * x))
+    return y
+
+
+@elementwise
 def exponential(x: Array) -> Array:
     """e^x"""
     return np.exp(x)
@@ -309,6 +316,7 @@ VALUES: dict[str, Callable[..., Array]] = {
         hard_tanh,
         tanh_shrink,
         softsign,
+        isru,
         soft_shrink,
         hard_shrink,
         exponential,
@@ -344,6 +352,7 @@ SLOPES: dict[str, Callable[..., Array]] = {  # derivatives; at a kink that of th
     "hard_tanh": lambda x: _within(x, -1, 1, 1),
     "tanh_shrink": lambda x: np.tanh(x) ** 2,
     "softsign": lambda x: 1 / (1 + np.abs(x)) ** 2,
+    "isru": lambda x, alpha=1.0: np.hypot(1, np.sqrt(alpha) * x) ** -3,
     "soft_shrink": lambda x, threshold=0.5: _step(np.abs(x) - threshold, 0, 1),
     "hard_shrink": lambda x, threshold=0.5: _step(np.abs(x) - threshold, 0, 1),
     "exponential": lambda x: np.exp(x),

@@ -81,7 +81,7 @@ class Network:
             elif layer["kind"] == "layer_normalization":
                 made |= {"gamma": np.ones(features)} if layer["scale"] else {}
                 made |= {"beta": np.zeros(features)} if layer["center"] else {}
-            elif layer["kind"] == "rms_normalization":
+            elif layer["kind"] in ("rms_normalization", "scaling"):
                 made["scale"] = np.ones(features)
             elif layer.get("activation") in LEARNED:
                 parameter, initial = LEARNED[layer["activation"]]
@@ -151,6 +151,8 @@ class Network:
             h = layer_norm_forward(h, gamma, beta, epsilon=layer["epsilon"])
         elif layer["kind"] == "rms_normalization":
             h = rms_norm_forward(h, own["scale"], epsilon=layer["epsilon"])
+        elif layer["kind"] == "scaling":
+            h = h * own["scale"]
         elif layer["kind"] in ("activity_regularization", "input"):
             pass
         elif layer["activation"] in OUTPUTS:
@@ -251,6 +253,8 @@ class Network:
             found["gamma"], found["beta"] = sums
         elif layer["kind"] == "rms_normalization":
             dy, found["scale"] = rms_norm_backward(dy, x, own["scale"], epsilon=layer["epsilon"])
+        elif layer["kind"] == "scaling":
+            dy, found["scale"] = dy * own["scale"], (dy * x).sum(axis=0)
         elif layer["kind"] == "activity_regularization":
             dy = dy.copy()
             penalize(y, dy, l1=layer["l1"] / len(y), l2=layer["l2"] / len(y))
