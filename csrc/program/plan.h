@@ -83,8 +83,9 @@ struct Stage {
     int stage, position;  // which reads this one as its from[position]
   };
   std::vector<Reader> readers;
-  bool meets = false;  // threads meet before it in the forward pass
-  int kernel = -1;     // variable
+  bool meets = false;     // threads meet before it in the forward pass
+  bool mirrored = false;  // threads share its panels out in reverse
+  int kernel = -1;        // variable
   int inputs = 0, units = 0;
   std::ptrdiff_t product = nowhere;  // what the map writes
   std::ptrdiff_t output = nowhere;   // what readers read
@@ -143,9 +144,10 @@ struct Plan {
   Plan(Spec, Layout, int capacity, const Known&);
 
   int units() const { return stages.back().units; }
-  // Of a thread: rows of the output for the loss, or the transposed weights of a panel.
+  // Of a thread: rows of the output for the loss, the transposed weights of a panel, or a block of a kernel's gradient.
   std::ptrdiff_t scratch_size() const {
     std::ptrdiff_t size = 3 * static_cast<std::ptrdiff_t>(layout.padded(units()));
+    size = std::max(size, static_cast<std::ptrdiff_t>(layout.full()) * layout.full());
     for (const Stage& stage : stages)
       size = std::max(size, static_cast<std::ptrdiff_t>(layout.padded(stage.units)) * layout.full());
     return size;
