@@ -72,6 +72,10 @@ def trained(library: Any, case: dict[str, Any], optimizer: Any, weights: Any = N
             layers.BatchNormalization(gamma_regularizer="l2", beta_regularizer=library.regularizers.L1(0.01)),
             layers.ActivityRegularization(0.001, 0.002),
             layers.Dense(17, **settings),
+            layers.LayerNormalization(
+                beta_regularizer="l1", gamma_regularizer=library.regularizers.L2(0.02), beta_constraint="non_neg"
+            ),
+            layers.PReLU("ones", library.regularizers.L1L2(0.01, 0.02), "non_neg"),
             layers.Activation("tanh", activity_regularizer=library.regularizers.L2(0.01)),
             layers.Dense(5),
         ],

@@ -17,6 +17,8 @@ from networks import (
     comparable_rate,
     data,
     dense,
+    layer_norm,
+    learned,
     with_optimizer,
 )
 from networks import network as plain_network
@@ -77,6 +79,23 @@ PENALIZED: dict[str, Spec] = {
         ],
         SQUARED,
     ),
+    # Statistics that features share, rows, and parameters of activations: for each unit and for the layer.
+    "vectors of other layers": plain_network(
+        65,
+        [
+            batch_norm(shape=[5, 13], axis=[2]) | {"regularizers": {"gamma": BOTH, "beta": L1}},
+            dense(33),
+            learned("prelu") | {"regularizers": {"alpha": BOTH}},
+            layer_norm() | {"regularizers": {"gamma": L2, "beta": BOTH}},
+            dense(40),
+            learned("learned_swish", shared=True) | {"regularizers": {"beta": L2}},
+            dense(17),
+            learned("prelu", shared=True) | {"regularizers": {"alpha": L1}},
+            layer_norm(center=False) | {"regularizers": {"gamma": BOTH}, "trainable": False},
+            dense(4),
+        ],
+        SQUARED,
+    ),
 }
 CONSTRAINED: dict[str, Spec] = {
     "constraints": plain_network(
@@ -93,6 +112,19 @@ CONSTRAINED: dict[str, Spec] = {
         ],
         CATEGORICAL,
         from_logits=True,
+    ),
+    "constraints of other layers": plain_network(
+        65,
+        [
+            batch_norm(shape=[5, 13], axis=[2]) | {"constraints": {"gamma": norm(0.5, 2), "beta": NON_NEGATIVE}},
+            dense(33),
+            learned("prelu") | {"constraints": {"alpha": norm(0, 0.5)}, "regularizers": {"alpha": PROXIMAL}},
+            layer_norm() | {"constraints": {"gamma": norm(1, 1), "beta": norm(0, 1)}},
+            dense(20),
+            learned("prelu", shared=True) | {"constraints": {"alpha": NON_NEGATIVE}},
+            dense(4),
+        ],
+        SQUARED,
     ),
     "proximal": plain_network(
         33,
@@ -286,7 +318,12 @@ def test_the_plan_tells(isa):
         "activity, l1 0.05, l2 0.03",
     ):
         assert words in text
-    for words in ("(kernel, norms from 0 to 1)", "(beta, not negative)", "(kernel, l1 0.3 proximal)"):
+    for words in (
+        "(kernel, norms from 0 to 1)",
+        "(beta, not negative)",
+        "(kernel, l1 0.3 proximal)",
+        "(alpha, l1 0.3 proximal, norms from 0 to 0.5)",
+    ):
         assert words in text
 
 

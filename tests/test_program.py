@@ -15,6 +15,7 @@ from networks import (
     OPTIMIZERS,
     SGD,
     SPARSE,
+    SQUARED,
     activation,
     batch_norm,
     comparable_rate,
@@ -393,3 +394,17 @@ def test_wrong_specs_are_refused(change: Callable[[Any], Any], word):
     change(spec)
     with pytest.raises((ValueError, TypeError, KeyError), match=word):
         _core.Program(spec)
+
+
+@pytest.mark.parametrize("spec", [None, [], "dense", np.zeros(3)])
+def test_what_is_no_spec_is_named(spec):
+    with pytest.raises(TypeError, match=rf"Program: argument 'spec': .*dict.*spec\(\).*a {type(spec).__name__}"):
+        _core.Program(spec)
+
+
+@pytest.mark.parametrize(
+    ("units", "received"), [(2**30, r"more than 2\^50 numbers"), (2**24, r"\d+(\.\d+)?(e\+\d+)? GB")]
+)
+def test_networks_beyond_the_machines_memory(units, received):
+    with pytest.raises(MemoryError, match=rf"Program: expected .* memory of [\d.e+]+ GB, received one of {received}"):
+        _core.Program(network(4, [dense(units), dense(units)], SQUARED))

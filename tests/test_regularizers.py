@@ -9,7 +9,15 @@ import pytest
 import evenflow
 from evenflow import constraints, regularizers
 from evenflow.constraints import MaxNorm, MinMaxNorm, NonNeg, UnitNorm
-from evenflow.layers import Activation, ActivityRegularization, BatchNormalization, Dense, Input
+from evenflow.layers import (
+    Activation,
+    ActivityRegularization,
+    BatchNormalization,
+    Dense,
+    Input,
+    LayerNormalization,
+    PReLU,
+)
 from evenflow.models import Sequential, load_model
 from evenflow.regularizers import L1, L1L2, L2, ProximalL1
 
@@ -112,6 +120,9 @@ def stack() -> list[Any]:
             beta_regularizer="l1", gamma_regularizer="l2", beta_constraint="unit_norm", gamma_constraint=NonNeg()
         ),
         Activation("elu", activity_regularizer="l1"),
+        LayerNormalization(beta_regularizer="l1", gamma_regularizer=ProximalL1(0.1), gamma_constraint=MaxNorm(1)),
+        PReLU("ones", alpha_regularizer=L2(0.1), alpha_constraint="non_neg"),
+        Dense(4, PReLU(alpha_regularizer="l1", shared_axes=[1])),
         Dense(3, kernel_regularizer=ProximalL1(0.2), use_bias=False, bias_regularizer="l2", bias_constraint="max_norm"),
     ]
 
@@ -134,6 +145,8 @@ def test_what_the_core_is_told():
     dense, activity, *_ = model(Dense(3, kernel_regularizer="l2", activity_regularizer="l1", name="d")).layer_spec()
     assert dense["regularizers"] == {"kernel": {"l1": 0.0, "l2": 0.01}}
     assert activity == {"kind": "activity_regularization", "name": "d/activity", "l1": 0.01, "l2": 0.0}
+    _, alpha = model(Dense(3, PReLU(alpha_constraint="non_neg"), name="e")).layer_spec()
+    assert (alpha["name"], alpha["constraints"]) == ("e/activation", {"alpha": {"kind": "non_negative"}})
     (plain,) = model(Dense(3, use_bias=False, bias_regularizer="l2", bias_constraint="max_norm")).layer_spec()
     assert {"regularizers", "constraints"}.isdisjoint(plain)
 

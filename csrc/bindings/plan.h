@@ -48,7 +48,7 @@ inline std::string regularization_text(const Plan& p, int variable) {
   if (r.proximal) found += " proximal";
   if (r.nonnegative) found += ", not negative";
   if (r.norms) found += ", norms from " + number_text(r.norms->lowest) + " to " + number_text(r.norms->highest);
-  return " (" + v.name.substr(v.name.find('/') + 1) + found + ")";
+  return " (" + v.name.substr(v.name.rfind('/') + 1) + found + ")";
 }
 
 inline std::string map_text(const Plan& p, const Stage& stage) {
@@ -107,7 +107,9 @@ inline py::list plan_steps(const Plan& p, const std::vector<std::string>& activa
       if (segment.noise.kind >= 0)
         add(noises[static_cast<std::size_t>(segment.noise.kind)] + " " + segment.activation_layer, segment.out);
       else if (!segment.activation_layer.empty())
-        add(activations[static_cast<std::size_t>(segment.activation)] + " " + segment.activation_layer, segment.out);
+        add(activations[static_cast<std::size_t>(segment.activation)] + " " + segment.activation_layer +
+                kept(segment.learned),
+            segment.out);
       if (segment.activity.active()) add("activity" + penalty_text(segment.activity), segment.out);
     }
     if (s + 1 == p.stages.size() && p.output != Output::plain)

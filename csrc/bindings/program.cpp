@@ -38,7 +38,7 @@ fusion: whether the update rule runs in the visit that computes a kernel's gradi
 `parameters` and `gradients` are flat views of the trainable variables without a copy; docs/design.md has their layout.
 Raises ValueError or TypeError for a spec that does not fit together, MemoryError for one that needs more memory than
 there is, and RuntimeError when two threads use a program at once.)")
-      .def(py::init<const py::dict&, const std::string&, std::int64_t, int, bool>(), py::arg("spec"), py::kw_only(),
+      .def(py::init<const py::object&, const std::string&, std::int64_t, int, bool>(), py::arg("spec"), py::kw_only(),
            py::arg("dtype") = "float32", py::arg("batch_size") = 32, py::arg("threads") = 0, py::arg("fusion") = true)
       .def_property_readonly("spec", &PyProgram::spec)
       .def_property_readonly("dtype", &PyProgram::dtype)

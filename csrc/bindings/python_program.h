@@ -35,14 +35,14 @@ class Busy {
 
 class PyProgram {
  public:
-  PyProgram(const py::dict& spec, const std::string& dtype, std::int64_t batch_size, int threads, bool fusion)
-      : spec_(py::module_::import("copy").attr("deepcopy")(spec)), dtype_(dtype) {
+  PyProgram(const py::object& spec, const std::string& dtype, std::int64_t batch_size, int threads, bool fusion)
+      : spec_(SpecReader::copy(spec)), dtype_(dtype) {
     if (batch_size < 1 || batch_size > (1 << 28))
       refuse("Program", "batch_size", "1 to 2^28", std::to_string(batch_size));
     check_threads(threads);
     const char* wish = std::getenv("EVENFLOW_FUSION");
     const bool fused = fusion && !(wish != nullptr && std::strcmp(wish, "0") == 0);
-    const Spec read = SpecReader::read(spec);
+    const Spec read = SpecReader::read(spec_);
     if (dtype == "float32")
       program_ = make<float>(read, static_cast<int>(batch_size), fused);
     else if (dtype == "float64")

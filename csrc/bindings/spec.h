@@ -9,6 +9,13 @@ namespace evenflow {
 
 class SpecReader {
  public:
+  // What the caller gave, as it stays when the caller changes it.
+  static py::dict copy(const py::object& data) {
+    if (!py::isinstance<py::dict>(data))
+      refuse_type("Program", "spec", "a dict, such as spec() of a model returns",
+                  "a " + text(py::type::handle_of(data).attr("__name__")));
+    return py::module_::import("copy").attr("deepcopy")(data);
+  }
   static Spec read(const py::dict& data) {
     Spec spec;
     SpecReader top("Program: spec", data);

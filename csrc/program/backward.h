@@ -26,6 +26,7 @@ void Program<T>::Step::backward_segment(int number, const Segment& s, int panel,
     k.scale_columns(dz, rows, width, c.scale);
   else if (s.form == Affine::normalize && !shared)
     k.normalize_backward(dz, at(s.in, panel), rows, width, c, dshift, dscale);
+  if (s.learned >= 0 && !s.shared) penalize(s.learned, panel, slice(s.learned, panel), width);
   if (shared) return;  // the sums of groups come later
   for (int variable : {s.shift, s.scale})
     if (variable >= 0) penalize(variable, panel, slice(variable, panel), width);

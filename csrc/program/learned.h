@@ -31,6 +31,7 @@ void Program<T>::Step::merge_learned(const Stage& stage) const {
     double total = 0;
     for (int feature = 0; feature < stage.units; ++feature) total += static_cast<double>(of_features[feature]);
     p.gradients_[slice(s.learned, 0)] = static_cast<T>(total);
+    penalize(s.learned, 0, slice(s.learned, 0), plan.layout.lanes);
   }
 }
 

@@ -1,7 +1,8 @@
 """Callback, the base class, and how `fit` and `evaluate` call a list of them.
 
 Epochs run natively, in slices of about a twentieth of a second; `on_train_progress` is called between slices. The
-per-batch hooks make `fit` call the core step by step, and cost nothing unless a callback overrides them.
+per-batch hooks make `fit` call the core step by step, `evaluate` and `predict` batch by batch, and cost nothing unless
+a callback overrides them. As in Keras each hook is given logs, which are empty before what they are about.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Callback(Checked):
     @property
     def per_batch(self) -> bool:
         """Whether `fit` must go step by step for this callback."""
-        return overrides(self, "on_train_batch_begin") or overrides(self, "on_train_batch_end")
+        return overrides(self, *(f"on{kind}_batch_{end}" for kind in ("", "_train") for end in ("begin", "end")))
 
     def set_model(self, model: Trainer) -> None:
         """Called before training."""
@@ -64,16 +65,42 @@ class Callback(Checked):
         """After an epoch and its validation: means of loss and metrics, those of the validation as val_..."""
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Before a step."""
+        """Before a step, the first of an epoch being 0."""
+        self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """After a step: means over the epoch so far."""
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Keras' former name of `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Keras' former name of `on_train_batch_end`."""
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         """Before `evaluate` or a validation."""
 
     def on_test_end(self, logs: Logs | None = None) -> None:
-        """After `evaluate` or a validation."""
+        """After `evaluate` or a validation, with its logs."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a batch of `evaluate` or of a validation."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After a batch of `evaluate` or of a validation: means so far."""
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Before the first batch of `predict`."""
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """After the last batch of `predict`."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a batch of `predict`."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After a batch of `predict`: its "outputs"."""
 
     def on_train_progress(self, rows: int, logs: Logs) -> None:
         """After each native call: rows of this epoch seen so far, and the means over them."""
@@ -92,17 +119,21 @@ def say(text: str) -> None:
     tqdm.write(text)
 
 
-def overrides(callback: Callback, hook: str) -> bool:
-    """Whether a callback does something at a hook, by its class or by a function of its own."""
-    return hook in vars(callback) or getattr(type(callback), hook) is not getattr(Callback, hook)
+def overrides(callback: Callback, *hooks: str) -> bool:
+    """Whether a callback does something at one of these hooks, by its class or by a function of its own."""
+    return any(hook in vars(callback) or getattr(type(callback), hook) is not getattr(Callback, hook) for hook in hooks)
 
 
 class CallbackList:
-    """The callbacks of one call of `fit` or `evaluate`, called in order."""
+    """The callbacks of one call of `fit`, `evaluate` or `predict`, called in order."""
 
-    def __init__(self, callbacks: Sequence[Callback], model: Trainer, params: dict[str, Any]) -> None:
+    def __init__(self, callbacks: Sequence[Callback], model: Any, params: dict[str, Any]) -> None:
         self.callbacks = list(callbacks)
         self.per_batch = any(callback.per_batch for callback in self.callbacks)
+        self.per_test_batch, self.per_predict_batch = (
+            any(overrides(c, f"on_{kind}_batch_begin", f"on_{kind}_batch_end") for c in self.callbacks)
+            for kind in ("test", "predict")
+        )
         self.gradient_norms = any(callback.wants_gradient_norms for callback in self.callbacks)
         for callback in self.callbacks:
             callback.set_params(params)

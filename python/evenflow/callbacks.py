@@ -1,7 +1,7 @@
 """What runs between the native calls of training: History, progress, logs, learning rates, and what users write.
 
-EarlyStopping, ReduceLROnPlateau and ModelCheckpoint, which watch a value, are in `monitors`, GradientNorms and
-SwapEMAWeights in modules of their own; all appear here too.
+EarlyStopping, ReduceLROnPlateau and ModelCheckpoint, which watch a value, are in `monitors`, GradientNorms, OneCycle,
+SwapEMAWeights and TensorBoard in modules of their own; all appear here too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from .callback import Callback, Logs, read_callbacks, say
 from .display import shows_bars
 from .gradient_norms import GradientNorms
 from .monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
+from .one_cycle import OneCycle
 from .predictor import read_verbose
+from .tensorboard import TensorBoard
 
 __all__ = [
     "CSVLogger",
@@ -35,10 +37,13 @@ __all__ = [
     "LambdaCallback",
     "LearningRateScheduler",
     "ModelCheckpoint",
+    "OneCycle",
     "ProgbarLogger",
     "ReduceLROnPlateau",
     "SwapEMAWeights",
+    "TensorBoard",
     "TerminateOnNaN",
+    "TimeBudget",
 ]
 
 
@@ -254,6 +259,34 @@ class TerminateOnNaN(Callback):
         if self.raise_error:
             raise RuntimeError(f"TerminateOnNaN: {text}")
         say(f"TerminateOnNaN: {text}: training ends")
+
+
+class TimeBudget(Callback):
+    """Ends training `seconds` after it began, validations included, within a twentieth of a second or one step.
+
+    The epoch that is under way ends with the steps it has made: its logs are means over those, and it is validated.
+    With `verbose`, says so.
+    """
+
+    def __init__(self, seconds: float, verbose: int = 0) -> None:
+        self.seconds = errors.number("TimeBudget", "seconds", seconds, above=0.0)
+        self.verbose = errors.integer("TimeBudget", "verbose", verbose, at_least=0)
+        self._start = 0.0
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._start = time.monotonic()
+
+    def on_train_progress(self, rows: int, logs: Logs) -> None:
+        self._look()
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self._look()
+
+    def _look(self) -> None:
+        if not self.model.stop_training and time.monotonic() - self._start >= self.seconds:
+            self.model.stop_training = True
+            if self.verbose:
+                say(f"TimeBudget: {self.seconds:g} seconds are over: training ends")
 
 
 class LambdaCallback(Callback):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,18 @@ class NormLog:
             self.names, self.values = list(names), values
         return self.values[first : first + count]
 
+    def means(self) -> Logs:
+        """Means over the steps so far, by name in the logs."""
+        return {name: float(values.mean()) for name, values in self.by_name().items()}
+
+    def by_name(self) -> dict[str, NDArray[np.float64]]:
+        """Each step's norm: "gradient_norm" of all variables together, "gradient_norm/dense/kernel" of one."""
+        rows = self.of_steps()
+        if rows.size == 0:
+            return {}
+        columns = {f"gradient_norm/{name}": rows[:, column] for column, name in enumerate(self.names)}
+        return {"gradient_norm": np.sqrt((rows**2).sum(axis=1)), **columns}
+
     def of_steps(self) -> NDArray[np.float64]:
         """The rows of the batches that made a step."""
         done: NDArray[np.float64] = self.values[~(self.values == NO_STEP).all(axis=1)]
@@ -72,13 +84,9 @@ class GradientNorms(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         log = self.model.gradient_norms
-        rows = None if log is None else log.of_steps()
-        if log is None or rows is None or rows.size == 0:
-            return
-        found: dict[str, NDArray[Any]] = {"gradient_norm": np.sqrt((rows**2).sum(axis=1))}
-        if self.variables:
-            found |= {f"gradient_norm/{name}": rows[:, column] for column, name in enumerate(log.names)}
-        for name, values in found.items():
+        for name, values in ({} if log is None else log.by_name()).items():
+            if name != "gradient_norm" and not self.variables:
+                continue
             if logs is not None:
                 logs[name] = float(values.mean())
             if self.per_step:

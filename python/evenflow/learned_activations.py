@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import activations, errors, initializers
+from . import activations, constraints, errors, initializers, regularizers
 from .activation_layer import LearnedActivation
 from .activations import Activation as CoreActivation
+from .layer import Layer
 from .registry import describe
 
 
@@ -15,29 +16,37 @@ class PReLU(LearnedActivation):
     """x where x > 0, else alpha * x; alpha [units] is trained, or with `shared_axes=[1]` one alpha [1] for all units.
 
     Its gradient is the sum of dy * x over the rows where x <= 0. alpha starts at 0, as a ReLU (Keras; PyTorch starts
-    its single one at 0.25). It did well on large sets of images; on small data it overfits. He et al. 2015.
+    its single one at 0.25). It did well on large sets of images; on small data it overfits. `alpha_regularizer` and
+    `alpha_constraint` are of `evenflow.regularizers` and `evenflow.constraints`: "l2" pulls alpha towards 0, a ReLU, as
+    weight decay does; "non_neg" keeps the function monotonic. He et al. 2015.
     """
 
     kind = "prelu"
 
-    ARGUMENTS = ("alpha_initializer", "shared_axes")
+    ARGUMENTS = ("alpha_initializer", "alpha_regularizer", "alpha_constraint", "shared_axes")
 
     def __init__(
         self,
         alpha_initializer: object = "zeros",
-        *,
+        alpha_regularizer: object = None,
+        alpha_constraint: object = None,
         shared_axes: int | Sequence[int] | None = None,
         **options: Any,
     ) -> None:
         self.initializer = initializers.get_for_vector(alpha_initializer, "PReLU", "alpha_initializer")
+        self.alpha_regularizer = regularizers.get(alpha_regularizer, "PReLU", "alpha_regularizer")
+        self.alpha_constraint = constraints.get(alpha_constraint, "PReLU", "alpha_constraint")
         if isinstance(shared_axes, bool) or shared_axes not in (None, 1, [1], (1,)):
             raise errors.wrong_value("PReLU", "shared_axes", "None or [1], the units of a row", shared_axes)
         self.shared = shared_axes is not None
         super().__init__(**options)
 
+    def spec_within(self, layer: Layer, name: str) -> list[dict[str, Any]]:
+        return [entry | regularizers.spec_of(self, ("alpha",)) for entry in super().spec_within(layer, name)]
+
     def get_config(self) -> dict[str, Any]:
         own = {"alpha_initializer": describe(self.initializer), "shared_axes": [1] if self.shared else None}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), **own, **regularizers.config_of(self, ("alpha",))}
 
 
 class Swish(LearnedActivation):

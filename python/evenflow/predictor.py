@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import data, errors, frames, keywords
 from .blocks import stream_of
+from .callback import CallbackList, closing, read_callbacks
 from .data import Inputs, Several
 from .executor import SLICE_PRODUCTS, SMALLEST_CAPACITY, Executor, executor_for
 from .seeds import counter_seed
@@ -166,6 +168,7 @@ class Predictor:
         batch_size: int | None = None,
         verbose: int | str = "auto",
         steps: int | None = None,
+        callbacks: object = None,
         *,
         allow_nonfinite: bool = False,
         threads: int | None = None,
@@ -174,7 +177,7 @@ class Predictor:
 
         x may also give batches, as `fit` takes them; of targets in them nothing is used. `steps`: of the first so many
         batches only. `batch_size` and `verbose` are else accepted as Keras has them: batches are the core's business,
-        and no bar is drawn.
+        unless one of the `callbacks` looks at each, and no bar is drawn.
         """
         executor = self._executor
         # One row must cost next to nothing: when all is in place, ask the core at once.
@@ -186,6 +189,7 @@ class Predictor:
             and x.dtype == np.float32
             and threads is None
             and steps is None
+            and callbacks is None
             and executor.is_current()
         ):
             rows = x if x.ndim == 2 else x.reshape(len(x), -1)
@@ -194,34 +198,55 @@ class Predictor:
         where = "predict"
         batch = errors.count(where, "batch_size", batch_size)
         steps = errors.count(where, "steps", steps)
-        read_verbose(where, verbose)
         limit = read_threads(where, threads)
-        if is_stream(x):
-            stream = stream_of(where, x, steps)
-            refuse(where, batch_size=batch_size)
-            parts = [
-                self._predict_rows(name, rows, limit, allow_nonfinite=allow_nonfinite)
-                for name, (rows, _, _) in stream.epoch()
-            ]
-            if not parts:
-                raise ValueError(f"{where}: there is nothing to predict: not one batch was given")
-            return np.concatenate(parts)
         end = None if steps is None else steps * (batch or DEFAULT_BATCH)
-        return self._predict_rows(where, x, limit, end, allow_nonfinite=allow_nonfinite)
+        hooks = CallbackList(read_callbacks(where, callbacks), self, {"verbose": read_verbose(where, verbose)})
+        run = partial(self._predict_rows, hooks, limit, allow_nonfinite=allow_nonfinite)
+        with closing(hooks):
+            hooks.call("on_predict_begin", {})
+            if is_stream(x):
+                stream = stream_of(where, x, steps)
+                refuse(where, batch_size=batch_size)
+                parts: list[Array] = []
+                for name, (rows, _, _) in stream.epoch():
+                    parts.append(run(name, rows, stream.batch, first=len(parts)))
+                if not parts:
+                    raise ValueError(f"{where}: there is nothing to predict: not one batch was given")
+                outputs = np.concatenate(parts)
+            else:
+                outputs = run(where, x, batch or DEFAULT_BATCH, end=end)
+            hooks.call("on_predict_end", {})
+        return outputs
 
     def _predict_rows(
-        self, where: str, x: object, limit: int, end: int | None = None, *, allow_nonfinite: bool
+        self,
+        hooks: CallbackList,
+        limit: int,
+        where: str,
+        x: object,
+        batch: int,
+        *,
+        first: int = 0,
+        end: int | None = None,
+        allow_nonfinite: bool,
     ) -> Array:
+        """The outputs of rows, in batches of `batch` (0: all), numbered from `first`, where callbacks look at each."""
         array = self.read_array(where, "x", x)
         array = array if end is None or array.ndim == 0 else array[:end]
         rows, shape, units = self._read_rows(where, "x", array, allow_nonfinite=allow_nonfinite)
         self._build_for(shape)
         executor = self._inference_executor()
-        part = max(executor.capacity, self._rows_of_slice())
         out = np.empty((len(rows), units), self.dtype)
-        with executor.threads(limit):
-            for start in range(0, len(rows), part):
-                executor.program.predict(rows[start : start + part], out[start : start + part])
+        at_once = max(executor.capacity, self._rows_of_slice())
+        part = (batch or len(rows)) if hooks.per_predict_batch else at_once
+        for number, start in enumerate(range(0, len(rows), part), first):
+            chosen = slice(start, start + part)
+            if hooks.per_predict_batch:
+                hooks.call("on_predict_batch_begin", number, {})
+            with executor.threads(limit):
+                executor.program.predict(rows[chosen], out[chosen])
+            if hooks.per_predict_batch:
+                hooks.call("on_predict_batch_end", number, {"outputs": out[chosen]})
         return out
 
     def _rows_of_slice(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from . import axes, errors, initializers
+from . import axes, constraints, errors, initializers, regularizers
 from .layer import Layer, Shape, flat_features
 from .registry import describe
 from .variables import Variable
@@ -34,13 +34,25 @@ class LayerNormalization(_RowNormalization):
     Training and inference compute the same, and the rows of a batch do not see each other: for small batches, and where
     BatchNormalization's two ways of computing get in the way. On a plain network with batches of 32 or more try
     BatchNormalization first, which costs nothing in inference once folded. gamma and beta, one for each feature, are
-    left out with `scale=False` and `center=False`; put it before the activation or after it.
+    left out with `scale=False` and `center=False`, and have Keras' regularizers and constraints; put it before the
+    activation or after it.
     """
 
     gamma: Variable
     beta: Variable
 
-    ARGUMENTS = ("axis", "epsilon", "center", "scale", "beta_initializer", "gamma_initializer")
+    ARGUMENTS = (
+        "axis",
+        "epsilon",
+        "center",
+        "scale",
+        "beta_initializer",
+        "gamma_initializer",
+        "beta_regularizer",
+        "gamma_regularizer",
+        "beta_constraint",
+        "gamma_constraint",
+    )
 
     def __init__(
         self,
@@ -50,6 +62,10 @@ class LayerNormalization(_RowNormalization):
         scale: bool = True,
         beta_initializer: object = "zeros",
         gamma_initializer: object = "ones",
+        beta_regularizer: object = None,
+        gamma_regularizer: object = None,
+        beta_constraint: object = None,
+        gamma_constraint: object = None,
         **options: Any,
     ) -> None:
         where = "LayerNormalization"
@@ -58,6 +74,10 @@ class LayerNormalization(_RowNormalization):
         self.scale = errors.boolean(where, "scale", scale)
         self.beta_initializer = initializers.get_for_vector(beta_initializer, where, "beta_initializer")
         self.gamma_initializer = initializers.get_for_vector(gamma_initializer, where, "gamma_initializer")
+        self.beta_regularizer = regularizers.get(beta_regularizer, where, "beta_regularizer")
+        self.gamma_regularizer = regularizers.get(gamma_regularizer, where, "gamma_regularizer")
+        self.beta_constraint = constraints.get(beta_constraint, where, "beta_constraint")
+        self.gamma_constraint = constraints.get(gamma_constraint, where, "gamma_constraint")
         super().__init__(**options)
 
     def _make_variables(self, input_shape: Shape, dtype: str) -> None:
@@ -75,6 +95,7 @@ class LayerNormalization(_RowNormalization):
                 "center": self.center,
                 "scale": self.scale,
                 "trainable": self.trainable,
+                **regularizers.spec_of(self, ["beta"] * self.center + ["gamma"] * self.scale),
             }
         ]
 
@@ -87,6 +108,7 @@ class LayerNormalization(_RowNormalization):
             "scale": self.scale,
             "beta_initializer": describe(self.beta_initializer),
             "gamma_initializer": describe(self.gamma_initializer),
+            **regularizers.config_of(self, ("beta", "gamma")),
         }
 
 

@@ -312,8 +312,8 @@ class OneCycle(_Formula):
     start / `final_div_factor`, where it stays. The momentum moves from `max_momentum` to `base_momentum` and back; it
     is the momentum of SGD and RMSprop, the beta_1 of Adam, AdamW, Nadam and Adamax, in place of the optimizer's own,
     unless `cycle_momentum` is False. `three_phase=False`: from max straight to the end. `anneal_strategy`: "linear" or
-    "cos". Take as maximum what `find_learning_rate` suggests. Smith 2018; the arguments and values are those of
-    PyTorch's OneCycleLR.
+    "cos". `first_step`: the optimizer's step at which the cycle begins. Take as maximum what `find_learning_rate`
+    suggests. Smith 2018; the arguments and values are those of PyTorch's OneCycleLR.
     """
 
     ARGUMENTS = (
@@ -327,6 +327,7 @@ class OneCycle(_Formula):
         "div_factor",
         "final_div_factor",
         "three_phase",
+        "first_step",
     )
 
     def __init__(
@@ -341,12 +342,14 @@ class OneCycle(_Formula):
         div_factor: float = 10.0,
         final_div_factor: float = 1000.0,
         three_phase: bool = True,
+        first_step: int = 0,
         name: str = "OneCycle",
     ) -> None:
         where = type(self).__name__
         self.max_learning_rate = self._number("max_learning_rate", max_learning_rate, at_least=0.0)
         self.total_steps = errors.integer(where, "total_steps", total_steps, at_least=1)
         self.three_phase = errors.boolean(where, "three_phase", three_phase)
+        self.first_step = errors.integer(where, "first_step", first_step, at_least=0)
         self.pct_start = self._number("pct_start", pct_start, at_least=0.0, at_most=0.5 if three_phase else 1.0)
         if anneal_strategy not in ("linear", "cos"):
             raise errors.unknown_name(where, "anneal_strategy", anneal_strategy, ("linear", "cos"))
@@ -360,6 +363,7 @@ class OneCycle(_Formula):
 
     def _along(self, steps: Array, start: float, peak: float, end: float) -> Array:
         """From start to peak, back if there are three phases, and to end, which the last step has."""
+        steps = steps - self.first_step
         rise = self.pct_start * self.total_steps - 1
         turns = [(0.0, start), (rise, peak), (float(self.total_steps - 1), end)]
         if self.three_phase:

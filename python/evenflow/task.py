@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,10 @@ class Pair:
         """These rows of it."""
         weight = None if self.weights is None else self.weights[rows]
         return Pair(self.x[rows], self.y[rows], self.row_shape, weight, self.units, self.names)
+
+    def slices(self, size: int) -> Iterator[slice]:
+        """So many rows after another."""
+        return (slice(start, start + size) for start in range(0, len(self), size))
 
     def class_weight(self, where: str, given: object) -> Array | None:
         """The weights of classes 0, 1, ... that `class_weight=` names."""

@@ -265,9 +265,9 @@ class Trainer(Predictor):
         self.stop_training = False
         logs: Logs = {}
         with closing(hooks), frozen or nullcontext():
-            hooks.call("on_train_begin")
+            hooks.call("on_train_begin", {})
             for epoch in range(initial_epoch, epochs):
-                hooks.call("on_epoch_begin", epoch)
+                hooks.call("on_epoch_begin", epoch, {})
                 logs = self._train_epoch(feed, limit, hooks)
                 if (pairs := validation.due(epoch)) is not None:
                     scores = self._score(where, pairs, validation.batch, limit, hooks)
@@ -291,7 +291,7 @@ class Trainer(Predictor):
             self._build_for(pair.row_shape, pair.names)
             while step < piece.end and not self.stop_training:
                 if hooks.per_batch:
-                    hooks.call("on_train_batch_begin", piece.base + step)
+                    hooks.call("on_train_batch_begin", piece.base + step, {})
                 # Asked for anew each time: a callback may have frozen a layer, or used the model in its own way.
                 optimizer, _ = self._compiled("fit")
                 runner, x = self._steps_for(pair, piece.batch, training=True, exact=piece.exact)
@@ -319,26 +319,32 @@ class Trainer(Predictor):
         return logs
 
     def _score(self, where: str, pairs: Iterable[Pair], batch: int, threads: int, hooks: CallbackList) -> Logs:
-        hooks.call("on_test_begin")
+        hooks.call("on_test_begin", {})
         progress: AnyProgress | None = None
-        rows = 0
+        rows = number = 0
         for pair in pairs:
             self._build_for(pair.row_shape)
             size = min(batch or len(pair), len(pair))
             steps, x = self._steps_for(pair, size)
-            step, rows = 0, rows + len(pair)
-            while progress is None or progress.rows < rows:
-                progress = steps.evaluate(
-                    x,
-                    pair.y,
-                    batch_size=size,
-                    threads=threads,
-                    first_step=step,
-                    after=progress,
-                    sample_weight=pair.weights,
-                )
-                step = progress.next_step
-                hooks.call("on_test_progress", progress.rows, logs_of(progress, self.scores))
+            for part in pair.slices(size) if hooks.per_test_batch else (slice(len(pair)),):
+                if hooks.per_test_batch:
+                    hooks.call("on_test_batch_begin", number, {})
+                step, rows, y = 0, rows + len(pair.y[part]), pair.y[part]
+                while progress is None or progress.rows < rows:
+                    progress = steps.evaluate(
+                        x[part],
+                        y,
+                        batch_size=size,
+                        threads=threads,
+                        first_step=step,
+                        after=progress,
+                        sample_weight=None if pair.weights is None else pair.weights[part],
+                    )
+                    step = progress.next_step
+                    hooks.call("on_test_progress", progress.rows, logs_of(progress, self.scores))
+                if hooks.per_test_batch and progress is not None:
+                    hooks.call("on_test_batch_end", number, logs_of(progress, self.scores))
+                number += 1
         if progress is None:
             raise ValueError(f"{where}: there is nothing to evaluate: not one batch was given")
         logs = logs_of(progress, self.scores)
