@@ -39,7 +39,7 @@ struct PerStep {
 struct Run {
   int batch_size = 0;
   std::int64_t first_step = 0, max_steps = 0;  // 0: to the end
-  double seconds = 0;                          // stop after the first step that ends later
+  double seconds = 0;                          // stop with the first step whose loss comes later
   PerStep learning_rate;
   PerStep momentum;         // in place of the spec's momentum or beta_1
   double* norms = nullptr;  // [step of the epoch][trainable variable]: of the gradients before clipping, if wanted
