@@ -3,41 +3,9 @@
 from typing import Any
 
 import numpy as np
+from optimizer_specs import SGD
 
 Spec = dict[str, Any]
-NO_CLIPPING = {"clipvalue": None, "clipnorm": None, "global_clipnorm": None}
-SGD = {"kind": "sgd", "momentum": 0.0, "nesterov": False, **NO_CLIPPING}
-MOMENTUM = {**SGD, "momentum": 0.9}
-NESTEROV = {**MOMENTUM, "nesterov": True}
-ADAM = {"kind": "adam", "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, **NO_CLIPPING}
-
-OPTIMIZERS = {
-    "sgd": SGD,
-    "momentum": MOMENTUM,
-    "nesterov": NESTEROV,
-    # With 1e-7 the first steps of gradients that are rounding alone (a bias before a batch normalization) are as large
-    # as any: nothing to compare.
-    "adam": {**ADAM, "epsilon": 1e-3},
-    "clipvalue": {**MOMENTUM, "clipvalue": 0.01},
-    "clipnorm": {**SGD, "clipnorm": 0.1},
-    "global_clipnorm": {**ADAM, "epsilon": 1e-3, "global_clipnorm": 0.1},
-    "amsgrad": {**ADAM, "epsilon": 1e-3, "amsgrad": True, "weight_decay": 0.1},
-    "nadam": {"kind": "nadam", "epsilon": 1e-3, "momentum_decay": 0.1},
-    "adamax": {"kind": "adamax", "epsilon": 1e-3, "clipvalue": 0.01},
-    "adagrad": {"kind": "adagrad", "initial_accumulator_value": 0.2, "epsilon": 1e-3},
-    "adadelta": {"kind": "adadelta", "rho": 0.9, "epsilon": 1e-3, "weight_decay": 0.1},
-    "rmsprop": {"kind": "rmsprop", "epsilon": 1e-3},
-    "rmsprop momentum": {"kind": "rmsprop", "momentum": 0.9, "epsilon": 1e-3, "clipnorm": 0.1, "weight_decay": 0.1},
-    "rmsprop centered": {"kind": "rmsprop", "centered": True, "epsilon": 1e-3},
-    "rmsprop with both": {"kind": "rmsprop", "momentum": 0.5, "centered": True, "epsilon": 1e-3},
-}
-# A sign makes a step of every gradient that is rounding alone.
-LION = {"kind": "lion", "weight_decay": 0.1}
-
-
-def comparable_rate(optimizer: str) -> float:
-    """Steps that are about as large as the rate multiply the roundings before them, and large ones the more."""
-    return 0.05 if optimizer in ("sgd", "momentum", "nesterov", "adam") or "clip" in optimizer else 0.005
 
 
 def dense(units: int, use_bias: bool = True, trainable: bool = True) -> Spec:
@@ -81,6 +49,11 @@ def noise(kind: str, seed: int = 2**40 + 3, **parameters: float) -> Spec:
 def reads(layer: Spec, *numbers: int) -> Spec:
     """A layer of `network` that reads these, in place of the one before it."""
     return {**layer, "inputs": [f"layer_{i}" for i in numbers]}
+
+
+def again(number: int, layer: Spec, *numbers: int) -> Spec:
+    """Layer `number` of `network`, which `layer` describes, called once more."""
+    return {**reads(layer, *numbers), "shares": f"layer_{number}"}
 
 
 SPARSE, CATEGORICAL = "sparse_categorical_crossentropy", "categorical_crossentropy"
@@ -395,6 +368,41 @@ NETWORKS: dict[str, Spec] = {
         ],
         BINARY,
     ),
+    "layers called twice": network(
+        9,
+        [
+            dense(33),
+            batch_norm(),
+            learned("prelu"),
+            dense(33),
+            again(3, dense(33), 3),
+            again(1, batch_norm(), 4),
+            again(2, learned("prelu"), 5),
+            reads(learned("learned_swish", shared=True), 6),
+            again(7, learned("learned_swish", shared=True), 7),
+            reads(layer_norm(), 8),
+            again(9, layer_norm(), 4),
+            again(3, dense(33), 10),
+            reads({"kind": "add"}, 8, 9, 11),
+            dense(3),
+            activation("softmax"),
+        ],
+        SPARSE,
+    ),
+    "shared statistics called twice": network(
+        16,
+        [
+            batch_norm(shape=[4, 4], axis=[1]),
+            dense(16, use_bias=False),
+            again(0, batch_norm(shape=[4, 4], axis=[1]), 1),
+            noise("dropout", rate=0.1),
+            activation("tanh"),
+            again(1, dense(16, use_bias=False), 4),
+            dense(2),
+            activation("softmax"),
+        ],
+        SPARSE,
+    ),
     "sparsemax": network(
         9,
         [dense(31), learned("prelu", shared=True), dense(20), activation("sparsemax")],
@@ -435,16 +443,3 @@ def data(spec: Spec, rows: int, rng: np.random.Generator, dtype: Any = np.float6
     if kind == BINARY:
         return x, rng.integers(0, 2, shape).astype(dtype)
     return x, rng.standard_normal(shape).astype(dtype)
-
-
-def initialize(shapes: dict[str, tuple[int, ...]], rng: np.random.Generator, dtype: Any = np.float64) -> dict[str, Any]:
-    """A value for each variable that keeps signals of moderate size; none of them is 0 or 1."""
-    values = {}
-    for name, shape in shapes.items():
-        noise = rng.uniform(0.1, 1, shape) * rng.choice([-1, 1], shape)
-        if name.endswith("/kernel"):
-            noise = rng.standard_normal(shape) * np.sqrt(1.5 / shape[0])
-        elif name.endswith(("/gamma", "/scale", "variance")):
-            noise = rng.uniform(0.5, 1.5, shape)
-        values[name] = np.asarray(noise, dtype)
-    return values

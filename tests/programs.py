@@ -3,9 +3,21 @@
 from typing import Any
 
 import numpy as np
-from networks import initialize
 
 from evenflow import _core
+
+
+def initialize(shapes: dict[str, tuple[int, ...]], rng: np.random.Generator, dtype: Any = np.float64) -> dict[str, Any]:
+    """A value for each variable that keeps signals of moderate size; none of them is 0 or 1."""
+    values = {}
+    for name, shape in shapes.items():
+        noise = rng.uniform(0.1, 1, shape) * rng.choice([-1, 1], shape)
+        if name.endswith("/kernel"):
+            noise = rng.standard_normal(shape) * np.sqrt(1.5 / shape[0])
+        elif name.endswith(("/gamma", "/scale", "variance")):
+            noise = rng.uniform(0.5, 1.5, shape)
+        values[name] = np.asarray(noise, dtype)
+    return values
 
 
 def made(spec: Any, seed: int = 0, **options: Any) -> Any:

@@ -9,12 +9,13 @@ import networks
 import numpy as np
 import programs
 from networks import activation, batch_norm, dense
+from optimizer_specs import ADAM
 
 from evenflow import _core
 
 LAYERS = [dense(128), batch_norm(), activation("relu"), dense(10), activation("softmax")]
 SPEC = networks.with_optimizer(
-    networks.network(64, LAYERS, networks.SPARSE, metrics=("sparse_categorical_accuracy",)), networks.ADAM
+    networks.network(64, LAYERS, networks.SPARSE, metrics=("sparse_categorical_accuracy",)), ADAM
 )
 ROWS = 1024
 

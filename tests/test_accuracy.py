@@ -8,8 +8,8 @@ import pytest
 from evenflow import datasets
 from evenflow.cli import main
 
-# Test accuracy of Keras 3.15.1 with the same network, data and settings: seeds 1, 2 and 3.
-KERAS_ON_FASHION_MNIST = (0.8930, 0.8932, 0.8918)
+# Test accuracy of Keras 3.15.1 with the same network, data and settings: seeds 1, 2 and 3, measured twice.
+KERAS_ON_FASHION_MNIST = (0.8930, 0.8932, 0.8918, 0.8912, 0.8956, 0.8957)
 
 
 def accuracy(folder, seed):

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from networks import ADAM, SQUARED, activation, batch_norm, dense, network, noise, reads, rescaling, with_optimizer
+from networks import SQUARED, activation, batch_norm, dense, network, noise, reads, rescaling, with_optimizer
+from optimizer_specs import ADAM
 from programs import made
 
 from evenflow import _core

@@ -164,7 +164,7 @@ def test_a_frozen_prefix_costs_no_backward_pass():
     x, y = blobs()
     norms = keras.callbacks.GradientNorms()
     history = model.fit(x, y, verbose=0, callbacks=[norms]).history
-    seen = [name.split("/")[1] for name in history if name.startswith("gradient_norm/")]
+    seen = [name.split("/")[1] for name in history if name.count("/") == 2]
     assert seen == ["hidden_2", "hidden_2", "top", "top"], "nothing is computed for what is frozen"
 
 

@@ -366,7 +366,7 @@ def test_ctrl_c_keeps_what_is_complete(images):
     finally:
         process.kill()
     assert process.returncode == 130
-    assert re.fullmatch(r"\nevenflow train: interrupted in epoch \d+; saved in run\n", err)
+    assert re.fullmatch(r"\nevenflow train: interrupted in epoch \d+; saved in run; to go on: .* --resume run\n", err)
     noted = record(Path("run"))
     assert noted["status"] == "interrupted"
     assert noted["epochs_completed"] == len(history(Path("run"))) > 0

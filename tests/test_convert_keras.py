@@ -328,6 +328,9 @@ def test_what_does_not_go_together(theirs, tmp_path):
     keras.Model(x, shared(shared(x))).save(tmp_path / "shared.keras")
     with pytest.raises(ValueError, match="is called 2 times: a layer stands for one operation here"):
         convert.from_keras(tmp_path / "shared.keras")
+    keras.Model(x, {"one": keras.layers.Dense(2)(x)}).save(tmp_path / "named.keras")
+    with pytest.raises(ValueError, match="its inputs or outputs are a dict, expected one or a list"):
+        convert.from_keras(tmp_path / "named.keras")
 
 
 def test_nothing_of_keras_is_imported(tmp_path):

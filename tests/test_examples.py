@@ -31,7 +31,13 @@ def run(name: str) -> dict:
 
 
 def test_every_example_has_a_test():
-    assert {path.name for path in EXAMPLES} == {"digits.py", "embedding.py", "fashion_mnist.py", "table.py"}
+    assert {path.name for path in EXAMPLES} == {
+        "digits.py",
+        "embedding.py",
+        "fashion_mnist.py",
+        "table.py",
+        "transfer.py",
+    }
 
 
 def test_every_example_of_the_chapter_has_a_test_and_a_place_in_the_guide():
@@ -107,6 +113,14 @@ def test_chapter_selu(show):
     assert seen["ReLU, LeCun, BN"]["deviation"] == pytest.approx([1] * 100, abs=0.02)
     assert seen["SELU, LeCun, alpha dropout"]["deviation"] == pytest.approx([1] * 100, abs=0.2)
     assert seen["SELU, LeCun, dropout"]["deviation"][-1] > 1.2
+    assert seen["SELU, LeCun, BN"]["deviation"] == pytest.approx([1] * 100, abs=0.02)
+    growth = {name: one["growth"] for name, one in seen.items()}
+    assert 20 < growth["SELU, LeCun"] < 100
+    assert growth["SELU, LeCun, BN"] > 2 * growth["SELU, LeCun"]
+    assert growth["SELU, He"] > 20 * growth["SELU, LeCun"]
+    # Of a gradient's variance alpha dropout keeps (1 - rate) a^2 per layer: see its docstring.
+    kept = 1 / (1 + 0.1 * 1.7580993408473766**2)
+    assert growth["SELU, LeCun, alpha dropout"] == pytest.approx((1.0716 * kept) ** 49.5, rel=1)
 
 
 @pytest.mark.slow
@@ -181,6 +195,14 @@ def test_digits(capsys):
 def test_table(capsys):
     assert run("table.py")["main"]() < 0.06  # 5 % of the noise cannot be learnt
     assert "mean error on 400 test rows" in capsys.readouterr().out
+
+
+def test_transfer(capsys):
+    pytest.importorskip("sklearn")
+    scratch, transfer = run("transfer.py")["main"]()
+    assert transfer > 0.86
+    assert transfer - scratch > 0.03  # 5 to 9 points for six other seeds
+    assert "a closed loop or not, 30 labels" in capsys.readouterr().out
 
 
 def test_embedding(capsys):

@@ -245,6 +245,21 @@ def test_an_error_leaves_the_weights_of_the_last_step():
     assert found[0] == found[1]
 
 
+def test_a_run_that_crashed_goes_on(tmp_path):
+    def crash(made):
+        raise RuntimeError("crash")
+
+    backup = evenflow.callbacks.BackupAndRestore
+    expected = model()
+    expected.fit(X, Y, epochs=4, verbose=0)
+    crashed, going_on = model(), model()
+    arguments = {"epochs": 4, "verbose": 0, "cache_frozen": True}
+    with pytest.raises(RuntimeError, match="crash"):
+        crashed.fit(X, Y, callbacks=[backup(tmp_path / "backup"), At(2, crash)], **arguments)
+    going_on.fit(X, Y, callbacks=[backup(tmp_path / "backup")], **arguments)
+    assert state(going_on) == state(expected)
+
+
 # ------------------------------------------------------------------------------------------------------------- refused
 
 

@@ -106,6 +106,33 @@ def test_models_within_models():
     np.testing.assert_allclose(outer.predict(data), inner.predict(data) @ kernel + bias, rtol=1e-5, atol=1e-5)
 
 
+def test_a_stack_within_a_stack():
+    base = Sequential([Input((8,)), Dense(5, "tanh"), BatchNormalization()])
+    inner = Sequential([Dense(4, "relu"), Dense(3)])
+    whole = Sequential([base, inner, Dense(2)])
+    assert whole.layers[:2] == base.layers
+    assert whole.layers[2:4] == inner.layers
+    data, y = rows()
+    kernel, bias = whole.layers[-1].get_weights()
+    right = inner.predict(base.predict(data)) @ kernel + bias
+    np.testing.assert_allclose(whole.predict(data), right, rtol=1e-5, atol=1e-6)
+    before = base.predict(data)
+    whole.compile("sgd", "mse")
+    whole.fit(data, y, verbose=0)
+    assert not np.array_equal(base.predict(data), before)
+    assert len(Sequential([Sequential([whole]), Dense(1)]).layers) == 6
+    clash = Sequential([Dense(7), Dense(4, name=inner.layers[1].name)])
+    for wrong, message in (
+        (Sequential(), "has no layers"),
+        (clash, "no other layer"),
+        (Sequential([Dense(9, input_shape=(7,))]), r"\(rows, 7\)"),
+        (residual(), r"Model\(inputs, outputs\)"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            whole.add(wrong)
+        assert len(whole.layers) == 5
+
+
 def test_freezing_a_branch():
     model = residual()
     model.get_layer("second").trainable = False
@@ -154,16 +181,18 @@ def refused():
     yield lambda: Model(other, hidden), ValueError, "'x' among them"
     yield lambda: Model([x, other], hidden), ValueError, "other"
     yield lambda: Model(hidden, Dense(2)(hidden)), TypeError, "Input"
-    yield lambda: Model(x, [hidden, Dense(2)(x)]), TypeError, "one output"
+    yield lambda: Model(x, [hidden, hidden]), ValueError, "each once"
+    yield lambda: Model(x, Flatten()(x)), ValueError, "no layer computes"
+    yield lambda: Model(x, []), ValueError, "at least one value"
     yield lambda: Model(x, x), ValueError, "an input itself"
-    yield lambda: Model(x, Add()([dense(x), dense(x)])), ValueError, "more than once"
+    yield lambda: Model(x, dense(dense(x))), ValueError, r"\(rows, 3\), expected \(rows, 4\)"
     yield lambda: Model(x, Add()([hidden, Dense(3, name="hidden")(x)])), ValueError, "no other layer"
     yield lambda: Model(x, Activation("softmax")(x), dtype="float16"), ValueError, "float32"
     yield lambda: Model(x, Dense(2)(Activation("softmax")(x))), ValueError, "softmax"
     yield lambda: Sequential([Add()]), TypeError, "Model"
 
 
-@pytest.mark.parametrize("case", range(17))
+@pytest.mark.parametrize("case", range(19))
 def test_refused(case):
     make, kind, message = list(refused())[case]
     with pytest.raises(kind, match=message):

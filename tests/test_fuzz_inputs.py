@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from optimizer_specs import ADAM
 
 from evenflow import _core
 
@@ -272,7 +273,7 @@ def spec() -> dict:
         networks.activation("softmax"),
     ]
     made = networks.network(9, layers, networks.SPARSE, metrics=("sparse_categorical_accuracy",))
-    return networks.with_optimizer(made, networks.ADAM, global_clipnorm=1.0)
+    return networks.with_optimizer(made, ADAM, global_clipnorm=1.0)
 
 
 @fuzz

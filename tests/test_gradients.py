@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from cases import ACTIVATION_CASES, Case
 from loss_cases import KINDS
-from networks import BINARY, CATEGORICAL, NETWORKS, SPARSE, data, initialize, outputs
+from networks import BINARY, CATEGORICAL, NETWORKS, SPARSE, data, outputs
+from programs import initialize
 
 from evenflow import _core, reference
 

@@ -13,6 +13,7 @@ import pytest
 import update_cases
 from cases import Case
 from networks import activation, batch_norm, dense, layer_norm
+from optimizer_specs import NESTEROV
 
 from evenflow import _core
 
@@ -212,7 +213,7 @@ def chain(inputs: int, units: int) -> dict:
     """A network whose every layer ends in the same tail."""
     layers = [batch_norm(), dense(units), batch_norm(), activation("elu", alpha=1.0), layer_norm(), dense(units)]
     made = networks.network(inputs, layers, networks.SQUARED, metrics=("mean_absolute_error",))
-    return networks.with_optimizer(made, networks.NESTEROV)
+    return networks.with_optimizer(made, NESTEROV)
 
 
 @pytest.mark.parametrize("source", [np.float32, np.float64, np.uint8])

@@ -228,6 +228,7 @@ class Clock:
     def __init__(self, monkeypatch):
         self.now = 0.0
         monkeypatch.setattr("evenflow.callbacks.time", SimpleNamespace(monotonic=self.look))
+        monkeypatch.setattr("evenflow.executor.SLICE_SECONDS", 600.0)  # an epoch is one native call
 
     def look(self):
         self.now += 1

@@ -25,7 +25,18 @@ LAYERS = ["math", "simd", "kernels", "program", "bindings"]
 # Headers of the standard library that the formulas and vectors may use: nothing that emits a symbol of its own.
 BARE_HEADERS = {"cmath", "cstddef", "cstdint", "cstring", "limits", "tuple", "type_traits", "utility", "immintrin.h"}
 # Python: the files that may touch the native core.
-CORE_USERS = {"activations", "cli.info", "cli.train", "custom_loss", "data", "executor", "kernels", "loss", "metric"}
+CORE_USERS = {
+    "activations",
+    "cli.info",
+    "cli.train",
+    "custom_loss",
+    "data",
+    "executor",
+    "kernels",
+    "loss",
+    "metric",
+    "position",
+}
 HARD_DEPENDENCIES = {"numpy", "safetensors", "tqdm"}
 # Modules that exist to use an optional dependency, and are imported on demand.
 DOORS: set[str] = set()

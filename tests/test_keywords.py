@@ -50,6 +50,19 @@ def test_the_nearest_one_is_named(case):
         CALLS[case]()
 
 
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("sparse_crossentropy", "sparse_categorical_crossentropy"),
+        ("binary_crosentropy", "binary_crossentropy"),
+        ("crossentropy_sparse", "sparse_categorical_crossentropy"),
+    ],
+)
+def test_a_name_that_lacks_a_word(name, nearest):
+    with pytest.raises(ValueError, match=f"{name}' is not known[.] Did you mean '{nearest}'[?]"):
+        model().compile("sgd", name)
+
+
 def test_every_class_made_by_keywords_is_checked():
     for module in (callbacks, constraints, initializers, metrics, regularizers, schedules):
         for name, cls in vars(module).items():

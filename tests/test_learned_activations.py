@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cases import LEARNED
-from networks import OPTIMIZERS, SGD
+from optimizer_specs import OPTIMIZERS, SGD
 from test_gradients import check
 
 import evenflow

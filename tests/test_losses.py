@@ -8,6 +8,7 @@ import loss_cases
 import networks
 import numpy as np
 import pytest
+from programs import initialize
 
 import evenflow
 from evenflow import _core, losses, reference
@@ -182,7 +183,7 @@ def test_programs_are_those_of_the_reference(name, settings, reduction, isa, rng
     weight = rng.uniform(0, 2, (rows, 1))
     program, net = _core.Program(spec, dtype="float64", batch_size=16), reference.Network(spec)
     shapes = {variable: shape for variable, shape, _ in program.variables()}
-    for variable, value in networks.initialize(shapes, rng).items():
+    for variable, value in initialize(shapes, rng).items():
         program.set(variable, value)
         net.variables[variable][...] = value
     done = program.train(x, y, learning_rate=0.01, sample_weight=weight)
@@ -200,7 +201,7 @@ def test_same_bits_for_any_number_of_threads(name, settings, rng):
     for threads in (1, 2, 3):
         program = _core.Program(spec, dtype="float32", batch_size=24, threads=threads)
         shapes = {variable: shape for variable, shape, _ in program.variables()}
-        for variable, value in networks.initialize(shapes, np.random.default_rng(1), np.float32).items():
+        for variable, value in initialize(shapes, np.random.default_rng(1), np.float32).items():
             program.set(variable, value)
         done = program.train(x, y, learning_rate=0.01, sample_weight=weight, class_weight=table)
         found.append((done.loss, program.parameters.tobytes()))
@@ -383,6 +384,7 @@ def test_a_function_with_weights_and_labels():
         (lambda y, p: (squared(y, p)[0][:-1], p), ["value has shape (7,)", "(8,)"]),
         (lambda y, p: (0.0, p[:, 0]), ["gradient has shape (8,)", "(8, 1)"]),
         (lambda y, p: (0.0, p * np.nan), ["gradient has nan at [0, 0]", "finite"]),
+        (lambda y, p: (np.nan, 0 * p), ["value has nan, expected finite"]),
         (lambda y, p: (np.inf, p), ["value has inf", "finite"]),
         (lambda y, p: (0.0, p * 1j), ["gradient", "complex"]),
         (lambda y, p: (0.0, None), ["gradient", "None"]),

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from example import bits, blobs, network
-from networks import DEEP, LION, OPTIMIZERS, comparable_rate, data, with_optimizer
+from networks import DEEP, data, with_optimizer
+from optimizer_specs import LION, OPTIMIZERS, comparable_rate
 from programs import made, of_model, same
 from programs import state as contents
 

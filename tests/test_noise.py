@@ -6,19 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import (
-    MOMENTUM,
-    NETWORKS,
-    SPARSE,
-    SQUARED,
-    activation,
-    batch_norm,
-    data,
-    dense,
-    network,
-    noise,
-    with_optimizer,
-)
+from networks import NETWORKS, SPARSE, SQUARED, activation, batch_norm, data, dense, network, noise, with_optimizer
+from optimizer_specs import MOMENTUM
 from programs import made, same, state
 
 from evenflow import _core, reference

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import ADAM, SGD, activation, dense, learned, network, with_optimizer
+from networks import activation, dense, learned, network, with_optimizer
+from optimizer_specs import ADAM, SGD
 from programs import made
 
 import evenflow

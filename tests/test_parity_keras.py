@@ -8,7 +8,7 @@ import parity
 import pytest
 from evenflow.bench import workloads
 from evenflow.bench.problem import Problem
-from networks import ADAM, MOMENTUM, NESTEROV, SGD
+from optimizer_specs import ADAM, MOMENTUM, NESTEROV, SGD
 from parity import Run
 
 import evenflow

@@ -6,7 +6,7 @@ import numpy as np
 import parity
 import pytest
 from evenflow.bench.problem import Problem
-from networks import ADAM, MOMENTUM, SGD
+from optimizer_specs import ADAM, MOMENTUM, SGD
 
 import evenflow
 from evenflow import _core

@@ -10,7 +10,7 @@ import pytest
 from evenflow.bench import workloads
 from evenflow.bench.problem import Problem
 from evenflow.bench.workloads import layer_name
-from networks import ADAM, MOMENTUM, NESTEROV, SGD
+from optimizer_specs import ADAM, MOMENTUM, NESTEROV, SGD
 from parity import Run
 from peer_activations import counterparts
 

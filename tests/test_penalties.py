@@ -8,13 +8,10 @@ import numpy as np
 import pytest
 from networks import (
     CATEGORICAL,
-    LION,
-    OPTIMIZERS,
     SPARSE,
     SQUARED,
     activation,
     batch_norm,
-    comparable_rate,
     data,
     dense,
     layer_norm,
@@ -22,6 +19,7 @@ from networks import (
     with_optimizer,
 )
 from networks import network as plain_network
+from optimizer_specs import LION, OPTIMIZERS, comparable_rate
 from programs import made, same, state
 from test_gradients import check_variables
 from test_program import compare_with_reference

@@ -8,23 +8,19 @@ import numpy as np
 import pytest
 from cases import ACTIVATION_CASES
 from networks import (
-    ADAM,
     DEEP,
-    LION,
     NETWORKS,
-    OPTIMIZERS,
-    SGD,
     SPARSE,
     SQUARED,
     activation,
     batch_norm,
-    comparable_rate,
     data,
     dense,
     network,
     rescaling,
     with_optimizer,
 )
+from optimizer_specs import ADAM, LION, OPTIMIZERS, SGD, comparable_rate
 from programs import made, same, state
 
 from evenflow import _core

@@ -6,19 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import ACTIVATION_CASES
-from networks import (
-    ADAM,
-    MOMENTUM,
-    NESTEROV,
-    NETWORKS,
-    NO_CLIPPING,
-    SGD,
-    data,
-    initialize,
-    network,
-    with_optimizer,
-)
+from networks import NETWORKS, data, network, with_optimizer
+from optimizer_specs import ADAM, MOMENTUM, NESTEROV, NO_CLIPPING, SGD
 from peer_activations import counterparts
+from programs import initialize
 
 from evenflow import reference
 from evenflow.reference import Network

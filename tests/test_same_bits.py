@@ -4,20 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import (
-    DEEP,
-    LION,
-    NETWORKS,
-    OPTIMIZERS,
-    SPARSE,
-    SQUARED,
-    activation,
-    data,
-    dense,
-    network,
-    rescaling,
-    with_optimizer,
-)
+from networks import DEEP, NETWORKS, SPARSE, SQUARED, activation, data, dense, network, rescaling, with_optimizer
+from optimizer_specs import LION, OPTIMIZERS
 from programs import made, same, state
 
 from evenflow import _core

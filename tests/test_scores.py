@@ -103,7 +103,7 @@ def test_weighted_metrics_are_the_references(units, isa, dtype, rng):
         added, counts = net.train_step(x[batch], y[batch], 0.1, weights[batch])
         loss, states = loss + added, [a + b for a, b in zip(states, counts, strict=True)]
     assert progress.loss == pytest.approx(loss, rel=bound)
-    assert progress.weight == weights.sum()
+    assert progress.weights == [weights.sum()]
     for own, expected in zip(progress.metrics, states, strict=True):
         np.testing.assert_array_equal(own, expected)
     for name, value in net.variables.items():

@@ -1,7 +1,9 @@
 """Parquet and CSV files as data: the same answers as from memory, whatever the blocks, and in bounded memory."""
 
+import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -146,6 +148,8 @@ def test_training_can_be_stopped_within_a_block(stream):
     model = network()
     assert model.fit(stream(), epochs=4, callbacks=[Stop()], verbose=0).epoch == [0]
     assert model.optimizer.iterations == 3
+    assert next(iter(stream()))[0].shape == (32, 6)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("evenflow")], "no reader is left"
 
 
 def test_weights(kind, tmp_path):
@@ -405,13 +409,16 @@ print(before, peak())
 
 @pytest.mark.parametrize("kind", STREAMS)
 def test_memory_is_bounded_by_blocks(kind, tmp_path):
-    features, block_rows = 30, 2048
+    features, block_rows = 50, 2048
     paths = []
-    for name, blocks in (("small", 10), ("large", 40)):
+    for name, blocks in (("small", 10), ("large", 50)):
         x = np.random.default_rng(0).integers(0, 100, (blocks * block_rows, features)).astype(np.float32)
         content = pyarrow.table({f"x{i}": x[:, i] for i in range(features)} | {"y": x[:, 0]})
         paths.append(write(tmp_path, kind, content, name, **({"row_group_size": 5000} if kind == "parquet" else {})))
     command = [sys.executable, "-c", MEMORY, kind, *map(str, paths), str(block_rows)]
-    before, after = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    # What is freed is given back: how much of it the C library keeps instead depends on what threads were doing.
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "131072"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    before, after = map(int, done.stdout.split())
     block = block_rows * features * 4
-    assert after - before < 15 * block, "the second file has 30 blocks more"
+    assert after - before < 20 * block, "the second file has 40 blocks more"

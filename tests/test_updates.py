@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import ADAM, DEEP, MOMENTUM, NETWORKS, OPTIMIZERS, SQUARED, data, dense, network, with_optimizer
+from networks import DEEP, NETWORKS, SQUARED, data, dense, network, with_optimizer
+from optimizer_specs import ADAM, MOMENTUM, OPTIMIZERS
 from programs import made, same, state
 
 import evenflow
@@ -173,7 +174,8 @@ def test_history_has_the_norms_on_request(rng):
     model = small("adam")
     history = model.fit(x, y, batch_size=10, epochs=2, verbose=0, callbacks=[watch, callback]).history
     names = [variable.path for variable in model.trainable_weights]
-    assert list(history) == ["loss", "gradient_norm", *(f"gradient_norm/{name}" for name in names)]
+    together = ["", "/dense_9", "/dense_8", "/last", *(f"/{name}" for name in names)]
+    assert list(history) == ["loss", *(f"gradient_norm{name}" for name in together)]
     for epoch, log in enumerate(watch.logs):
         assert log.names == names
         assert log.values.shape == (5, len(names))
@@ -182,8 +184,12 @@ def test_history_has_the_norms_on_request(rng):
         np.testing.assert_allclose(
             callback.steps["gradient_norm"][5 * epoch : 5 * epoch + 5], np.linalg.norm(log.values, axis=1)
         )
+        np.testing.assert_allclose(
+            callback.steps["gradient_norm/dense_8"][5 * epoch : 5 * epoch + 5],
+            np.linalg.norm(log.values[:, 2:4], axis=1),
+        )
     again = small("adam")
-    alone = again.fit(x, y, batch_size=10, epochs=2, verbose=0, callbacks=[GradientNorms(variables=False)])
+    alone = again.fit(x, y, batch_size=10, epochs=2, verbose=0, callbacks=[GradientNorms(False, layers=False)])
     assert list(alone.history) == ["loss", "gradient_norm"]
     assert again.gradient_norms is not None
     again.fit(x, y, batch_size=10, epochs=1, verbose=0)

@@ -12,23 +12,43 @@
 
 namespace evenflow {
 
-// The arrays of each input: x itself where there is one, else a list, or what has one as `arrays` (data.Several).
-inline std::vector<py::array> arrays_of(const char* function, const py::object& given, std::size_t inputs) {
-  if (inputs == 1) return {array_of(function, "x", given)};
-  const py::object x = py::getattr(given, "arrays", given);
-  if (!py::isinstance<py::list>(x) && !py::isinstance<py::tuple>(x))
-    refuse_type(function, "x", "a list of " + std::to_string(inputs) + " arrays",
-                text(py::type::of(x).attr("__name__")));
-  if (py::len(x) != inputs)
-    refuse(function, "x", std::to_string(inputs) + " arrays, one for each input", std::to_string(py::len(x)));
-  std::vector<py::array> found;
-  for (const auto& one : x) found.push_back(array_of(function, "x", py::reinterpret_borrow<py::object>(one)));
+// What each input or output has: `given` itself where there is one, else those of a list, or of what has one as
+// `arrays` (data.Several).
+inline std::vector<py::object> each_of(const char* function, const char* argument, const py::object& given,
+                                       std::size_t count, const char* of) {
+  if (count == 1) return {given};
+  const py::object all = py::getattr(given, "arrays", given);
+  if (!py::isinstance<py::list>(all) && !py::isinstance<py::tuple>(all))
+    refuse_type(function, argument, "a list of " + std::to_string(count) + " arrays",
+                text(py::type::of(all).attr("__name__")));
+  if (py::len(all) != count)
+    refuse(function, argument, std::to_string(count) + " arrays, one for each " + of, std::to_string(py::len(all)));
+  std::vector<py::object> found;
+  for (const auto& one : all) found.push_back(py::reinterpret_borrow<py::object>(one));
   return found;
+}
+
+inline std::vector<py::array> arrays_of(const char* function, const char* argument, const py::object& given,
+                                        std::size_t count, const char* of) {
+  std::vector<py::array> found;
+  for (const py::object& one : each_of(function, argument, given, count, of))
+    found.push_back(array_of(function, argument, one));
+  return found;
+}
+
+// Whether arrays that are written share no memory with each other, nor with those that are read.
+inline void check_apart(const char* function, const std::vector<py::array>& out, const std::vector<py::array>& x) {
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    for (const py::array& read : x)
+      if (overlap(out[i], read)) refuse(function, "out", "memory of its own", "memory shared with 'x'");
+    for (std::size_t j = 0; j < i; ++j)
+      if (overlap(out[i], out[j])) refuse(function, "out", "memory of its own for each output", "shared memory");
+  }
 }
 
 // Rows of so many features each.
 inline Feeds feeds_of(const char* function, const py::object& x, const std::vector<int>& features) {
-  const std::vector<py::array> all = arrays_of(function, x, features.size());
+  const std::vector<py::array> all = arrays_of(function, "x", x, features.size(), "input");
   Feeds feeds;
   for (std::size_t i = 0; i < all.size(); ++i) {
     feeds.push_back(feed_of(function, "x", all[i], features[i], false));
@@ -100,14 +120,90 @@ inline void check_labels(const char* function, const Feed& y, int units, std::in
   }
 }
 
+// The rows that an epoch goes through, where they lie: inputs, and of each output targets and weights of rows.
+class EpochData {
+ public:
+  Feeds inputs, targets;
+  std::int64_t rows;
+
+  EpochData(const char* function, const Plan& plan, const py::object& x, const py::object& y,
+            const py::object& sample_weight)
+      : inputs(feeds_of(function, x, plan.spec.inputs)),
+        targets(plan.heads.size()),
+        rows(inputs[0].rows),
+        plan_(plan),
+        weights_(plan.heads.size()) {
+    const auto& outputs = plan.spec.outputs;
+    if (std::none_of(outputs.begin(), outputs.end(), [](const OutputSpec& o) { return o.loss.has_value(); }))
+      refuse(function, "y", "a spec with a loss", "a spec without one");
+    const std::vector<py::object> all = each_of(function, "y", y, outputs.size(), "output");
+    for (std::size_t h = 0; h < outputs.size(); ++h)
+      if (outputs[h].loss)
+        targets[h] = of_as_many_rows(function, "y", all[h], plan.target_columns(h), outputs[h].loss->labels());
+    if (rows == 0)
+      refuse(function, "x", "at least one row",
+             "shape " + shape_text(arrays_of(function, "x", x, inputs.size(), "input")[0]));
+    if (sample_weight.is_none()) return;
+    weighted_.resize(outputs.size());
+    const std::vector<py::object> given = each_of(function, "sample_weight", sample_weight, outputs.size(), "output");
+    for (std::size_t h = 0; h < outputs.size(); ++h) {
+      weighted_[h] = !given[h].is_none();
+      if (weighted_[h]) weights_[h] = of_as_many_rows(function, "sample_weight", given[h], 1, false);
+    }
+  }
+
+  void put_in_order(const char* function, const py::object& order) {
+    const py::array given = array_of(function, "order", order);
+    const std::int64_t* positions = dense<std::int64_t>(function, "order", given, {-1});
+    for (py::ssize_t i = 0; i < given.shape(0); ++i)
+      if (positions[i] < 0 || positions[i] >= rows)
+        refuse(function, "order", "rows from 0 to " + std::to_string(rows - 1),
+               std::to_string(positions[i]) + " at position " + std::to_string(i));
+    rows = given.shape(0);
+    if (rows == 0) refuse(function, "order", "at least one row", "none");
+    for (Feed& one : inputs) one.rows = rows;
+    for (Feeds* feeds : {&inputs, &targets, &weights_})
+      for (Feed& one : *feeds) one.order = positions;
+  }
+
+  // As a run takes them.
+  std::vector<const Feed*> weights_of_outputs() const {
+    std::vector<const Feed*> found;
+    for (std::size_t h = 0; h < weighted_.size(); ++h) found.push_back(weighted_[h] ? &weights_[h] : nullptr);
+    return found;
+  }
+
+  void check_labels(const char* function) const {
+    for (std::size_t h = 0; h < targets.size(); ++h)
+      if (const auto& loss = plan_.spec.outputs[h].loss; loss && loss->labels())
+        evenflow::check_labels(function, targets[h], plan_.units(h), loss->ignore_class());
+  }
+
+ private:
+  Feed of_as_many_rows(const char* function, const char* argument, const py::object& given, int columns,
+                       bool labels) const {
+    const Feed found = feed_of(function, argument, array_of(function, argument, given), columns, labels);
+    if (rows != found.rows)
+      refuse(function, argument, std::to_string(rows) + " rows, as x has", std::to_string(found.rows));
+    return found;
+  }
+
+  const Plan& plan_;
+  Feeds weights_;
+  std::vector<bool> weighted_;  // of each output; nothing where no rows have weights
+};
+
 // Whether sums are those of a program like this one.
 inline void check_after(const Plan& plan, const char* function, const Progress& after) {
-  const auto& metrics = plan.spec.metrics;
-  bool fits = after.metrics.size() == metrics.size();
-  for (std::size_t m = 0; fits && m < metrics.size(); ++m)
-    fits = static_cast<std::ptrdiff_t>(after.metrics[m].size()) == metrics[m].size(plan.units());
+  std::vector<std::size_t> sizes;
+  for (std::size_t h = 0; h < plan.heads.size(); ++h)
+    for (const MetricSpec& metric : plan.spec.outputs[h].metrics)
+      sizes.push_back(static_cast<std::size_t>(metric.size(plan.units(h))));
+  bool fits = after.metrics.size() == sizes.size() && after.losses.size() == plan.heads.size() &&
+              after.weights.size() == plan.heads.size();
+  for (std::size_t m = 0; fits && m < sizes.size(); ++m) fits = after.metrics[m].size() == sizes[m];
   if (!fits)
-    refuse(function, "after", "the sums of " + std::to_string(metrics.size()) + " metrics, as this program has them",
+    refuse(function, "after", "the sums of " + std::to_string(sizes.size()) + " metrics, as this program has them",
            "those of " + std::to_string(after.metrics.size()));
 }
 

@@ -57,18 +57,20 @@ inline Noise noise_of(const std::string& function, const std::string& name, cons
 
 // What Monte Carlo passes move, and their seed.
 struct Passes {
-  double *mean, *squares;
+  std::vector<double*> mean, squares;  // of each output
   std::uint64_t seed;
 };
-inline Passes passes_of(const py::object& mean, const py::object& squares, const py::object& seed,
-                        std::int64_t first_row, std::int64_t first_pass, std::int64_t passes, std::int64_t rows,
-                        int units) {
+inline Passes passes_of(const std::vector<py::array>& mean, const std::vector<py::array>& squares,
+                        const py::object& seed, std::int64_t first_row, std::int64_t first_pass, std::int64_t passes,
+                        std::int64_t rows, const std::vector<int>& units) {
   const char* name = "predict_mc";
-  const py::array to_mean = array_of(name, "mean", mean), to_squares = array_of(name, "squares", squares);
-  if (overlap(to_mean, to_squares)) refuse(name, "squares", "memory of its own", "memory shared with 'mean'");
-  const Passes found{dense<double>(name, "mean", to_mean, {rows, units}, true),
-                     dense<double>(name, "squares", to_squares, {rows, units}, true),
-                     natural(name, "seed", seed, ~std::uint64_t{0})};
+  Passes found{{}, {}, natural(name, "seed", seed, ~std::uint64_t{0})};
+  for (std::size_t h = 0; h < units.size(); ++h) {
+    for (const py::array& one : mean)
+      if (overlap(one, squares[h])) refuse(name, "squares", "memory of its own", "memory shared with 'mean'");
+    found.mean.push_back(dense<double>(name, "mean", mean[h], {rows, units[h]}, true));
+    found.squares.push_back(dense<double>(name, "squares", squares[h], {rows, units[h]}, true));
+  }
   constexpr std::int64_t most = std::int64_t{1} << 32;
   if (first_row < 0 || rows > most || first_row > most - rows)
     refuse(name, "first_row", "0 or more, with at most 2^32 rows in all", std::to_string(first_row));

@@ -59,6 +59,7 @@ inline std::string map_text(const Plan& p, const Stage& stage) {
     found += " " + p.variables[static_cast<std::size_t>(stage.kernel)].name + regularization_text(p, stage.kernel);
   else if (stage.map != Map::same && !stage.layer.empty())
     found += " " + stage.layer;
+  if (stage.called_again && (stage.kernel >= 0 || stage.map == Map::same)) found += " (" + stage.layer + ")";
   return found;
 }
 
@@ -112,10 +113,11 @@ inline py::list plan_steps(const Plan& p, const std::vector<std::string>& activa
             segment.out);
       if (segment.activity.active()) add("activity" + penalty_text(segment.activity), segment.out);
     }
-    if (s + 1 == p.stages.size() && p.output != Output::plain)
-      add(std::string(output_names[static_cast<int>(p.output)]) + " " + p.output_layer +
-              (p.fused_loss ? " (with the loss)" : ""),
-          stage.output);
+    for (const Head& head : p.heads)
+      if (head.stage == static_cast<int>(s) && head.output != Output::plain)
+        add(std::string(output_names[static_cast<int>(head.output)]) + " " + head.layer +
+                (head.fused_loss ? " (with the loss)" : ""),
+            stage.output);
   }
   return all;
 }

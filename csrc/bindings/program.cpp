@@ -4,9 +4,25 @@
 namespace evenflow {
 
 void bind_program(py::module_& m) {
-  py::class_<Progress>(
-      m, "Progress",
-      "What calls of `train` or `evaluate` did: sums, from the call that was not told to go on `after` another.")
+  py::class_<Progress>(m, "Progress",
+                       "What calls of `train` or `evaluate` did: sums, from the call that was not told to go on "
+                       "`after` another. One that "
+                       "is made of the sums of another goes on as that one would.")
+      .def(py::init([](double loss, const std::vector<double>& losses, const std::vector<std::vector<double>>& metrics,
+                       std::int64_t rows, const std::vector<double>& weights, std::int64_t steps,
+                       std::int64_t next_step) {
+             Progress progress;
+             progress.loss = loss;
+             progress.losses = losses;
+             progress.metrics = metrics;
+             progress.rows = rows;
+             progress.weights = weights;
+             progress.steps = steps;
+             progress.next_step = next_step;
+             return progress;
+           }),
+           py::kw_only(), py::arg("loss"), py::arg("losses"), py::arg("metrics"), py::arg("rows"), py::arg("weights"),
+           py::arg("steps"), py::arg("next_step"))
       .def_readonly("loss", &Progress::loss)
       .def_property_readonly(
           "metrics",
@@ -17,7 +33,8 @@ void bind_program(py::module_& m) {
             return states;
           })
       .def_readonly("rows", &Progress::rows)
-      .def_readonly("weight", &Progress::weight)
+      .def_readonly("losses", &Progress::losses)
+      .def_readonly("weights", &Progress::weights)
       .def_readonly("steps", &Progress::steps)
       .def_readonly("next_step", &Progress::next_step)
       .def_readonly("seconds", &Progress::seconds)
@@ -87,6 +104,7 @@ after: what an earlier call returned, whose sums go on; the sums of many calls a
 gradient_norms: a float64 array [steps of the epoch, trainable variables] for the l2 norms of their gradients before
 clipping; row k is written by step k, or left as it is where that step only accumulates.
 sample_weight: a weight for each row, [rows, 1], read like x, which multiplies the row's loss.
+A network with several outputs takes lists of y and of sample_weight, with None for what an output does not have.
 class_weight: float64, the same for the rows of classes 0, 1, ...; a row's class is its label, the largest of its targets,
 or the whole number that its only target is nearest to.
 
@@ -96,7 +114,8 @@ Raises ValueError or TypeError, before anything is changed, for shapes, types, l
            py::arg("after") = py::none(), py::arg("sample_weight") = py::none(),
            "Sums of loss and metrics in inference mode; arguments as `train` has them.")
       .def("predict", &PyProgram::predict, py::arg("x"), py::arg("out") = py::none(),
-           "The network's outputs [rows, units] in inference mode, for any number of rows; into `out` if given.")
+           "The network's outputs [rows, units] in inference mode, for any number of rows; into `out` if given. A list "
+           "where there are several, here and in `predict_mc`, `forward` and `backward`.")
       .def("predict_mc", &PyProgram::predict_mc, py::arg("x"), py::arg("mean"), py::arg("squares"), py::kw_only(),
            py::arg("seed"), py::arg("first_row") = 0, py::arg("first_pass") = 0, py::arg("passes"),
            R"(Passes with random layers on and all else in inference mode, for any number of rows.
@@ -118,8 +137,9 @@ first_row, so calls may share out rows and passes.)")
            "What the spec's penalties add to the loss: those of weights as they are, and of the activities of the last "
            "`forward` or `predict`, which had so many rows, over these.")
       .def(
-          "predictions", &PyProgram::predictions, py::arg("rows"),
-          "What the spec's metric 'predictions' saw in the last step of `train` or `evaluate`, which had so many rows.")
+          "predictions", &PyProgram::predictions, py::arg("rows"), py::arg("output") = 0,
+          "What the metric 'predictions' of an output saw in the last step of `train` or `evaluate`, which had so many "
+          "rows.")
       .def("update", &PyProgram::update, py::arg("learning_rate"), py::arg("momentum") = py::none(),
            "One step of the optimizer with the gradients as they are, clipped as the spec says; returns their l2 norm "
            "before clipping. `backward` has summed it up already, unless `gradients` was looked at since, or a view of "

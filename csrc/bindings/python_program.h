@@ -163,27 +163,29 @@ class PyProgram {
                  py::none(), {sample_weight, py::none()});
   }
 
-  py::array predict(const py::object& x, const py::object& out) {
+  py::object predict(const py::object& x, const py::object& out) {
     const Feeds feeds = features("predict", x);
-    const std::int64_t rows = feeds[0].rows;
-    py::array y = out.is_none() ? py::array(py::dtype(dtype_), {rows, static_cast<std::int64_t>(plan().units())})
-                                : array_of("predict", "out", out);
-    if (!out.is_none())
-      for (const py::array& one : arrays_of("predict", x, plan().spec.inputs.size()))
-        if (overlap(y, one)) refuse("predict", "out", "memory of its own", "memory shared with 'x'");
+    const std::vector<py::array> y =
+        out.is_none() ? new_outputs(feeds[0].rows) : arrays_of("predict", "out", out, plan().heads.size(), "output");
+    if (!out.is_none()) check_apart("predict", y, arrays_of("predict", "x", x, plan().spec.inputs.size(), "input"));
     visit([&](auto& p) {
-      auto* to = dense<element<decltype(p)>>("predict", "out", y, {rows, plan().units()}, true);
+      const auto to = each_output<element<decltype(p)>>("predict", "out", y, feeds[0].rows, true);
       const Busy busy(busy_);
       py::gil_scoped_release nogil;
       p.predict(feeds, to);
     });
-    return y;
+    return as_given(y);
   }
 
   void predict_mc(const py::object& x, const py::object& mean, const py::object& squares, const py::object& seed,
                   std::int64_t first_row, std::int64_t first_pass, std::int64_t passes) {
     const Feeds feeds = features("predict_mc", x);
-    const Passes given = passes_of(mean, squares, seed, first_row, first_pass, passes, feeds[0].rows, plan().units());
+    const std::size_t heads = plan().heads.size();
+    std::vector<int> units;
+    for (std::size_t h = 0; h < heads; ++h) units.push_back(plan().units(h));
+    const Passes given = passes_of(arrays_of("predict_mc", "mean", mean, heads, "output"),
+                                   arrays_of("predict_mc", "squares", squares, heads, "output"), seed, first_row,
+                                   first_pass, passes, feeds[0].rows, units);
     visit([&](auto& p) {
       const Busy busy(busy_);
       py::gil_scoped_release nogil;
@@ -193,23 +195,23 @@ class PyProgram {
 
   // steps in pieces
 
-  py::array forward(const py::object& x, bool training, const py::object& draw) {
+  py::object forward(const py::object& x, bool training, const py::object& draw) {
     const Feeds feeds = features("forward", x);
     check_rows("forward", "x", feeds[0].rows);
     const std::uint64_t step = draw.is_none() ? static_cast<std::uint64_t>(iterations())
                                               : natural("forward", "draw", draw, Counter::steps - 1);
-    py::array y(py::dtype(dtype_), {feeds[0].rows, static_cast<std::int64_t>(plan().units())});
+    const std::vector<py::array> y = new_outputs(feeds[0].rows);
     visit([&](auto& p) {
-      auto* to = static_cast<element<decltype(p)>*>(y.mutable_data());
+      const auto to = each_output<element<decltype(p)>>("forward", "y", y, feeds[0].rows, true);
       const Busy busy(busy_);
       py::gil_scoped_release nogil;
       p.forward(feeds, to, training, step);
     });
-    return y;
+    return as_given(y);
   }
 
   py::object backward(const py::object& gradient) {
-    const py::array dy = array_of("backward", "dy", gradient);
+    const std::vector<py::array> dy = arrays_of("backward", "dy", gradient, plan().heads.size(), "output");
     const int rows = visit([](const auto& p) { return p.forward_rows; });
     if (rows == 0)
       throw std::runtime_error("backward: expected a forward call before, received none since the last step");
@@ -217,7 +219,8 @@ class PyProgram {
     for (int features : plan().spec.inputs) dx.append(py::array(py::dtype(dtype_), {rows, features}));
     visit([&](auto& p) {
       using T = element<decltype(p)>;
-      const T* from = dense<T>("backward", "dy", dy, {rows, plan().units()});
+      std::vector<const T*> from;
+      for (T* one : each_output<T>("backward", "dy", dy, rows, false)) from.push_back(one);
       std::vector<T*> to;
       for (const auto& one : dx) to.push_back(static_cast<T*>(py::cast<py::array>(one).mutable_data()));
       const Busy busy(busy_);
@@ -248,15 +251,18 @@ class PyProgram {
       return p.penalty(static_cast<int>(rows));
     });
   }
-  py::array predictions(std::int64_t rows) const {
-    const auto& metrics = plan().spec.metrics;
+  py::array predictions(std::int64_t rows, std::int64_t output) const {
+    if (output < 0 || output >= static_cast<std::int64_t>(plan().heads.size()))
+      refuse("predictions", "output", "0 to " + std::to_string(plan().heads.size() - 1), std::to_string(output));
+    const auto head = static_cast<std::size_t>(output);
+    const auto& metrics = plan().spec.outputs[head].metrics;
     if (std::none_of(metrics.begin(), metrics.end(), [](const MetricSpec& m) { return m.sees_predictions(); }))
       refuse("predictions", "spec", "a metric of the kind 'predictions'", "none");
     check_rows("predictions", "rows", rows);
-    py::array out(py::dtype(dtype_), {rows, static_cast<std::int64_t>(plan().units())});
+    py::array out(py::dtype(dtype_), {rows, static_cast<std::int64_t>(plan().units(head))});
     visit([&](auto& p) {
       const Busy busy(busy_);
-      p.predictions(static_cast<element<decltype(p)>*>(out.mutable_data()), static_cast<int>(rows));
+      p.predictions(head, static_cast<element<decltype(p)>*>(out.mutable_data()), static_cast<int>(rows));
     });
     return out;
   }
@@ -290,7 +296,11 @@ class PyProgram {
     const std::vector<int>& all = plan().spec.inputs;
     return all.size() == 1 ? py::cast(all[0]) : py::tuple(py::cast(all));
   }
-  int outputs() const { return plan().units(); }
+  py::object outputs() const {
+    py::list all;
+    for (std::size_t h = 0; h < plan().heads.size(); ++h) all.append(plan().units(h));
+    return all.size() == 1 ? py::object(all[0]) : py::tuple(all);
+  }
 
  private:
   template <class P>
@@ -341,6 +351,24 @@ class PyProgram {
     });
   }
 
+  std::vector<py::array> new_outputs(std::int64_t rows) const {
+    std::vector<py::array> all;
+    for (std::size_t h = 0; h < plan().heads.size(); ++h)
+      all.emplace_back(py::dtype(dtype_), std::vector<py::ssize_t>{rows, plan().units(h)});
+    return all;
+  }
+  template <class T>
+  std::vector<T*> each_output(const char* function, const char* argument, const std::vector<py::array>& arrays,
+                              std::int64_t rows, bool writable) const {
+    std::vector<T*> all;
+    for (std::size_t h = 0; h < arrays.size(); ++h)
+      all.push_back(dense<T>(function, argument, arrays[h], {rows, plan().units(h)}, writable));
+    return all;
+  }
+  // The only one, or a list.
+  static py::object as_given(const std::vector<py::array>& arrays) {
+    return arrays.size() == 1 ? py::object(arrays[0]) : py::cast(arrays);
+  }
   Feeds features(const char* function, const py::object& x) const { return feeds_of(function, x, plan().spec.inputs); }
   void check_rows(const char* function, const char* argument, std::int64_t rows) const {
     if (rows < 1 || rows > plan().capacity)
@@ -356,21 +384,7 @@ class PyProgram {
                  double seconds, std::int64_t max_steps, const Progress* after, const py::object& norms,
                  const Weights& weighing) {
     const Plan& p = plan();
-    if (!p.spec.loss) refuse(function, "y", "a spec with a loss", "a spec without one");
-    Feeds inputs = features(function, x);
-    std::int64_t rows = inputs[0].rows;
-    const bool sparse = p.spec.loss->labels();
-    Feed targets = feed_of(function, "y", array_of(function, "y", y), p.target_columns(), sparse);
-    if (rows != targets.rows)
-      refuse(function, "y", std::to_string(rows) + " rows, as x has", std::to_string(targets.rows));
-    if (rows == 0)
-      refuse(function, "x", "at least one row", "shape " + shape_text(arrays_of(function, x, inputs.size())[0]));
-    Feed weights;
-    if (!weighing.rows.is_none()) {
-      weights = feed_of(function, "sample_weight", array_of(function, "sample_weight", weighing.rows), 1, false);
-      if (weights.rows != rows)
-        refuse(function, "sample_weight", std::to_string(rows) + " rows, as x has", std::to_string(weights.rows));
-    }
+    EpochData data(function, p, x, y, weighing.rows);
     if (batch_size == 0) batch_size = p.capacity;
     if (batch_size < 1 || batch_size > p.capacity)
       refuse(function, "batch_size", "1 to the capacity " + std::to_string(p.capacity), std::to_string(batch_size));
@@ -378,23 +392,8 @@ class PyProgram {
     if (max_steps < 0) refuse(function, "max_steps", "0 or more", std::to_string(max_steps));
     if (after != nullptr) check_after(p, function, *after);
 
-    py::array_t<std::int64_t> rows_in_order;
-    if (!order.is_none()) {
-      const py::array given = array_of(function, "order", order);
-      const std::int64_t* positions = dense<std::int64_t>(function, "order", given, {-1});
-      for (py::ssize_t i = 0; i < given.shape(0); ++i)
-        if (positions[i] < 0 || positions[i] >= rows)
-          refuse(function, "order", "rows from 0 to " + std::to_string(rows - 1),
-                 std::to_string(positions[i]) + " at position " + std::to_string(i));
-      rows = given.shape(0);
-      for (Feed& one : inputs) {
-        one.order = positions;
-        one.rows = rows;
-      }
-      targets.order = weights.order = positions;
-      if (rows == 0) refuse(function, "order", "at least one row", "none");
-    }
-    const std::int64_t steps = (rows + batch_size - 1) / batch_size;
+    if (!order.is_none()) data.put_in_order(function, order);
+    const std::int64_t steps = (data.rows + batch_size - 1) / batch_size;
     if (first_step < 0 || first_step > steps)
       refuse(function, "first_step", "0 to " + std::to_string(steps), std::to_string(first_step));
 
@@ -406,8 +405,9 @@ class PyProgram {
     run.after = after;
     run.seconds = seconds;
     run.training = learning_rate != nullptr;
-    if (!weighing.rows.is_none()) run.weights = &weights;
+    run.weights = data.weights_of_outputs();
     if (!weighing.classes.is_none()) {
+      if (p.heads.size() > 1) refuse(function, "class_weight", "None for a network with several outputs", "an array");
       const py::array table = array_of(function, "class_weight", weighing.classes);
       run.class_weights = dense<double>(function, "class_weight", table, {-1});
       run.classes = static_cast<int>(table.shape(0));
@@ -426,10 +426,10 @@ class PyProgram {
       }
     }
     const Busy busy(busy_);
-    if (sparse && first_step == 0) check_labels(function, targets, p.units(), p.spec.loss->ignore_class());
+    if (first_step == 0) data.check_labels(function);
     return visit([&](auto& program) {
       py::gil_scoped_release nogil;
-      return program.run(inputs, targets, run);
+      return program.run(data.inputs, data.targets, run);
     });
   }
 

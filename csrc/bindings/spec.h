@@ -28,44 +28,13 @@ class SpecReader {
       const SpecReader in("Program: layer " + std::to_string(names.size()), py::reinterpret_borrow<py::dict>(entry));
       spec.layers.push_back(layer(in));
       in.sources(spec, names);
+      in.shares(spec, names);
       names.push_back(spec.layers.back().name);
     }
     if (spec.inputs.size() > 1 && (spec.layers.empty() || spec.layers[0].kind != LayerSpec::input))
       refuse("Program: spec", "layers", "an input layer first where there are several inputs", "another");
-    if (!top.missing("loss")) {
-      const SpecReader in("Program: loss", top.need<py::dict>("loss", "a dict"));
-      LossSpec& loss = spec.loss.emplace();
-      loss.loss = in.any_loss(Losses());
-      loss.from_logits = in.flag("from_logits", false) && loss.absorbs() != Output::plain;
-      if (!in.missing("reduction"))
-        loss.reduction = static_cast<Reduction>(
-            index_of(in.where_, "reduction", in.string("reduction"), {"mean", "sum", "mean_with_sample_weight"}));
-      Fill{in}("weight", loss.weight, nonnegative);
-    }
-    const int units = output_units(spec);
-    if (!top.missing("metrics"))
-      for (const auto& entry : top.need<py::sequence>("metrics", "a list"))
-        spec.metrics.push_back(metric("Program: metrics", entry, units));
+    outputs(top, spec, names);
     if (!top.missing("optimizer")) spec.optimizer = optimizer(top.need<py::dict>("optimizer", "a dict"));
-    const bool sparse = spec.loss && spec.loss->labels();
-    const std::int64_t ignored = spec.loss ? spec.loss->ignore_class() : no_class;
-    const bool no_output = ignored != no_class && (ignored < 0 || ignored >= units);
-    for (const MetricSpec& metric : spec.metrics) {
-      const std::string name = metric.traits().name;
-      const bool any_target = metric.sees_predictions();
-      const int blocks = metric.settings.blocks,
-                expected = any_target || !spec.loss ? 1 : spec.loss->outputs_per_target();
-      if (blocks != expected)
-        refuse("Program", "metrics", "outputs in blocks as the loss has them, " + std::to_string(expected),
-               "'" + name + "' with " + std::to_string(blocks));
-      if (any_target) continue;
-      if (spec.loss && metric.traits().targets == (sparse ? Targets::dense : Targets::labels))
-        refuse("Program", "metrics", sparse ? "metrics of labels beside a sparse loss" : "metrics of dense targets",
-               "'" + name + "'");
-      if (no_output && name != metric_kinds::SparseCategoricalAccuracy::name)
-        refuse("Program", "metrics", "only accuracy beside an ignore_class that no output stands for",
-               "'" + name + "'");
-    }
     return spec;
   }
 
@@ -143,20 +112,90 @@ class SpecReader {
     if (!merges && layer.from.size() != 1) refuse(where_, "inputs", "one name", std::to_string(layer.from.size()));
   }
 
-  static int output_units(const Spec& spec) {
-    std::vector<int> units;  // of each layer
+  // The outputs that "outputs" lists, each with the layer that gives it; else the last layer's, with what is said at
+  // the top.
+  static void outputs(const SpecReader& top, Spec& spec, const std::vector<std::string>& names) {
+    const std::vector<int> units = units_of(spec);
+    if (top.missing("outputs")) {
+      spec.outputs.push_back(top.output(static_cast<int>(names.size()) - 1, units));
+      return;
+    }
+    for (const auto& entry : top.need<py::sequence>("outputs", "a list")) {
+      const std::string where = "Program: output " + std::to_string(spec.outputs.size());
+      if (!py::isinstance<py::dict>(entry)) refuse_type("Program", "outputs", "a dict for every output", text(entry));
+      const SpecReader in(where, py::reinterpret_borrow<py::dict>(entry));
+      spec.outputs.push_back(in.output(static_cast<int>(index_of(where, "layer", in.string("layer"), names)), units));
+    }
+    if (spec.outputs.empty()) refuse(top.where_, "outputs", "at least one output", "none");
+  }
+
+  OutputSpec output(int layer, const std::vector<int>& units_of_layers) const {
+    OutputSpec out;
+    out.layer = layer;
+    const int units = units_of_layers[static_cast<std::size_t>(layer + 1)];
+    if (!missing("loss")) {
+      const SpecReader in("Program: loss", need<py::dict>("loss", "a dict"));
+      LossSpec& loss = out.loss.emplace();
+      loss.loss = in.any_loss(Losses());
+      loss.from_logits = in.flag("from_logits", false) && loss.absorbs() != Output::plain;
+      if (!in.missing("reduction"))
+        loss.reduction = static_cast<Reduction>(
+            index_of(in.where_, "reduction", in.string("reduction"), {"mean", "sum", "mean_with_sample_weight"}));
+      Fill{in}("weight", loss.weight, nonnegative);
+    }
+    if (!missing("metrics"))
+      for (const auto& entry : need<py::sequence>("metrics", "a list"))
+        out.metrics.push_back(metric("Program: metrics", entry, units));
+    check_metrics(out, units);
+    return out;
+  }
+
+  static void check_metrics(const OutputSpec& out, int units) {
+    const bool sparse = out.loss && out.loss->labels();
+    const std::int64_t ignored = out.loss ? out.loss->ignore_class() : no_class;
+    const bool no_output = ignored != no_class && (ignored < 0 || ignored >= units);
+    for (const MetricSpec& metric : out.metrics) {
+      const std::string name = metric.traits().name;
+      const bool any_target = metric.sees_predictions();
+      const int blocks = metric.settings.blocks,
+                expected = any_target || !out.loss ? 1 : out.loss->outputs_per_target();
+      if (blocks != expected)
+        refuse("Program", "metrics", "outputs in blocks as the loss has them, " + std::to_string(expected),
+               "'" + name + "' with " + std::to_string(blocks));
+      if (any_target) continue;
+      if (out.loss && metric.traits().targets == (sparse ? Targets::dense : Targets::labels))
+        refuse("Program", "metrics", sparse ? "metrics of labels beside a sparse loss" : "metrics of dense targets",
+               "'" + name + "'");
+      if (no_output && name != metric_kinds::SparseCategoricalAccuracy::name)
+        refuse("Program", "metrics", "only accuracy beside an ignore_class that no output stands for",
+               "'" + name + "'");
+    }
+  }
+
+  // Whose variables the last layer of `spec` uses, if not its own.
+  void shares(Spec& spec, const std::vector<std::string>& names) const {
+    if (missing("shares")) return;
+    LayerSpec& layer = spec.layers.back();
+    layer.shares = static_cast<int>(index_of(where_, "shares", string("shares"), names));
+    const LayerSpec& first = spec.layers[static_cast<std::size_t>(layer.shares)];
+    if (first.kind != layer.kind || first.shares >= 0 || first.learned != layer.learned)
+      refuse(where_, "shares", "a layer of the same kind with variables of its own", "'" + first.name + "'");
+  }
+
+  // Units of the input, and of each layer.
+  static std::vector<int> units_of(const Spec& spec) {
+    std::vector<int> units{spec.inputs[0]};
     for (const LayerSpec& layer : spec.layers) {
-      const auto of = [&](int source) { return units[static_cast<std::size_t>(source)]; };
+      const auto of = [&](int source) { return units[static_cast<std::size_t>(source) + 1]; };
       int own = layer.kind == LayerSpec::input ? spec.inputs[static_cast<std::size_t>(layer.number)]
                 : !layer.from.empty()          ? of(layer.from[0])
-                : units.empty()                ? spec.inputs[0]
                                                : units.back();
       if (layer.kind == LayerSpec::dense) own = layer.units;
       if (layer.kind == LayerSpec::concatenate)
         for (std::size_t i = 1; i < layer.from.size(); ++i) own += of(layer.from[i]);
       units.push_back(own);
     }
-    return units.empty() ? spec.inputs[0] : units.back();
+    return units;
   }
 
   static LayerSpec layer(const SpecReader& in) {

@@ -12,10 +12,12 @@ void Program<T>::Step::backward_segment(int number, const Segment& s, int panel,
   if (s.noise.kind >= 0 && backward_noise(s, panel, width, dz)) return;
   const bool batch = training && s.batch_statistics, shared = s.groups.count > 0;
   const Columns<T> c = columns(s, stage.units, panel, batch);
+  const auto trained = [&](int variable) {
+    return variable >= 0 && plan.variables[static_cast<std::size_t>(variable)].trainable;
+  };
   const auto place = [&](int variable, int which) {
-    return !shared && variable >= 0 && plan.variables[static_cast<std::size_t>(variable)].trainable
-               ? p.gradients_ + slice(variable, panel)
-               : statistic(s, which, stage.units, panel);
+    return !shared && trained(variable) && !plan.adds(variable, number) ? p.gradients_ + slice(variable, panel)
+                                                                        : statistic(s, which, stage.units, panel);
   };
   T *dshift = place(s.shift, 4), *dscale = place(s.scale, 5);
   if (s.activity.active())
@@ -26,10 +28,17 @@ void Program<T>::Step::backward_segment(int number, const Segment& s, int panel,
     k.scale_columns(dz, rows, width, c.scale);
   else if (s.form == Affine::normalize && !shared)
     k.normalize_backward(dz, at(s.in, panel), rows, width, c, dshift, dscale);
-  if (s.learned >= 0 && !s.shared) penalize(s.learned, panel, slice(s.learned, panel), width);
+  const auto add = [&](int variable, const T* own) {
+    if (trained(variable) && plan.adds(variable, number)) k.add(p.gradients_ + slice(variable, panel), own, width);
+  };
+  if (!s.shared) add(s.learned, c.dlearned);
+  if (s.learned >= 0 && !s.shared && plan.completes(s.learned, number))
+    penalize(s.learned, panel, slice(s.learned, panel), width);
   if (shared) return;  // the sums of groups come later
+  add(s.shift, dshift);
+  add(s.scale, dscale);
   for (int variable : {s.shift, s.scale})
-    if (variable >= 0) penalize(variable, panel, slice(variable, panel), width);
+    if (variable >= 0 && plan.completes(variable, number)) penalize(variable, panel, slice(variable, panel), width);
 }
 
 template <class T>
@@ -61,7 +70,7 @@ template <class T>
 void Program<T>::Step::backward_rows(int number) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   const int source = stage.from[0];
-  const bool alone = plan.stages[static_cast<std::size_t>(source)].readers.size() == 1;
+  const bool alone = plan.alone(plan.stages[static_cast<std::size_t>(source)]);
   k.normalize_rows_backward(gradient(alone ? source : number, 0), gradient(number, 0), at(stage.product, 0),
                             p.activations_ + stage.inverses, plan.panel_stride(), stage.units,
                             stage.map == Map::layer_normalization, scratch, first_row(thread), first_row(thread + 1));
@@ -87,18 +96,21 @@ void Program<T>::Step::weight_gradient(int number, Visit visit) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   if (stage.kernel < 0) return;
   const Stage& below = plan.stages[static_cast<std::size_t>(stage.from[0])];
-  const bool passes = passing && !measures && !accumulates &&
+  const bool adds = plan.adds(stage.kernel, number), completes = plan.completes(stage.kernel, number);
+  const bool passes = passing && !measures && !accumulates && !adds && completes &&
                       !plan.variables[static_cast<std::size_t>(stage.kernel)].regularization.penalty.active();
   const Range own = own_range(stage);
   const int blocks = (own.end - own.first) * plan.layout.panels(stage.inputs);
   int block = 0;
   own_blocks(number, [&](int panel, int part, std::ptrdiff_t offset, int count, int width) {
     const std::ptrdiff_t n = static_cast<std::ptrdiff_t>(count) * width;
-    T* const g = passes ? scratch : p.gradients_ + offset;
-    if (passing) fetch_update(offset);
+    T *const to = p.gradients_ + offset, *const g = passes ? scratch : to;
+    if (passing && completes) fetch_update(offset);
     if (below.map == Map::gather && next != nullptr) fetch_rows(below, block++, blocks);
-    k.weight_gradient(g, at(below.output, part), gradient(number, panel), rows, plan.layout.width(stage.inputs, part),
-                      count, width);
+    k.weight_gradient(adds ? scratch : g, at(below.output, part), gradient(number, panel), rows,
+                      plan.layout.width(stage.inputs, part), count, width);
+    if (adds) k.add(to, scratch, n);
+    if (!completes) return;
     penalize(stage.kernel, panel, offset, n);
     if (measures || accumulates) written(stage.kernel, panel, part, offset, n);
     visit(offset, n, g);

@@ -51,32 +51,35 @@ void Program<T>::Step::fetch_rows(const Stage& stage, int part, int parts) const
 }
 
 template <class T>
-void Program<T>::Step::gather_targets(const Feed& y, std::int64_t position) const {
-  const int padded = plan.layout.padded(plan.units()), columns = plan.target_columns();
-  const bool labels = plan.spec.loss->labels();
+void Program<T>::Step::gather_targets(std::size_t head, const Feed& y, std::int64_t position) const {
+  const OutputMemory<T>& out = p.outputs_[head];
+  const int padded = plan.layout.padded(plan.units(head)), columns = plan.target_columns(head);
+  const bool labels = plan.spec.outputs[head].loss->labels();
   for (int row = first_row(thread); row < first_row(thread + 1); ++row) {
     const char* from = y.row(position + row);
     if (labels)
-      convert_row(&p.labels_[row], y, from, 0, 1);
+      convert_row(&out.labels[row], y, from, 0, 1);
     else
-      convert_row(p.targets_ + static_cast<std::ptrdiff_t>(row) * padded, y, from, 0, columns);
+      convert_row(out.targets + static_cast<std::ptrdiff_t>(row) * padded, y, from, 0, columns);
   }
 }
 
 // Of a row and of its class: the label, the largest of several targets, or the number that a single one is near.
 template <class T>
-void Program<T>::Step::gather_weights(const Run& run, std::int64_t position) const {
-  const int padded = plan.layout.padded(plan.units()), columns = plan.target_columns();
-  const bool labels = plan.spec.loss->labels();
+void Program<T>::Step::gather_weights(std::size_t head, const Run& run, std::int64_t position) const {
+  const OutputMemory<T>& out = p.outputs_[head];
+  const Feed* weights = run.weights_of(head);
+  const int padded = plan.layout.padded(plan.units(head)), columns = plan.target_columns(head);
+  const bool labels = plan.spec.outputs[head].loss->labels();
   const auto class_of = [&](int row) -> double {
-    if (labels) return static_cast<double>(p.labels_[row]);
-    const T* t = p.targets_ + static_cast<std::ptrdiff_t>(row) * padded;
+    if (labels) return static_cast<double>(out.labels[row]);
+    const T* t = out.targets + static_cast<std::ptrdiff_t>(row) * padded;
     return columns == 1 ? std::nearbyint(static_cast<double>(*t))
                         : static_cast<double>(std::max_element(t, t + columns) - t);
   };
   for (int row = first_row(thread); row < first_row(thread + 1); ++row) {
-    double& weight = p.weights_[row] = 1;
-    if (run.weights != nullptr) convert_row(&weight, *run.weights, run.weights->row(position + row), 0, 1);
+    double& weight = out.weights[row] = 1;
+    if (weights != nullptr) convert_row(&weight, *weights, weights->row(position + row), 0, 1);
     if (run.class_weights == nullptr) continue;
     const double number = class_of(row);
     if (number >= 0 && number < run.classes) weight *= run.class_weights[static_cast<std::size_t>(number)];
@@ -155,20 +158,32 @@ void Program<T>::Step::forward(bool training, int first) const {
 }
 
 template <class T>
-const T* Program<T>::Step::finish_output() const {
-  const Stage& last = plan.stages.back();
-  if (plan.output == Output::plain) return at(last.output, 0);
-  if (of_rows(plan.output)) {
-    k.output_forward(plan.output, p.probabilities_, at(last.output, 0), plan.panel_stride(), plan.units(), scratch,
+const T* Program<T>::Step::finish_output(std::size_t number) const {
+  const Head& head = plan.heads[number];
+  const Stage& last = plan.stages[static_cast<std::size_t>(head.stage)];
+  T* probabilities = p.outputs_[number].probabilities;
+  if (head.output == Output::plain) return at(last.output, 0);
+  if (of_rows(head.output)) {
+    k.output_forward(head.output, probabilities, at(last.output, 0), plan.panel_stride(), last.units, scratch,
                      first_row(thread), first_row(thread + 1));
   } else {
-    own_panels(plan.units(), [&](int panel, int width) {
-      sigmoid_kernel().forward[0](p.probabilities_ + panel * plan.panel_stride(), at(last.output, panel), rows, width,
-                                  {}, nullptr);
+    own_panels(last.units, [&](int panel, int width) {
+      sigmoid_kernel().forward[0](probabilities + panel * plan.panel_stride(), at(last.output, panel), rows, width, {},
+                                  nullptr);
     });
   }
   barrier.wait(threads);
-  return p.probabilities_;
+  return probabilities;
+}
+
+template <class T>
+void Program<T>::Step::collect_outputs(const std::vector<T*>& to) const {
+  for (std::size_t h = 0; h < to.size(); ++h) {
+    const T* y = finish_output(h);
+    const int units = plan.units(h);
+    for (int row = first_row(thread); row < first_row(thread + 1); ++row)
+      k.collect(to[h] + static_cast<std::ptrdiff_t>(row) * units, y, plan.panel_stride(), row, units);
+  }
 }
 
 template <class T>
@@ -179,41 +194,53 @@ const ActivationKernel<T>& Program<T>::Step::sigmoid_kernel() const {
 }
 
 template <class T>
-double Program<T>::Step::divisor(bool weighted) const {
-  const LossSpec& loss = *plan.spec.loss;
+double Program<T>::Step::divisor(std::size_t head, bool weighted) const {
+  const LossSpec& loss = *plan.spec.outputs[head].loss;
+  const OutputMemory<T>& out = p.outputs_[head];
   if (loss.reduction == Reduction::sum) return 1;
   const std::int64_t ignored = loss.ignore_class();
   weighted = weighted && loss.reduction == Reduction::weighted_mean;
   if (!weighted && ignored == no_class) return rows;
   double total = 0;
   for (int row = 0; row < rows; ++row)
-    if (ignored == no_class || p.labels_[row] != ignored) total += weighted ? p.weights_[row] : 1;
+    if (ignored == no_class || out.labels[row] != ignored) total += weighted ? out.weights[row] : 1;
   return total;
 }
 
 template <class T>
-void Program<T>::Step::loss(bool training, bool weighted) const {
-  const LossSpec& loss = *plan.spec.loss;
-  const double divided_by = divisor(weighted), share = divided_by == 0 ? 0 : loss.weight / divided_by;
+void Program<T>::Step::loss(std::size_t number, bool training, bool weighted) const {
+  const Head& head = plan.heads[number];
+  const OutputSpec& asked = plan.spec.outputs[number];
+  const int units = plan.units(number);
+  if (!asked.loss) {
+    if (training)
+      own_panels(units, [&](int panel, int width) {
+        std::fill_n(gradient(head.stage, panel), static_cast<std::ptrdiff_t>(rows) * width, T(0));
+      });
+    return;
+  }
+  const OutputMemory<T>& out = p.outputs_[number];
+  const LossSpec& loss = *asked.loss;
+  const double divided_by = divisor(number, weighted), share = divided_by == 0 ? 0 : 1 / divided_by;
   LossRows<T> in{};
-  in.output = plan.output;
-  in.from_logits = plan.fused_loss;
-  in.units = plan.units();
-  in.z = at(plan.stages.back().output, 0);
-  in.dz = training ? gradient(static_cast<int>(plan.stages.size()) - 1, 0) : nullptr;
+  in.output = head.output;
+  in.from_logits = head.fused_loss;
+  in.units = units;
+  in.z = at(plan.stages[static_cast<std::size_t>(head.stage)].output, 0);
+  in.dz = training ? gradient(head.stage, 0) : nullptr;
   in.stride = plan.panel_stride();
-  in.gradient_scale = share;
-  in.value_scale = divided_by == rows ? loss.weight : share * rows;
-  in.weights = weighted ? p.weights_ : nullptr;
+  in.gradient_scale = divided_by == 0 ? 0 : loss.weight / divided_by;
+  in.value_scale = divided_by == rows ? 1 : share * rows;
+  in.weights = weighted ? out.weights : nullptr;
   if (loss.labels())
-    in.labels = p.labels_;
+    in.labels = out.labels;
   else
-    in.targets = p.targets_;
-  in.losses = p.losses_;
-  in.metrics = p.metrics_.data();
-  in.metric_count = static_cast<int>(p.metrics_.size());
+    in.targets = out.targets;
+  in.losses = out.losses;
+  in.metrics = out.metrics.data();
+  in.metric_count = static_cast<int>(out.metrics.size());
   in.metric_stride = plan.capacity;
-  in.one_hot_labels = in.labels != nullptr && want_one_hot(plan.spec.metrics);
+  in.one_hot_labels = in.labels != nullptr && want_one_hot(asked.metrics);
   loss.visit([&](const auto& found) { k.loss(found, in, scratch, first_row(thread), first_row(thread + 1)); });
 }
 

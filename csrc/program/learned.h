@@ -16,7 +16,7 @@ void Program<T>::Step::learned_columns(const Segment& s, int units, int panel, C
     c.dlearned = gradient;
   } else {
     c.learned = p.parameters_ + slice(s.learned, panel);
-    c.dlearned = v.trainable ? p.gradients_ + slice(s.learned, panel) : gradient;
+    c.dlearned = v.trainable && !plan.adds(s.learned, s.stage) ? p.gradients_ + slice(s.learned, panel) : gradient;
   }
 }
 
@@ -30,20 +30,22 @@ void Program<T>::Step::merge_learned(const Stage& stage) const {
     const T* of_features = p.activations_ + s.learned_columns + plan.layout.padded(stage.units);
     double total = 0;
     for (int feature = 0; feature < stage.units; ++feature) total += static_cast<double>(of_features[feature]);
-    p.gradients_[slice(s.learned, 0)] = static_cast<T>(total);
-    penalize(s.learned, 0, slice(s.learned, 0), plan.layout.lanes);
+    T& gradient = p.gradients_[slice(s.learned, 0)];
+    gradient = static_cast<T>(total + (plan.adds(s.learned, s.stage) ? static_cast<double>(gradient) : 0));
+    if (plan.completes(s.learned, s.stage)) penalize(s.learned, 0, slice(s.learned, 0), plan.layout.lanes);
   }
 }
 
 template <class T>
 void Program<T>::Step::merge_learned() const {
   if (!plan.merges_learned) return;
-  for (const Stage& stage : plan.stages) {
-    merge_learned(stage);
-    const Range own = own_range(stage);
+  for (auto stage = plan.stages.rbegin(); stage != plan.stages.rend(); ++stage) {
+    merge_learned(*stage);
+    const Range own = own_range(*stage);
     if ((!measures && !accumulates) || own.first != 0 || own.end == 0) continue;
-    for (const Segment& s : stage.segments)
-      if (s.shared && plan.variables[static_cast<std::size_t>(s.learned)].trainable)
+    for (const Segment& s : stage->segments)
+      if (s.shared && plan.completes(s.learned, s.stage) &&
+          plan.variables[static_cast<std::size_t>(s.learned)].trainable)
         written(s.learned, 0, 0, slice(s.learned, 0), plan.layout.lanes);
   }
   barrier.wait(threads);

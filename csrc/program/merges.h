@@ -90,9 +90,9 @@ template <class T>
 void Program<T>::Step::pull_all(int number, int panel, int width) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   T *to = gradient(number, panel), *spare = scratch + plan.scratch_size();
-  if (stage.readers.size() == 1 && of_rows(plan.stages[static_cast<std::size_t>(stage.readers[0].stage)].map))
-    return;  // which wrote it
-  bool first = true;
+  if (plan.alone(stage) && of_rows(plan.stages[static_cast<std::size_t>(stage.readers[0].stage)].map))
+    return;                       // which wrote it
+  bool first = !stage.is_output;  // else the loss's is there
   for (auto reader = stage.readers.rbegin(); reader != stage.readers.rend(); ++reader, first = false) {
     pull(first ? to : spare, stage, *reader, panel, width);
     if (!first) k.add(to, spare, static_cast<std::ptrdiff_t>(rows) * width);

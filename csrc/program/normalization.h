@@ -115,8 +115,12 @@ void Program<T>::Step::share_sums(int number, const Segment& s, bool batch) cons
         sums[g - first] = static_cast<T>(sum);
       }
       if (variable < 0 || !plan.variables[static_cast<std::size_t>(variable)].trainable) return;
-      std::copy_n(sums, width, p.gradients_ + slice(variable, panel));
-      penalize(variable, panel, slice(variable, panel), width);
+      T* to = p.gradients_ + slice(variable, panel);
+      if (plan.adds(variable, number))
+        k.add(to, sums, width);
+      else
+        std::copy_n(sums, width, to);
+      if (plan.completes(variable, number)) penalize(variable, panel, slice(variable, panel), width);
     };
     add_up(0, s.shift);
     add_up(1, s.scale);

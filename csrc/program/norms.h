@@ -49,9 +49,10 @@ template <class T>
 void Program<T>::Step::read_gradients() const {
   for (int number = 0; number < static_cast<int>(plan.stages.size()); ++number) {
     const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
-    own_blocks(number, [&](int panel, int part, std::ptrdiff_t offset, int count, int width) {
-      written(stage.kernel, panel, part, offset, static_cast<std::ptrdiff_t>(count) * width);
-    });
+    if (stage.kernel >= 0 && plan.completes(stage.kernel, number))
+      own_blocks(number, [&](int panel, int part, std::ptrdiff_t offset, int count, int width) {
+        written(stage.kernel, panel, part, offset, static_cast<std::ptrdiff_t>(count) * width);
+      });
     own_slices(
         stage, [&](int v, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) { written(v, panel, 0, offset, n); },
         false);

@@ -18,15 +18,19 @@ Plan::Plan(Spec from, Layout lanes, int rows, const Known& known)
 }
 
 void Plan::check_loss() {
-  fused_loss = spec.loss && (spec.loss->from_logits || (output != Output::plain && output == spec.loss->absorbs()));
-  if (spec.loss && units() % spec.loss->outputs_per_target() != 0)
-    throw std::invalid_argument("Program: loss: expected " + std::to_string(spec.loss->outputs_per_target()) +
-                                " outputs for each target, received " + std::to_string(units()) + " in all");
-
-  if (spec.loss && spec.loss->from_logits && of_rows(output) && output != Output::softmax &&
-      (output != Output::log_softmax || spec.loss->absorbs() != Output::softmax))
-    throw std::invalid_argument(std::string("Program: loss: expected from_logits=False after ") +
-                                output_names[static_cast<int>(output)] + ", received True");
+  for (std::size_t h = 0; h < heads.size(); ++h) {
+    const auto& loss = spec.outputs[h].loss;
+    if (!loss) continue;
+    const Output output = heads[h].output;
+    heads[h].fused_loss = loss->from_logits || (output != Output::plain && output == loss->absorbs());
+    if (units(h) % loss->outputs_per_target() != 0)
+      throw std::invalid_argument("Program: loss: expected " + std::to_string(loss->outputs_per_target()) +
+                                  " outputs for each target, received " + std::to_string(units(h)) + " in all");
+    if (loss->from_logits && of_rows(output) && output != Output::softmax &&
+        (output != Output::log_softmax || loss->absorbs() != Output::softmax))
+      throw std::invalid_argument(std::string("Program: loss: expected from_logits=False after ") +
+                                  output_names[static_cast<int>(output)] + ", received True");
+  }
 }
 
 void Plan::place_parameters() {
@@ -125,9 +129,10 @@ void Plan::place_activations(const Known& known) {
     }
 }
 
-int Plan::target_columns() const {
-  if (!spec.loss) return units();
-  return spec.loss->labels() ? 1 : units() / spec.loss->outputs_per_target();
+int Plan::target_columns(std::size_t head) const {
+  const auto& loss = spec.outputs[head].loss;
+  if (!loss) return units(head);
+  return loss->labels() ? 1 : units(head) / loss->outputs_per_target();
 }
 
 int Plan::find(const std::string& name) const {

@@ -25,6 +25,7 @@ struct Variable {
   int rate = 0;             // index in Plan::rates
   std::vector<int> dims{};  // its shape for the world
   Regularization regularization{};
+  std::vector<int> stages{};  // that use it, ascending: several where a layer is called more than once
 };
 
 // Where a normalization has its statistics from: batch normalization tracks them, other layers have them as variables,
@@ -58,6 +59,7 @@ struct Segment {
   int learned = -1;     // variable of the activation
   bool shared = false;  // it has one element, for all features
   Noise noise;
+  int stage = 0;                               // that it belongs to
   bool left_out = false;                       // a random layer with nothing to do while it is off
   std::string activation_layer;                // for printing
   std::ptrdiff_t in = nowhere, out = nowhere;  // activations; the same when nobody needs the input again
@@ -77,15 +79,17 @@ constexpr bool crosses(Map map) { return map == Map::linear || map == Map::conca
 // A map, followed by column operations on what it made.
 struct Stage {
   Map map = Map::gather;
-  std::string layer;      // for printing
-  std::vector<int> from;  // stages that it reads
+  std::string layer;          // for printing
+  bool called_again = false;  // a layer that shares the variables of another, which printing shows
+  std::vector<int> from;      // stages that it reads
   struct Reader {
     int stage, position;  // which reads this one as its from[position]
   };
   std::vector<Reader> readers;
-  bool meets = false;     // threads meet before it in the forward pass
-  bool mirrored = false;  // threads share its panels out in reverse
-  int kernel = -1;        // variable
+  bool is_output = false;  // of the network: its gradient begins with the loss's
+  bool meets = false;      // threads meet before it in the forward pass
+  bool mirrored = false;   // threads share its panels out in reverse
+  int kernel = -1;         // variable
   int inputs = 0, units = 0;
   std::ptrdiff_t product = nowhere;  // what the map writes
   std::ptrdiff_t output = nowhere;   // what readers read
@@ -98,6 +102,14 @@ struct Stage {
   int input = 0;                      // gather: which of the network's inputs, and how it is rescaled
   double factor = 1, offset = 0;
   std::string rescaling_layer;  // for printing
+};
+
+// An output of the network.
+struct Head {
+  int stage = 0;
+  Output output = Output::plain;  // what remains after the stage
+  bool fused_loss = false;        // the loss is computed from the stage itself
+  std::string layer;              // for printing
 };
 
 // What the backward pass and the update do: threads meet; the gradient of what enters a stage's column operations;
@@ -114,15 +126,13 @@ struct Plan {
   int capacity;                     // rows
   std::vector<Variable> variables;  // in layer order
   std::vector<Stage> stages;
-  Output output = Output::plain;       // what remains after the last stage
+  std::vector<Head> heads;             // of spec.outputs
   bool merges_learned = false;         // there is a parameter of an activation that all units share, trainable
-  bool fused_loss = false;             // the loss is computed from the last stage itself
   int trained = 0;                     // variables that are trainable
   std::vector<std::string> slots;      // of the optimizer's rule; then these two where they are asked for:
   int average = -1, accumulator = -1;  // moving average of the variable, sum of the gradients since the last step
   int rule_slots = 0;
   std::vector<double> rates{1};  // the variables' different factors of the learning rate
-  std::string output_layer;      // for printing
   int noisy = 0;                 // lowest stage with a random layer; stages.size() if none
   Schedule fused, separate;      // a training step's way back: the update in the same visits, or none
   Schedule whole;                // the way back to the inputs, without an update
@@ -143,14 +153,29 @@ struct Plan {
   };
   Plan(Spec, Layout, int capacity, const Known&);
 
-  int units() const { return stages.back().units; }
+  int units(std::size_t head) const { return stages[static_cast<std::size_t>(heads[head].stage)].units; }
+  int most_units() const {  // of an output
+    int most = 0;
+    for (std::size_t h = 0; h < heads.size(); ++h) most = std::max(most, units(h));
+    return most;
+  }
+  // Whether a stage's gradient is what its only reader gives for it.
+  bool alone(const Stage& stage) const { return stage.readers.size() == 1 && !stage.is_output; }
   // Of a thread: rows of the output for the loss, the transposed weights of a panel, or a block of a kernel's gradient.
   std::ptrdiff_t scratch_size() const {
-    std::ptrdiff_t size = 3 * static_cast<std::ptrdiff_t>(layout.padded(units()));
+    std::ptrdiff_t size = 3 * static_cast<std::ptrdiff_t>(layout.padded(most_units()));
     size = std::max(size, static_cast<std::ptrdiff_t>(layout.full()) * layout.full());
     for (const Stage& stage : stages)
       size = std::max(size, static_cast<std::ptrdiff_t>(layout.padded(stage.units)) * layout.full());
     return size;
+  }
+  // The gradient of a variable of several stages is the sum of theirs, in the order of the way back: the highest stage
+  // writes it, others add to it, and it is complete with the lowest.
+  bool adds(int variable, int stage) const {
+    return variables[static_cast<std::size_t>(variable)].stages.back() != stage;
+  }
+  bool completes(int variable, int stage) const {
+    return variables[static_cast<std::size_t>(variable)].stages.front() == stage;
   }
   // Features of the readers' input before those of their from[position].
   int offset_in(const Stage::Reader& reader) const {
@@ -160,7 +185,7 @@ struct Plan {
       features += stages[static_cast<std::size_t>(from[static_cast<std::size_t>(i)])].units;
     return features;
   }
-  int target_columns() const;  // of a row of targets; 1 for a label
+  int target_columns(std::size_t head) const;  // of a row of targets; 1 for a label
   std::ptrdiff_t panel_stride() const { return static_cast<std::ptrdiff_t>(capacity) * layout.full(); }
   int find(const std::string& name) const;  // -1 if there is none
 

@@ -4,6 +4,7 @@
 #include <limits>
 #include <numeric>
 
+#include "program/pieces.h"
 #include "program/step.h"
 
 namespace evenflow {
@@ -15,7 +16,6 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 constexpr double trial_seconds = 4e-4;   // long enough to see a difference between thread counts
 constexpr double settled_seconds = 1.0;  // then the choice is made again: neighbours come and go
 constexpr double parallel_flops = 2e6;   // a forward pass below this is over before a second thread is awake
-constexpr std::ptrdiff_t parallel_parameters = 16000;  // of an update: 6 us on two threads, 9 on one
 
 }  // namespace
 
@@ -25,7 +25,6 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
   const Layout& layout = plan_.layout;
   constexpr std::ptrdiff_t line = 64 / sizeof(T);
   const std::ptrdiff_t widest = plan_.gradient_panel_size;
-  const std::ptrdiff_t padded = layout.padded(plan_.units());
   std::ptrdiff_t bytes = 0;
   std::vector<std::pair<T**, std::ptrdiff_t>> places;
   const auto place = [&](T** pointer, std::ptrdiff_t elements) {
@@ -41,26 +40,40 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
   dz_.resize(static_cast<std::size_t>(plan_.gradient_buffers));
   for (T*& dz : dz_) place(&dz, widest);
   place(&zeros_, most);
-  place(&probabilities_, padded * plan_.capacity);
-  place(&targets_, padded * plan_.capacity);
+  outputs_.resize(plan_.heads.size());
+  for (std::size_t h = 0; h < outputs_.size(); ++h) {
+    const std::ptrdiff_t elements = static_cast<std::ptrdiff_t>(layout.padded(plan_.units(h))) * plan_.capacity;
+    place(&outputs_[h].probabilities, elements);
+    place(&outputs_[h].targets, elements);
+  }
   const std::ptrdiff_t doubles = bytes;
   const std::ptrdiff_t panels = layout.panels(most);
-  std::ptrdiff_t metrics = 0;
-  for (const MetricSpec& metric : plan_.spec.metrics) metrics += metric.width(plan_.units());
+  std::ptrdiff_t columns = 0;  // of labels, losses, weights and metrics
+  for (std::size_t h = 0; h < outputs_.size(); ++h) {
+    columns += 3;
+    for (const MetricSpec& metric : plan_.spec.outputs[h].metrics) columns += metric.width(plan_.units(h));
+  }
   const std::ptrdiff_t sums = panels * static_cast<std::ptrdiff_t>(plan_.variables.size());
-  const std::ptrdiff_t numbers = plan_.capacity * (3 + metrics) + 2 * sums + panels * plan_.activities;
+  const std::ptrdiff_t numbers = plan_.capacity * columns + 2 * sums + panels * plan_.activities;
   arena_.allocate(static_cast<std::size_t>(bytes + numbers * static_cast<std::ptrdiff_t>(sizeof(double))));
   char* base = static_cast<char*>(arena_.data());
   for (auto [pointer, offset] : places) *pointer = reinterpret_cast<T*>(base + offset);
-  losses_ = reinterpret_cast<double*>(base + doubles);
-  double* records = losses_ + plan_.capacity;
-  for (const MetricSpec& metric : plan_.spec.metrics) {
-    metrics_.push_back({k_.metrics[metric.kind], metric.settings_for(plan_.units()), records});
-    records += plan_.capacity * metric.width(plan_.units());
+  double* records = reinterpret_cast<double*>(base + doubles);
+  const auto take = [&](std::ptrdiff_t width) {
+    double* const found = records;
+    records += plan_.capacity * width;
+    return found;
+  };
+  for (std::size_t h = 0; h < outputs_.size(); ++h) {
+    OutputMemory<T>& out = outputs_[h];
+    const int units = plan_.units(h);
+    out.losses = take(1);
+    for (const MetricSpec& metric : plan_.spec.outputs[h].metrics)
+      out.metrics.push_back({k_.metrics[metric.kind], metric.settings_for(units), take(metric.width(units))});
+    out.labels = reinterpret_cast<std::int64_t*>(take(1));
+    out.weights = take(1);
   }
-  labels_ = reinterpret_cast<std::int64_t*>(records);
-  weights_ = reinterpret_cast<double*>(labels_ + plan_.capacity);
-  square_sums_ = weights_ + plan_.capacity;
+  square_sums_ = records;
   penalty_sums_ = square_sums_ + sums;
   activity_sums_ = penalty_sums_ + sums;
   for (const Variable& v : plan_.variables)
@@ -121,18 +134,22 @@ void Program<T>::prepare_scratch(int count) {
 }
 
 template <class T>
-Progress Program<T>::run(const Feeds& x, const Feed& y, const Run& run) {
+Progress Program<T>::run(const Feeds& x, const Feeds& y, const Run& run) {
   const double start = now();
   const std::int64_t all_steps = (x[0].rows + run.batch_size - 1) / run.batch_size;
   const std::int64_t end = run.max_steps > 0 ? std::min(all_steps, run.first_step + run.max_steps) : all_steps;
   Progress progress = run.after != nullptr ? *run.after : Progress();
-  progress.metrics.resize(metrics_.size());
-  for (std::size_t m = 0; m < metrics_.size(); ++m)
-    progress.metrics[m].resize(static_cast<std::size_t>(plan_.spec.metrics[m].size(plan_.units())));
+  const std::size_t heads = outputs_.size();
+  if (run.after == nullptr) {
+    progress.losses.resize(heads);
+    progress.weights.resize(heads);
+    for (std::size_t h = 0; h < heads; ++h)
+      for (const MetricSpec& metric : plan_.spec.outputs[h].metrics)
+        progress.metrics.emplace_back(static_cast<std::size_t>(metric.size(plan_.units(h))));
+  }
   progress.next_step = run.first_step;
   if (run.training) norms_known = false;
   const double seconds_before = progress.seconds;
-  const bool weighted = run.weights != nullptr || run.class_weights != nullptr;
   forward_rows = 0;
 
   const auto steps = [&](int wanted, std::int64_t until, double seconds) {
@@ -156,18 +173,20 @@ Progress Program<T>::run(const Feeds& x, const Feed& y, const Run& run) {
         if (run.momentum) self.momentum = run.momentum[step];
         if (run.training) self.draws = {true, static_cast<std::uint64_t>(started + step - first), {}, 0};
         self.gather(x, position);
-        self.gather_targets(y, position);
-        if (weighted) self.gather_weights(run, position);
+        for (std::size_t h = 0; h < heads; ++h) {
+          if (!plan_.spec.outputs[h].loss) continue;
+          self.gather_targets(h, y[h], position);
+          if (run.weighted(h)) self.gather_weights(h, run, position);
+        }
         self.forward(run.training);
-        self.loss(run.training, weighted);
+        for (std::size_t h = 0; h < heads; ++h) self.loss(h, run.training, run.weighted(h));
         if (thread == 0 && now() - begin >= seconds) stop.store(true, std::memory_order_relaxed);
         barrier.wait(count);
         const bool last = step + 1 == until || stop.load(std::memory_order_relaxed);
         if (thread == 0) {  // in row order, whatever the threads
           double loss = 0;
-          for (int row = 0; row < rows; ++row) loss += losses_[row];
+          for (std::size_t h = 0; h < heads; ++h) loss += add_output(progress, h, rows, run.weighted(h));
           progress.loss += loss + self.activity_penalty();
-          add_metrics(progress, rows, weighted);
         }
         if (run.training) {
           self.accumulates = plan_.accumulator >= 0;
@@ -234,21 +253,29 @@ Progress Program<T>::run(const Feeds& x, const Feed& y, const Run& run) {
 }
 
 template <class T>
-void Program<T>::add_metrics(Progress& progress, int rows, bool weighted) const {
-  for (std::size_t m = 0; m < metrics_.size(); ++m)
-    add_records(plan_.spec.metrics[m].traits(), metrics_[m].settings, progress.metrics[m].data(), metrics_[m].records,
-                plan_.capacity, rows, weighted && plan_.spec.metrics[m].weighted ? weights_ : nullptr);
-  double weight = rows;
-  if (weighted) weight = std::accumulate(weights_, weights_ + rows, 0.0);
-  progress.weight += weight;
+double Program<T>::add_output(Progress& progress, std::size_t head, int rows, bool weighted) const {
+  const OutputSpec& asked = plan_.spec.outputs[head];
+  const OutputMemory<T>& out = outputs_[head];
+  if (!asked.loss) return 0;
+  std::size_t state = 0;  // its first among all outputs'
+  for (std::size_t h = 0; h < head; ++h) state += outputs_[h].metrics.size();
+  for (std::size_t m = 0; m < out.metrics.size(); ++m)
+    add_records(asked.metrics[m].traits(), out.metrics[m].settings, progress.metrics[state + m].data(),
+                out.metrics[m].records, plan_.capacity, rows,
+                weighted && asked.metrics[m].weighted ? out.weights : nullptr);
+  progress.weights[head] += weighted ? std::accumulate(out.weights, out.weights + rows, 0.0) : rows;
+  const double loss = std::accumulate(out.losses, out.losses + rows, 0.0);
+  progress.losses[head] += loss;
+  return asked.loss->weight * loss;
 }
 
 template <class T>
-void Program<T>::predictions(T* out, int rows) const {
-  const int units = plan_.units();
+void Program<T>::predictions(std::size_t head, T* out, int rows) const {
+  const int units = plan_.units(head);
+  const auto& metrics = plan_.spec.outputs[head].metrics;
   const double* records = nullptr;
-  for (std::size_t m = 0; m < metrics_.size(); ++m)
-    if (plan_.spec.metrics[m].sees_predictions()) records = metrics_[m].records;
+  for (std::size_t m = 0; m < metrics.size(); ++m)
+    if (metrics[m].sees_predictions()) records = outputs_[head].metrics[m].records;
   for (int row = 0; row < rows; ++row)
     for (int j = 0; j < units; ++j) *out++ = static_cast<T>(records[j * plan_.capacity + row]);
 }
@@ -261,153 +288,6 @@ double Program<T>::penalty(int rows) {
   const Step self(*this, barrier, 0, 1, rows, iterations);
   self.sum_penalties();
   return self.weight_penalty() + self.activity_penalty() / rows;
-}
-
-template <class T>
-void Program<T>::predict(const Feeds& x, T* out) {
-  Feeds part = x;
-  for (std::int64_t first = 0; first < x[0].rows; first += plan_.capacity) {
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      part[i].data = x[i].data + first * x[i].row_stride;
-      part[i].rows = std::min<std::int64_t>(plan_.capacity, x[i].rows - first);
-    }
-    forward(part, out + first * plan_.units(), false, 0);
-  }
-  forward_rows = 0;
-}
-
-template <class T>
-void Program<T>::forward(const Feeds& x, T* out, bool training, std::uint64_t draw) {
-  const int rows = static_cast<int>(x[0].rows);
-  const int wanted = team_size(rows);
-  prepare_scratch(wanted);
-  Barrier barrier;
-  const int units = plan_.units();
-  forward_draws_ = {training, draw, {}, 0};
-  team::run(wanted, [&](int thread, int count) {
-    Step self(*this, barrier, thread, count, rows, 0);
-    self.draws = forward_draws_;
-    self.gather(x, 0);
-    self.forward(training);
-    const T* y = self.finish_output();
-    for (int row = self.first_row(thread); row < self.first_row(thread + 1); ++row)
-      k_.collect(out + static_cast<std::ptrdiff_t>(row) * units, y, plan_.panel_stride(), row, units);
-  });
-  forward_rows = rows;
-  forward_training_ = training;
-}
-
-template <class T>
-void Program<T>::predict_mc(const Feeds& x, std::uint64_t seed, std::int64_t first_row, std::int64_t first,
-                            std::int64_t count, double* mean, double* squares) {
-  const int units = plan_.units();
-  const int wanted = team_size(x[0].rows);
-  prepare_scratch(wanted);
-  forward_rows = 0;
-  for (std::int64_t position = 0; position < x[0].rows; position += plan_.capacity) {
-    const int rows = static_cast<int>(std::min<std::int64_t>(plan_.capacity, x[0].rows - position));
-    Barrier barrier;
-    team::run(wanted, [&](int thread, int threads_of_team) {
-      Step self(*this, barrier, thread, threads_of_team, rows, 0);
-      for (std::int64_t pass = first; pass < first + count; ++pass) {
-        self.draws = {true, static_cast<std::uint64_t>(pass), seed, static_cast<std::uint32_t>(first_row + position)};
-        // What lies below the lowest random layer is the same in every pass. Inputs themselves are not kept.
-        const int from = pass == first ? 0 : plan_.noisy;
-        self.gather(x, position, from);
-        self.forward(false, from);
-        const T* y = self.finish_output();
-        for (int row = self.first_row(thread); row < self.first_row(thread + 1); ++row) {
-          k_.collect(self.scratch, y, plan_.panel_stride(), row, units);
-          for (int i = 0; i < units; ++i) {
-            const std::int64_t at = (position + row) * units + i;
-            const double value = static_cast<double>(self.scratch[i]), difference = value - mean[at];
-            mean[at] += difference / static_cast<double>(pass + 1);  // Welford 1962
-            squares[at] += difference * (value - mean[at]);
-          }
-        }
-        barrier.wait(threads_of_team);  // nobody begins the next pass while this one's outputs are read
-      }
-    });
-  }
-}
-
-template <class T>
-void Program<T>::backward(const T* dy, const std::vector<T*>& dx) {
-  const int rows = forward_rows;
-  const int wanted = std::min(team_size(rows), static_cast<int>(scratch_.size()));
-  const int last = static_cast<int>(plan_.stages.size()) - 1;
-  const int units = plan_.units(), full = plan_.layout.full();
-  Barrier barrier;
-  team::run(wanted, [&](int thread, int count) {
-    Step self(*this, barrier, thread, count, rows, 0);
-    self.draws = forward_draws_;
-    self.measures = true;
-    self.own_panels(units, [&](int panel, int width) {
-      const int valid = std::min(full, units - panel * full);
-      for (int row = 0; row < rows; ++row) {
-        T* to = self.gradient(last, panel) + static_cast<std::ptrdiff_t>(row) * width;
-        std::copy_n(dy + static_cast<std::ptrdiff_t>(row) * units + panel * full, valid, to);
-        std::fill(to + valid, to + width, T(0));
-      }
-    });
-    barrier.wait(count);
-    if (of_rows(plan_.output)) {
-      k_.output_backward(plan_.output, self.gradient(last, 0), probabilities_, plan_.panel_stride(), units,
-                         self.scratch, self.first_row(thread), self.first_row(thread + 1));
-    } else if (plan_.output == Output::sigmoid) {
-      self.own_panels(units, [&](int panel, int width) {
-        self.sigmoid_kernel().backward[0](self.gradient(last, panel), nullptr,
-                                          probabilities_ + panel * plan_.panel_stride(), rows, width, {}, nullptr,
-                                          nullptr, nullptr);
-      });
-    }
-    barrier.wait(count);
-    self.follow(plan_.whole, forward_training_);
-    self.merge_learned();
-    for (int number = 0; number < static_cast<int>(plan_.stages.size()); ++number) {
-      const Stage& stage = plan_.stages[static_cast<std::size_t>(number)];
-      if (stage.map != Map::gather) continue;
-      T* to = dx[static_cast<std::size_t>(stage.input)];
-      self.own_panels(stage, [&](int panel, int width) {
-        const int valid = std::min(full, stage.units - panel * full);
-        T* dz = self.gradient(number, panel);
-        if (stage.factor != 1) k_.rescale(dz, rows, width, stage.factor, 0);
-        for (int row = 0; row < rows; ++row)
-          std::copy_n(dz + static_cast<std::ptrdiff_t>(row) * width, valid,
-                      to + static_cast<std::ptrdiff_t>(row) * stage.units + panel * full);
-      });
-    }
-  });
-  forward_rows = 0;  // the activations are spent
-  norms_known = true;
-}
-
-template <class T>
-double Program<T>::update(double learning_rate, std::optional<double> momentum) {
-  const int wished = threads.load();
-  const int most = team::granted(wished > 0 ? wished : team::limit());
-  const int wanted = wished > 0 || plan_.trainable_size >= parallel_parameters ? most : 1;
-  prepare_scratch(wanted);
-  const Momenta before = momenta;
-  Barrier barrier;
-  team::run(wanted, [&](int thread, int count) {
-    Step self(*this, barrier, thread, count, 1, iterations + 1);
-    self.momentum = momentum;
-    Momenta own = before;
-    if (self.steps) self.rules(learning_rate, momenta_until(own, self.step, momentum ? &*momentum : nullptr));
-    self.accumulates = plan_.accumulator >= 0;
-    self.measures = self.accumulates || !norms_known;
-    if (self.measures) {
-      self.read_gradients();
-      barrier.wait(count);
-    }
-    self.update();
-    self.limit_vectors();
-    if (thread == 0) momenta = own;
-  });
-  ++iterations;
-  norms_known = true;
-  return gradient_norm();
 }
 
 template <class T>

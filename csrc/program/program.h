@@ -16,10 +16,11 @@ namespace evenflow {
 
 // Sums since the first call of an epoch: calls that go on from one another add up to the same bits as one call.
 struct Progress {
-  double loss = 0;
-  std::vector<std::vector<double>> metrics;  // the state of each
+  double loss = 0;                           // of all outputs, by their weights, and penalties
+  std::vector<double> losses;                // of each output by itself
+  std::vector<std::vector<double>> metrics;  // the state of each, output by output
   std::int64_t rows = 0, steps = 0, next_step = 0;
-  double weight = 0;  // of these rows: their number, unless they have weights
+  std::vector<double> weights;  // of these rows, for each output: their number, unless they have weights
   double seconds = 0;
   int threads = 1;
   double gradient_norm = 0;
@@ -43,11 +44,23 @@ struct Run {
   PerStep learning_rate;
   PerStep momentum;         // in place of the spec's momentum or beta_1
   double* norms = nullptr;  // [step of the epoch][trainable variable]: of the gradients before clipping, if wanted
-  const Feed* weights = nullptr;          // of rows; nullptr: all 1
+  std::vector<const Feed*> weights;       // of rows, for each output; nullptr, or none: all 1
   const double* class_weights = nullptr;  // times those of classes 0, 1, ...; others have 1
   int classes = 0;
   bool training = false;
   const Progress* after = nullptr;  // what the sums go on from
+
+  const Feed* weights_of(std::size_t output) const { return weights.empty() ? nullptr : weights[output]; }
+  bool weighted(std::size_t output) const { return weights_of(output) != nullptr || class_weights != nullptr; }
+};
+
+// What a batch has for one output, beside its stage.
+template <class T>
+struct OutputMemory {
+  T *probabilities, *targets;
+  std::int64_t* labels;
+  double *losses, *weights;  // of rows
+  std::vector<MetricOutput<T>> metrics;
 };
 
 // What random layers draw: nothing, or the numbers of a step. Rows are counted from first_row, and a seed here takes
@@ -96,20 +109,22 @@ class Program {
   T* gradients() const { return gradients_; }
   T* slot(int s) const { return slots_ + s * plan_.trainable_size; }
 
-  Progress run(const Feeds& x, const Feed& y, const Run& run);
-  void predict(const Feeds& x, T* out);  // [rows][units]
+  // y: of each output; what has no loss is not read.
+  Progress run(const Feeds& x, const Feeds& y, const Run& run);
+  void predict(const Feeds& x, const std::vector<T*>& out);  // [rows][units] of each output
   // draw: the step whose random numbers are used in training.
-  void forward(const Feeds& x, T* out, bool training, std::uint64_t draw);
+  void forward(const Feeds& x, const std::vector<T*>& out, bool training, std::uint64_t draw);
   // Passes [first, first + count) with random layers on and everything else in inference mode; each moves the means and
-  // the sums of squared deviations, float64 [rows][units], of the passes before it. first_row: number of x's first row.
+  // the sums of squared deviations, float64 [rows][units] of each output, of the passes before it. first_row: number of
+  // x's first row.
   void predict_mc(const Feeds& x, std::uint64_t seed, std::int64_t first_row, std::int64_t first, std::int64_t count,
-                  double* mean, double* squares);
-  void backward(const T* dy, const std::vector<T*>& dx);
+                  const std::vector<double*>& mean, const std::vector<double*>& squares);
+  void backward(const std::vector<const T*>& dy, const std::vector<T*>& dx);
   double update(double learning_rate, std::optional<double> momentum);
   // Penalties that a loss has beside its own value: of the weights as they are, and of the last forward pass, per row.
   double penalty(int rows);
-  // What the metric `predictions` saw in the last step.
-  void predictions(T* out, int rows) const;
+  // What the metric `predictions` of an output saw in the last step.
+  void predictions(std::size_t head, T* out, int rows) const;
   void reset_slots();                                                                     // to what they start from
   double momenta_until(Momenta& known, std::int64_t step, const double* momentum) const;  // of the optimizer
   std::int64_t step() const { return iterations / plan_.spec.optimizer.accumulation; }    // steps done
@@ -135,7 +150,8 @@ class Program {
   double flops(int rows) const;
   double initial_slot() const;
   void note_norms(double* of_variables) const;
-  void add_metrics(Progress& progress, int rows, bool weighted) const;
+  // Adds what a batch gave for an output; returns its part of the whole loss.
+  double add_output(Progress& progress, std::size_t head, int rows, bool weighted) const;
   // Of a variable's gradient: panel after panel, whatever the threads.
   double* panel_square_sum(std::size_t variable, int panel) const {
     return square_sums_ + panel * plan_.variables.size() + variable;
@@ -146,11 +162,10 @@ class Program {
   const Kernels<T>& k_;
   const bool fusion_;
   Arena arena_;
-  T *parameters_, *gradients_, *slots_, *activations_, *zeros_, *probabilities_, *targets_;
+  T *parameters_, *gradients_, *slots_, *activations_, *zeros_;
   std::vector<T*> dz_;  // gradients of activations
-  std::int64_t* labels_;
-  double *losses_, *weights_, *square_sums_, *penalty_sums_, *activity_sums_;
-  std::vector<MetricOutput<T>> metrics_;
+  double *square_sums_, *penalty_sums_, *activity_sums_;
+  std::vector<OutputMemory<T>> outputs_;
   std::vector<std::vector<T>> scratch_;           // of each thread
   std::vector<std::vector<Spending>> spendings_;  // of each thread, by the variables' factors as Plan::rates has them
   Race race_;

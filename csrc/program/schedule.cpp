@@ -34,9 +34,14 @@ Schedule Plan::way_back(const std::vector<bool>& needed, bool updates) const {
   };
   // A kernel may change once nobody computes the gradient below it any more.
   const auto update_those_over = [&] {
-    const auto free = [&](int s) {
+    const auto passed = [&](int s) {
       const auto& from = at(s).from;
       return over(s) && std::all_of(from.begin(), from.end(), [&](int f) { return !is_needed(f) || over(f); });
+    };
+    const auto free = [&](int s) {  // with the stages above that use the same kernel
+      if (at(s).kernel < 0) return passed(s);
+      const auto& users = variables[static_cast<std::size_t>(at(s).kernel)].stages;
+      return std::all_of(users.begin(), users.end(), [&](int user) { return user < s || passed(user); });
     };
     for (int s : waiting)
       if (free(s)) clock(Operation::weights_and_update, s);
@@ -77,9 +82,12 @@ void Plan::make_schedules() {
   }
   // A thread with one vector more than the others in a stage has one less where two stages at once go backward. Other
   // maps read panels without a meeting, and so must have the owners of what they read.
-  const bool chain = std::all_of(stages.begin(), stages.end(), [](const Stage& stage) {
-    return (stage.map == Map::gather || stage.map == Map::linear) && !stage.shared;
-  });
+  const bool chain =
+      heads.size() == 1 &&
+      std::all_of(
+          stages.begin(), stages.end(),
+          [](const Stage& stage) { return (stage.map == Map::gather || stage.map == Map::linear) && !stage.shared; }) &&
+      std::all_of(variables.begin(), variables.end(), [](const Variable& v) { return v.stages.size() <= 1; });
   for (std::size_t s = 0; s < stages.size(); ++s)
     stages[s].mirrored = chain && stages[s].map == Map::linear && s / 2 % 2 == 1;
   std::vector<bool> needed;
@@ -106,7 +114,7 @@ void Plan::place_gradients() {
       life.first = std::min(life.first, phase);
       life.last = std::max(life.last, phase);
     };
-    touch(static_cast<int>(stages.size()) - 1);  // by the loss
+    for (const Head& head : heads) touch(head.stage);  // by the loss
     for (const Operation& operation : *schedules[k]) {
       if (operation.kind == Operation::meet) {
         ++phase;

@@ -50,6 +50,7 @@ struct LayerSpec {
   } kind;
   std::string name;
   std::vector<int> from;  // layers before this one that it reads
+  int shares = -1;        // the layer before it whose variables it uses: a second call of the same layer
   bool trainable = false;
   int units = 0;                     // dense
   bool use_bias = false;             // dense
@@ -117,11 +118,17 @@ struct LossSpec {
   }
 };
 
+// A layer's value that the network gives out, with what is asked of it.
+struct OutputSpec {
+  int layer = -1;  // -1: the input itself
+  std::optional<LossSpec> loss;
+  std::vector<MetricSpec> metrics;
+};
+
 struct Spec {
   std::vector<int> inputs;  // features of each
   std::vector<LayerSpec> layers;
-  std::optional<LossSpec> loss;
-  std::vector<MetricSpec> metrics;
+  std::vector<OutputSpec> outputs;  // at least one
   OptimizerSpec optimizer;
 };
 

@@ -55,7 +55,7 @@ struct Plan::Builder {
   Plan& plan;
   const Known& known;
   std::vector<int> stage_of;  // of each layer's value
-  std::vector<int> readers;   // of each layer: how many read it
+  std::vector<int> readers;   // of each layer: how many read it, the world included
   std::vector<bool> open;     // of each stage: its last segment still lacks its activation
   std::uint32_t random_layers = 0;
 
@@ -64,18 +64,36 @@ struct Plan::Builder {
     readers.resize(layers.size());
     for (std::size_t i = 0; i < layers.size(); ++i)
       for (int source : sources(i)) ++readers[static_cast<std::size_t>(source)];
+    for (const OutputSpec& output : plan.spec.outputs)
+      if (output.layer >= 0) ++readers[static_cast<std::size_t>(output.layer)];
+    plan.heads.resize(plan.spec.outputs.size());
     if (layers.empty() || layers[0].kind != LayerSpec::input) start_gather(0, "");
     for (std::size_t i = 0; i < layers.size(); ++i) {
-      if (i + 1 < layers.size() && readers[i] == 0)
-        refuse(i, "expected to be read by a later layer, received no reader");
+      if (readers[i] == 0) refuse(i, "expected to be read by a later layer, received no reader");
       stage_of.push_back(add(i));
       regularize(i);
+    }
+    for (std::size_t s = 0; s < plan.stages.size(); ++s) {
+      use(plan.stages[s].kernel, s);
+      for (Segment& segment : plan.stages[s].segments) {
+        segment.stage = static_cast<int>(s);
+        for (int number : {segment.shift, segment.scale, segment.learned}) use(number, s);
+      }
+    }
+    for (std::size_t h = 0; h < plan.heads.size(); ++h) {
+      const int layer_of_it = plan.spec.outputs[h].layer;
+      Head& head = plan.heads[h];
+      head.stage = layer_of_it < 0 ? 0 : stage_of[static_cast<std::size_t>(layer_of_it)];
+      if (stage(head.stage).is_output)
+        throw std::invalid_argument("Program: outputs: expected different values, received that of stage " +
+                                    std::to_string(head.stage) + " twice");
+      stage(head.stage).is_output = true;
     }
     for (std::size_t s = 0; s < plan.stages.size(); ++s)
       for (std::size_t p = 0; p < plan.stages[s].from.size(); ++p) {
         std::vector<Stage::Reader>& found = stage(plan.stages[s].from[p]).readers;
         found.push_back({static_cast<int>(s), static_cast<int>(p)});
-        plan.branches = plan.branches || found.size() > 1;
+        plan.branches = plan.branches || !plan.alone(stage(plan.stages[s].from[p]));
       }
   }
 
@@ -89,15 +107,42 @@ struct Plan::Builder {
     if (!layer(i).from.empty() || layer(i).kind == LayerSpec::input || i == 0) return layer(i).from;
     return {static_cast<int>(i) - 1};
   }
+  // The output that a layer's value is, and nothing else; -1: none.
+  int only_output(std::size_t i) const {
+    const auto& outputs = plan.spec.outputs;
+    for (std::size_t h = 0; h < outputs.size(); ++h)
+      if (outputs[h].layer == static_cast<int>(i) && readers[i] == 1) return static_cast<int>(h);
+    return -1;
+  }
+  Head& head(int number) { return plan.heads[static_cast<std::size_t>(number)]; }
+  std::size_t reader_of(std::size_t i) const {
+    for (std::size_t j = i + 1; j < plan.spec.layers.size(); ++j)
+      for (int source : sources(j))
+        if (source == static_cast<int>(i)) return j;
+    return i;
+  }
   int stage_read(std::size_t i) const {
     const std::vector<int> from = sources(i);
     return from.empty() ? 0 : stage_of[static_cast<std::size_t>(from[0])];
   }
 
+  void use(int number, std::size_t s) {
+    if (number >= 0) plan.variables[static_cast<std::size_t>(number)].stages.push_back(static_cast<int>(s));
+  }
+
   // ---- parts
 
-  int variable(const std::string& name, int inputs, int units, bool trainable, double initial) {
-    Variable v{name, inputs, units, trainable};
+  int variable(const LayerSpec& l, const std::string& name, int inputs, int units, bool trainable, double initial) {
+    if (l.shares >= 0) {
+      const int found = plan.find(layer(static_cast<std::size_t>(l.shares)).name + name);
+      const Variable* other = found < 0 ? nullptr : &plan.variables[static_cast<std::size_t>(found)];
+      if (other == nullptr || other->inputs != inputs || other->units != units || other->trainable != trainable)
+        throw std::invalid_argument("Program: layer '" + l.name +
+                                    "': shares: expected a layer with the same variable '" + name.substr(1) +
+                                    "', received '" + layer(static_cast<std::size_t>(l.shares)).name + "'");
+      return found;
+    }
+    Variable v{l.name + name, inputs, units, trainable};
     v.size = product(plan.layout.padded(units), inputs == 0 ? 1 : inputs);
     v.initial = initial;
     v.dims = inputs == 0 ? std::vector<int>{units} : std::vector<int>{inputs, units};
@@ -108,9 +153,9 @@ struct Plan::Builder {
   int statistic(const LayerSpec& l, const char* name, const Stage& on, const Segment& segment, bool trainable,
                 double initial) {
     const int count = segment.groups.count > 0 ? segment.groups.count : on.units;
-    const int found = variable(l.name + name, 0, count, trainable, initial);
+    const int found = variable(l, name, 0, count, trainable, initial);
     if (l.shape.empty()) return found;
-    std::vector<int>& dims = plan.variables.back().dims;
+    std::vector<int>& dims = plan.variables[static_cast<std::size_t>(found)].dims;
     dims.clear();
     for (int axis : l.axis) dims.push_back(l.shape[static_cast<std::size_t>(axis) - 1]);
     return found;
@@ -124,6 +169,7 @@ struct Plan::Builder {
     Stage made;
     made.map = map;
     made.layer = layer(i).name;
+    made.called_again = layer(i).shares >= 0;
     const std::vector<int> from = sources(i);
     for (int source : from) made.from.push_back(stage_of[static_cast<std::size_t>(source)]);
     if (from.empty()) made.from.push_back(0);
@@ -142,9 +188,10 @@ struct Plan::Builder {
     made.inputs = made.units = plan.spec.inputs[static_cast<std::size_t>(input)];
     return push(made);
   }
-  // The stage that a column operation goes on.
-  int extended(std::size_t i) {
+  // The stage that a column operation goes on: one of its own where it shares variables, which a stage uses once.
+  int extended(std::size_t i, bool has_variables = false) {
     const std::vector<int> from = sources(i);
+    if (has_variables && layer(i).shares >= 0) return start(Map::same, i);
     const bool alone = from.empty() || readers[static_cast<std::size_t>(from[0])] == 1;
     return alone ? stage_read(i) : start(Map::same, i);
   }
@@ -199,12 +246,12 @@ struct Plan::Builder {
     Stage& on = stage(number);
     on.units = l.units;
     on.trainable = l.trainable;
-    on.kernel = variable(l.name + "/kernel", on.inputs, on.units, l.trainable, 0);
+    on.kernel = variable(l, "/kernel", on.inputs, on.units, l.trainable, 0);
     open[static_cast<std::size_t>(number)] = l.use_bias;
     if (!l.use_bias) return number;
     Segment segment;
     segment.form = Affine::bias;
-    segment.shift = variable(l.name + "/bias", 0, on.units, l.trainable, 0);
+    segment.shift = variable(l, "/bias", 0, on.units, l.trainable, 0);
     on.segments.push_back(segment);
     return number;
   }
@@ -218,7 +265,7 @@ struct Plan::Builder {
 
   int batch_normalization(std::size_t i) {
     const LayerSpec& l = layer(i);
-    const int number = extended(i);
+    const int number = extended(i, true);
     Stage& on = stage(number);
     Segment segment;
     segment.form = Affine::normalize;
@@ -237,7 +284,7 @@ struct Plan::Builder {
 
   int normalization(std::size_t i) {
     const LayerSpec& l = layer(i);
-    const int number = extended(i);
+    const int number = extended(i, true);
     Stage& on = stage(number);
     Segment segment;
     segment.form = Affine::normalize;
@@ -260,29 +307,31 @@ struct Plan::Builder {
     Segment segment;
     segment.form = Affine::normalize;
     segment.source = Statistics::applied;
-    if (l.scale) segment.scale = variable(l.name + (centered ? "/gamma" : "/scale"), 0, on.units, l.trainable, 1);
-    if (l.center) segment.shift = variable(l.name + "/beta", 0, on.units, l.trainable, 0);
+    if (l.scale) segment.scale = variable(l, centered ? "/gamma" : "/scale", 0, on.units, l.trainable, 1);
+    if (l.center) segment.shift = variable(l, "/beta", 0, on.units, l.trainable, 0);
     on.trainable = l.trainable;
     return append(number, segment);
   }
 
   int activation(std::size_t i) {
     const LayerSpec& l = layer(i);
-    const bool last = i + 1 == plan.spec.layers.size();
-    if (last) plan.output_layer = l.name;
+    const int output = only_output(i);
+    if (output >= 0) head(output).layer = l.name;
     if (const Output found = output_of(l.activation_name); found != Output::plain) {
-      if (!last)
+      if (output < 0)
         refuse(i, "expected " + l.activation_name + " only as the last layer, received it before '" +
-                      layer(i + 1).name + "'");
-      plan.output = found;
-      return stage_read(i);
+                      layer(reader_of(i)).name + "'");
+      head(output).output = found;
+      return extended(i);
     }
-    if (last && l.activation_name == "sigmoid" && plan.spec.loss && plan.spec.loss->absorbs() == Output::sigmoid &&
-        !plan.spec.loss->from_logits) {
-      plan.output = Output::sigmoid;
-      return stage_read(i);
+    if (output >= 0 && l.activation_name == "sigmoid") {
+      const auto& loss = plan.spec.outputs[static_cast<std::size_t>(output)].loss;
+      if (loss && loss->absorbs() == Output::sigmoid && !loss->from_logits) {
+        head(output).output = Output::sigmoid;
+        return extended(i);
+      }
     }
-    const int number = extended(i);
+    const int number = extended(i, !l.learned.empty());
     Stage& on = stage(number);
     if (!open[static_cast<std::size_t>(number)]) on.segments.emplace_back();
     Segment& segment = on.segments.back();
@@ -292,7 +341,7 @@ struct Plan::Builder {
     open[static_cast<std::size_t>(number)] = false;
     if (l.learned.empty()) return number;
     segment.shared = l.shared;
-    segment.learned = variable(l.name + "/" + l.learned, 0, l.shared ? 1 : on.units, l.trainable, l.learned_initial);
+    segment.learned = variable(l, "/" + l.learned, 0, l.shared ? 1 : on.units, l.trainable, l.learned_initial);
     on.trainable = on.trainable || l.trainable;
     plan.merges_learned = plan.merges_learned || (l.trainable && l.shared);
     return number;
@@ -344,6 +393,7 @@ struct Plan::Builder {
   }
 
   void regularize(std::size_t i) {
+    if (layer(i).shares >= 0) return;
     for (const auto& [name, regularization] : layer(i).regularization) {
       const int number = plan.find(layer(i).name + "/" + name);
       if (number < 0) refuse(i, "regularizers: there is no variable '" + name + "'");

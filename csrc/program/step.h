@@ -99,8 +99,8 @@ struct Program<T>::Step {
   void gather(const Stage& stage, const Feed& x, std::int64_t position) const;
   // Asks for the part of the next batch's rows that goes with a part of the work on what reads this stage.
   void fetch_rows(const Stage& stage, int part, int parts) const;
-  void gather_targets(const Feed& y, std::int64_t position) const;
-  void gather_weights(const Run& run, std::int64_t position) const;
+  void gather_targets(std::size_t head, const Feed& y, std::int64_t position) const;
+  void gather_weights(std::size_t head, const Run& run, std::int64_t position) const;
 
   // ---- forward (forward.h)
 
@@ -111,8 +111,10 @@ struct Program<T>::Step {
   void forward_rows(const Stage& stage) const;
   // From the gathered inputs, or the stages below `first`, to the last stage's output; meets at the end.
   void forward(bool training, int first = 0) const;
-  // What the loss would have applied: the prediction, in probabilities_ when there is something to apply.
-  const T* finish_output() const;
+  // What the loss would have applied: an output's prediction, in its probabilities when there is something to apply.
+  const T* finish_output(std::size_t head) const;
+  // This thread's rows of all predictions, [rows][units] each; meets.
+  void collect_outputs(const std::vector<T*>& to) const;
   const ActivationKernel<T>& sigmoid_kernel() const;
 
   // ---- several stages (merges.h)
@@ -141,8 +143,9 @@ struct Program<T>::Step {
 
   // ---- loss (forward.h)
 
-  void loss(bool training, bool weighted) const;
-  double divisor(bool weighted) const;  // of the sum over rows
+  // Of one output; in training also the gradient that its stage begins with.
+  void loss(std::size_t head, bool training, bool weighted) const;
+  double divisor(std::size_t head, bool weighted) const;  // of the sum over rows
 
   // ---- backward (backward.h)
 
@@ -213,7 +216,8 @@ struct Program<T>::Step {
   // Asks for where an update of a block begins; from there on the caches run ahead by themselves.
   void fetch_update(std::ptrdiff_t offset) const;
   Average<T> average(std::ptrdiff_t offset) const;
-  // visit(variable number, panel, offset, n) for this thread's slices of a stage's trainable variables.
+  // visit(variable number, panel, offset, n) for this thread's slices of a stage's trainable variables, those left out
+  // that a lower stage shares.
   template <class Visit>
   void own_slices(const Stage& stage, Visit visit, bool with_kernel = true, bool with_shared = true) const;
   // Clips and applies the optimizer to everything this thread owns, with norms that are known.

@@ -57,10 +57,11 @@ void Program<T>::Step::spend(Clip clip, int number, std::ptrdiff_t offset, std::
 template <class T>
 template <class Visit>
 void Program<T>::Step::own_slices(const Stage& stage, Visit visit, bool with_kernel, bool with_shared) const {
+  const int index = static_cast<int>(&stage - plan.stages.data());
   const auto one = [&](int number, int panel, int width) {
     if (number < 0) return;
     const Variable& v = plan.variables[static_cast<std::size_t>(number)];
-    if (v.trainable)
+    if (v.trainable && plan.completes(number, index))
       visit(number, panel, slice(number, panel), static_cast<std::ptrdiff_t>(width) * (v.inputs == 0 ? 1 : v.inputs));
   };
   const auto both = [&](const Segment& s, int panel, int width) {

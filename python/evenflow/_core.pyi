@@ -49,14 +49,27 @@ def measure_bandwidth(bytes: int, threads: int, seconds: float) -> float:
 class Progress:
     """What calls of `train` or `evaluate` did: sums, from the call that was not told to go on `after` another."""
 
+    def __init__(
+        self,
+        *,
+        loss: float,
+        losses: Sequence[float],
+        metrics: Sequence[_Array | Sequence[float]],
+        rows: int,
+        weights: Sequence[float],
+        steps: int,
+        next_step: int,
+    ) -> None: ...
     @property
     def loss(self) -> float: ...  # sum over rows of the row's loss and the penalties
+    @property
+    def losses(self) -> list[float]: ...  # of each output, without its weight and without penalties
     @property
     def metrics(self) -> list[NDArray[np.float64]]: ...  # each one's state: copies, in the order of the spec
     @property
     def rows(self) -> int: ...
     @property
-    def weight(self) -> float: ...  # sum of the rows' weights; their number without any
+    def weights(self) -> list[float]: ...  # of each output: sum of the rows' weights; their number without any
     @property
     def steps(self) -> int: ...
     @property
@@ -73,9 +86,10 @@ class Progress:
     def gradient_norms(self) -> list[float]: ...  # of each trainable variable; empty when nobody asks for them
 
 class _Several(Protocol):
-    arrays: list[_Array]
+    arrays: list[_Array | None]
 
 _Inputs = _Array | Sequence[_Array] | _Several  # the last two where a network has several inputs
+_Outputs = _Array | Sequence[_Array | None] | _Several  # the same where it has several outputs; None: it has no loss
 
 class Program:
     """A compiled network: one arena, one plan. Raises RuntimeError when two threads use it at once."""
@@ -101,7 +115,7 @@ class Program:
     @property
     def inputs(self) -> int | tuple[int, ...]: ...
     @property
-    def outputs(self) -> int: ...
+    def outputs(self) -> int | tuple[int, ...]: ...
     threads: int  # of every call; 0: whatever finishes first, at most num_threads()
     def __str__(self) -> str: ...  # the plan: operations, shapes, arena offsets, panels
     def plan(self) -> list[dict[str, Any]]: ...  # the same as data, and whether the way back goes through the stage
@@ -128,7 +142,7 @@ class Program:
     def train(
         self,
         x: _Inputs,
-        y: _Array,
+        y: _Outputs,
         *,
         learning_rate: float | NDArray[np.float64],  # one rate, or one per step of the epoch
         momentum: float | NDArray[np.float64] | None = None,  # the same for momentum or beta_1
@@ -139,28 +153,29 @@ class Program:
         max_steps: int = 0,  # 0: to the end of the epoch
         after: Progress | None = None,  # sums to go on from: calls add up to the same bits as one call
         gradient_norms: NDArray[np.float64] | None = None,  # [steps, trainable variables], filled: before clipping
-        sample_weight: _Array | None = None,  # [rows, 1]
+        sample_weight: _Outputs | None = None,  # [rows, 1]
         class_weight: NDArray[np.float64] | None = None,  # of classes 0, 1, ...
     ) -> Progress: ...
     def evaluate(
         self,
         x: _Inputs,
-        y: _Array,
+        y: _Outputs,
         *,
         batch_size: int = 0,
         first_step: int = 0,
         seconds: float = ...,
         max_steps: int = 0,
         after: Progress | None = None,
-        sample_weight: _Array | None = None,
+        sample_weight: _Outputs | None = None,
     ) -> Progress: ...
-    def predictions(self, rows: int) -> _Array: ...  # that the spec's metric "predictions" saw in the last step
-    def predict(self, x: _Inputs, out: _Array | None = None) -> _Array: ...
+    def predictions(self, rows: int, output: int = 0) -> _Array: ...  # that its metric "predictions" saw last
+    # Any: an array, or a list where there are several outputs
+    def predict(self, x: _Inputs, out: _Array | Sequence[_Array] | None = None) -> Any: ...
     def predict_mc(
         self,
         x: _Inputs,
-        mean: NDArray[np.float64],  # of the passes so far, moved
-        squares: NDArray[np.float64],  # sums of their squared deviations, moved
+        mean: _Array | Sequence[_Array],  # float64, of the passes so far, moved
+        squares: _Array | Sequence[_Array],  # float64, sums of their squared deviations, moved
         *,
         seed: int,
         first_row: int = 0,
@@ -174,9 +189,9 @@ class Program:
         *,
         training: bool = True,
         draw: int | None = None,  # the step whose random numbers are used; None: iterations
-    ) -> _Array: ...
+    ) -> Any: ...
     def backward(
-        self, dy: _Array
+        self, dy: _Array | Sequence[_Array]
     ) -> Any: ...  # gradient of the output -> that of the input, or a list of several; fills `gradients`
     def penalty(self, rows: int) -> float: ...  # of weights as they are, and of the last forward's activities per row
     def update(

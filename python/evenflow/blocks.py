@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import errors
-from .feeds import Batches, Piece, Rows
+from .feeds import Batches, Piece, Rows, check_rows
 from .streams import Stream
 from .table_streams import NamedRows, TableStream
 from .task import Pair
@@ -42,6 +42,9 @@ class Blocks:
         self._block: tuple[Pair, NDArray[np.int64] | None] | None = None
         self._step = 0  # of the block
         self._left = 0  # steps of the present pass
+        self._first = 0  # steps of the pass before the present epoch
+        self._done = 0  # steps of the epoch that were done before it went on here
+        self._drawn_from: dict[str, Any] | None = None  # the shuffler's state when it drew the order of the pass
 
     @property
     def steps(self) -> int:
@@ -60,16 +63,16 @@ class Blocks:
     def _pass(self) -> Iterator[tuple[Pair, NDArray[np.int64] | None]]:
         # One number is drawn in an epoch, however many blocks there are: a saved state of the model's generator tells
         # the order of all that follow.
+        self._drawn_from = None if self.shuffler is None else dict(self.shuffler.bit_generator.state)
         drawn = None if self.shuffler is None else np.random.default_rng(self.shuffler.integers(1 << 62))
-        for number, block in enumerate(self.source.blocks(drawn)):
-            rows = NamedRows(block.x, self.source.feature_names)
-            yield self.read(f"{self.where}: block {number} of x", rows, block.y, block.weights), block.order
+        return _read_blocks(self.where, self.source, self.read, drawn)
 
     def pieces(self) -> Iterator[Piece]:
         """The next epoch. As in Keras it ends, with a warning, where the rows do."""
         if self._running is None:
             self._running, self._left = self._pass(), len(self.source)
-        todo, done, logged = min(self.steps, self._left), 0, 0
+        todo, done, logged = min(self.steps, self._left), self._done, 0
+        self._first, self._done = len(self.source) - self._left, 0
         if self.asked is not None and todo < self.asked:
             warnings.warn(
                 f"{self.where}: steps_per_epoch={self.asked}: the rows ended after {todo} steps of this epoch; "
@@ -92,6 +95,42 @@ class Blocks:
             done, logged = done + end - first, logged + steps
         if self._left == 0:
             self._running = None
+
+    def describe(self) -> dict[str, Any]:
+        """As `Rows.describe`."""
+        sizes = {"rows": self.source.rows, "batch_size": self.source.batch_size, "steps_per_epoch": self.asked}
+        passed = {"shuffle": self.shuffler is not None, "drawn_from": self._drawn_from}
+        done = 0 if self._running is None else len(self.source) - self._left
+        return {**sizes, **passed, "first": self._first, "next": done}
+
+    def check(self, described: dict[str, Any]) -> None:
+        """As `Rows.check`."""
+        check_rows(described, self.describe())
+
+    def go_on(self, described: dict[str, Any], step: int) -> None:
+        """As `Rows.go_on`; blocks that were done are read once more."""
+        first = described["first"] if step else described["next"]
+        if first or step:
+            if self.shuffler is not None:
+                self.shuffler.bit_generator.state = described["drawn_from"]
+            self._running, self._left = self._pass(), len(self.source) - first
+            skipped = first + step
+            while skipped:
+                pair, order = next(self._running)
+                steps = -(-len(pair) // self.source.batch_size)
+                if skipped < steps:
+                    self._block, self._step = (pair, order), skipped
+                skipped -= min(skipped, steps)
+        self._done = step
+
+
+def _read_blocks(
+    where: str, source: TableStream, read: Callable[..., Pair], generator: np.random.Generator | None
+) -> Iterator[tuple[Pair, NDArray[np.int64] | None]]:
+    """One pass. No method: it would keep its own object alive, and with it the thread that reads ahead."""
+    for number, block in enumerate(source.blocks(generator)):
+        rows = NamedRows(block.x, source.feature_names)
+        yield read(f"{where}: block {number} of x", rows, block.y, block.weights), block.order
 
 
 class BlockStream:

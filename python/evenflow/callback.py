@@ -29,6 +29,7 @@ class Callback(Checked):
 
     model: Trainer
     params: dict[str, Any]
+    comes_last = False  # whether the others are called before it
     wants_gradient_norms = False  # whether the model shall have `gradient_norms` while it trains
 
     @property
@@ -43,6 +44,9 @@ class Callback(Checked):
     def set_params(self, params: dict[str, Any]) -> None:
         """Called before training: epochs, steps, rows, verbose."""
         self.params = params
+
+    def set_callbacks(self, callbacks: list[Callback]) -> None:
+        """Called before training: all that are called, in their order."""
 
     def settable_rate(self) -> Optimizer:
         """The model's optimizer, if its learning rate is a number, for callbacks that change it."""
@@ -108,6 +112,13 @@ class Callback(Checked):
     def on_test_progress(self, rows: int, logs: Logs) -> None:
         """As `on_train_progress`, for `evaluate` and for validation."""
 
+    def backup_state(self) -> dict[str, Any]:
+        """What a backup keeps of this callback while `fit` runs: numbers, texts, lists, dicts and arrays by name."""
+        return {}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `backup_state` returned; called after `on_train_begin`."""
+
     def close(self) -> None:
         """After training, also when an exception or Ctrl-C ended it: give back what is shown or open."""
 
@@ -128,7 +139,7 @@ class CallbackList:
     """The callbacks of one call of `fit`, `evaluate` or `predict`, called in order."""
 
     def __init__(self, callbacks: Sequence[Callback], model: Any, params: dict[str, Any]) -> None:
-        self.callbacks = list(callbacks)
+        self.callbacks = sorted(callbacks, key=lambda callback: callback.comes_last)
         self.per_batch = any(callback.per_batch for callback in self.callbacks)
         self.per_test_batch, self.per_predict_batch = (
             any(overrides(c, f"on_{kind}_batch_begin", f"on_{kind}_batch_end") for c in self.callbacks)
@@ -136,6 +147,7 @@ class CallbackList:
         )
         self.gradient_norms = any(callback.wants_gradient_norms for callback in self.callbacks)
         for callback in self.callbacks:
+            callback.set_callbacks(self.callbacks)
             callback.set_params(params)
             callback.set_model(model)
 

@@ -1,7 +1,7 @@
 """What runs between the native calls of training: History, progress, logs, learning rates, and what users write.
 
-EarlyStopping, ReduceLROnPlateau and ModelCheckpoint, which watch a value, are in `monitors`, GradientNorms, OneCycle,
-SwapEMAWeights and TensorBoard in modules of their own; all appear here too.
+EarlyStopping, ReduceLROnPlateau and ModelCheckpoint, which watch a value, are in `monitors`; BackupAndRestore,
+GradientNorms, OneCycle, SwapEMAWeights and TensorBoard in modules of their own; all appear here too.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 
 from . import errors
 from .averages import SwapEMAWeights
+from .backup import BackupAndRestore
 from .callback import Callback, Logs, read_callbacks, say
 from .display import shows_bars
 from .gradient_norms import GradientNorms
@@ -29,6 +30,7 @@ from .predictor import read_verbose
 from .tensorboard import TensorBoard
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "EarlyStopping",
@@ -68,6 +70,12 @@ class History(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         grown = {name: [*self.history.get(name, []), value] for name, value in (logs or {}).items()}
         self.epoch, self.history = [*self.epoch, epoch], self.history | grown  # at once: Ctrl-C leaves both or neither
+
+    def backup_state(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "history": self.history}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        self.epoch, self.history = state["epoch"], state["history"]
 
 
 def _text(logs: Mapping[str, Any], separator: str) -> str:
@@ -198,7 +206,7 @@ class CSVLogger(Callback):
     """A line for each epoch in a CSV file: the epoch from 0, then the logs by name; "NA" for missing ones.
 
     Keras' format: the columns of a run without validation are followed by empty ones for it. The file is written anew
-    unless `append`.
+    unless `append`. A run that BackupAndRestore lets go on drops the lines written after the backup.
     """
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
@@ -211,10 +219,20 @@ class CSVLogger(Callback):
         self.append = errors.boolean("CSVLogger", "append", append)
         self._file: TextIO | None = None
         self._writer: csv.DictWriter[str] | None = None
+        self._names: list[str] = []
+        self._size = 0  # in bytes, of what was there before the next line
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.close()
-        self._file = self.filename.open("a" if self.append else "w", newline="", encoding="utf-8")
+        self._file = self.filename.open("a", newline="", encoding="utf-8")
+        self._names, self._size = [], self._file.tell() if self.append else 0
+
+    def _drop_the_rest(self) -> None:
+        if self._file is not None and self._writer is None:
+            self._file.truncate(self._size)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._drop_the_rest()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if self._file is None:
@@ -224,16 +242,27 @@ class CSVLogger(Callback):
             names = sorted(logs)
             if not any(name.startswith("val_") for name in names):
                 names += [f"val_{name}" for name in names]
+            self._names = self._names or ["epoch", *names]
             self._writer = csv.DictWriter(
-                self._file, ["epoch", *names], restval="NA", extrasaction="ignore", delimiter=self.separator
+                self._file, self._names, restval="NA", extrasaction="ignore", delimiter=self.separator
             )
-            if self._file.tell() == 0:
+            if self._size == 0:
                 self._writer.writeheader()
         cells = {name: value if np.ndim(value) == 0 else _cell(value) for name, value in logs.items()}
         self._writer.writerow({"epoch": epoch, **cells})
         self._file.flush()
+        self._size = self._file.tell()
+
+    def backup_state(self) -> dict[str, Any]:
+        if self._file is not None:
+            os.fsync(self._file.fileno())  # a backup must not know of lines that a crash takes away
+        return {"size": self._size, "names": self._names}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        self._names, self._size = state["names"], min(state["size"], self.filename.stat().st_size)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
+        self._drop_the_rest()
         self.close()
 
     def close(self) -> None:

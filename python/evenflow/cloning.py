@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import errors, keywords
+from .functional import Functional
 from .layer import Layer
+from .layers import InputLayer
+from .model import Model
 from .seeds import Drawn
+from .values import Value, call
 
-if TYPE_CHECKING:
-    from .models import Sequential
+Clone = Callable[[Layer], Layer]
 
 
 @keywords.checked
-def clone_model(
-    model: Sequential, input_tensors: None = None, clone_function: Callable[[Layer], Layer] | None = None
-) -> Sequential:
+def clone_model(model: Model, input_tensors: None = None, clone_function: Clone | None = None) -> Any:
     """A model with the same layers under the same names, and new initial weights; `set_weights` copies the old ones.
 
     So what a model learned is reused without being changed (the chapter's advice for transfer learning):
@@ -29,26 +30,48 @@ def clone_model(
     from .models import Sequential
 
     where = "clone_model"
-    if not isinstance(model, Sequential):
-        raise errors.wrong_type(where, "model", "a Sequential", model)
+    if not isinstance(model, Model):
+        raise errors.wrong_type(where, "model", "a Sequential or a Model", model)
     if input_tensors is not None:
-        raise errors.wrong_type(where, "input_tensors", "None: a Sequential has its own input", input_tensors)
+        raise errors.wrong_type(where, "input_tensors", "None: a model has its own inputs", input_tensors)
     if clone_function is not None and not callable(clone_function):
         raise errors.wrong_type(where, "clone_function", "a function of a layer", clone_function)
-    own = {id(layer) for layer in model.layers}
-    layers = []
-    for layer in model.stack:
-        cloned = clone_function(layer) if clone_function is not None and id(layer) in own else clone_layer(layer)
-        if not isinstance(cloned, Layer):
-            raise errors.wrong_type(where, "clone_function", "a function that returns a layer", cloned)
-        layers.append(cloned)
+
+    def cloned(layer: Layer) -> Layer:
+        of_user = clone_function is not None and not isinstance(layer, InputLayer)
+        found = clone_function(layer) if clone_function is not None and of_user else clone_layer(layer)
+        if not isinstance(found, Layer):
+            raise errors.wrong_type(where, "clone_function", "a function that returns a layer", found)
+        return found
+
     seed = None if isinstance(model.seed, Drawn) else model.seed
-    clone = type(model)(layers, name=model.name, dtype=model.dtype, seed=seed)
-    if model.built:
-        clone.build(model.input_shape)
+    if isinstance(model, Functional):
+        clone: Any = _functional(model, cloned, seed)
+    else:
+        assert isinstance(model, Sequential)
+        clone = type(model)([cloned(layer) for layer in model.stack], name=model.name, dtype=model.dtype, seed=seed)
+        if model.built:
+            clone.build(model.input_shape)
     if model.optimizer is not None:
-        clone.compile(model.optimizer.fresh(), model.loss, model.loss_weights, metrics=copy.deepcopy(model.metrics))
+        metrics, weighted = copy.deepcopy((model.metrics, model.weighted_metrics))
+        clone.compile(model.optimizer.fresh(), model.loss, model.loss_weights, metrics, weighted)
     return clone
+
+
+def _functional(model: Functional, clone: Clone, seed: int | None) -> Functional:
+    layers: dict[int, Layer] = {}  # by the layer of the model: one for all of its calls
+    values: dict[int, Value] = {}  # by the value's number
+    for value in model.values:
+        layer = layers.get(id(value.layer)) or clone(value.layer)
+        layers[id(value.layer)] = layer
+        if isinstance(layer, InputLayer):
+            values[value.number] = layer.value
+        else:
+            sources = [values[source.number] for source in value.sources]
+            values[value.number] = call(layer, sources if layer.MERGES else sources[0])
+    inputs = [values[value.number] for value in model.inputs]
+    outputs = model.formed([values[value.number] for value in model.outputs])
+    return type(model)(inputs, outputs, model.name, dtype=model.dtype, seed=seed)
 
 
 def clone_layer(layer: Layer) -> Layer:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import errors
-from .metric import Metric, State, ratio
+from .metric import MOST_THRESHOLDS, Metric, State, ratio
 
 Array = NDArray[np.float64]
 
@@ -200,7 +200,9 @@ class _Best(Metric):
         super().__init__(name)
         where = type(self).__name__
         self.at_least = errors.number(where, self.asked, at_least, at_least=0.0, at_most=1.0)
-        self.num_thresholds = errors.integer(where, "num_thresholds", num_thresholds, at_least=1)
+        self.num_thresholds = errors.integer(
+            where, "num_thresholds", num_thresholds, at_least=1, at_most=MOST_THRESHOLDS
+        )
         self.class_id = None if class_id is None else errors.integer(where, "class_id", class_id, at_least=0)
 
     def get_config(self) -> dict[str, Any]:

@@ -78,7 +78,8 @@ class CustomLoss(Loss):
         for name, array in (("value", value), ("gradient", gradient)):
             if not np.isfinite(array).all():
                 at = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
-                raise ValueError(f"{where}: {name} has {array[at]} at {list(at)}, expected finite numbers")
+                place = f" at {list(at)}" if at else ""
+                raise ValueError(f"{where}: {name} has {array[at]}{place}, expected finite numbers")
         return value, gradient
 
 
@@ -93,6 +94,14 @@ class CustomProgress:
     next_step: int = 0
     scorer: _core.Program | None = None
     counted: _core.Progress | None = None
+
+    @property
+    def losses(self) -> list[float]:
+        return [self.loss]
+
+    @property
+    def weights(self) -> list[float]:
+        return [self.weight]
 
     @property
     def metrics(self) -> list[Any]:
@@ -116,7 +125,7 @@ class CustomSteps:
     def train(
         self,
         x: Inputs,
-        y: Array,
+        y: Any,
         optimizer: Optimizer,
         *,
         batch_size: int,
@@ -125,7 +134,7 @@ class CustomSteps:
         threads: int = 0,
         order: NDArray[np.int64] | None = None,
         after: Any = None,
-        sample_weight: Array | None = None,
+        sample_weight: Any = None,
         class_weight: NDArray[np.float64] | None = None,
         gradient_norms: NDArray[np.float64] | None = None,
     ) -> CustomProgress:
@@ -157,13 +166,13 @@ class CustomSteps:
     def evaluate(
         self,
         x: Inputs,
-        y: Array,
+        y: Any,
         *,
         batch_size: int,
         threads: int = 0,
         first_step: int = 0,
         after: Any = None,
-        sample_weight: Array | None = None,
+        sample_weight: Any = None,
     ) -> CustomProgress:
         """Steps of an evaluation, for about `SLICE_SECONDS`."""
         self.executor.synchronize()

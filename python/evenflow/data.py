@@ -25,25 +25,31 @@ IN_PLACE = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.uint8))
 
 
 class Several:
-    """Rows of several inputs: as many arrays, of one length, which are sliced together."""
+    """Rows of several inputs or outputs: as many arrays, of one length, which are sliced together; None for an output
+    that has none."""
 
-    def __init__(self, arrays: Sequence[Array]) -> None:
+    def __init__(self, arrays: Sequence[Array | None]) -> None:
         self.arrays = list(arrays)
 
     def __len__(self) -> int:
-        return len(self.arrays[0])
+        return len(self.first)
 
     def __getitem__(self, rows: slice | Array) -> Several:
-        return Several([array[rows] for array in self.arrays])
+        return Several([None if array is None else array[rows] for array in self.arrays])
+
+    @property
+    def first(self) -> Array:
+        """The first array that there is."""
+        return next(array for array in self.arrays if array is not None)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the first."""
-        return self.arrays[0].shape
+        return self.first.shape
 
     @property
     def ndim(self) -> int:
-        return self.arrays[0].ndim
+        return self.first.ndim
 
 
 Inputs = Array | Several

@@ -28,7 +28,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     if HISTORICAL_NAMES.get(name) in known:
         return HISTORICAL_NAMES[name]
     by_lower = {candidate.lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    words = set(name.lower().split("_"))  # "sparse_crossentropy" lacks a word of "sparse_categorical_crossentropy"
+    longer = [candidate for candidate in by_lower if len(words) > 1 and words <= set(candidate.split("_"))]
+    found = sorted(longer, key=len) or difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     found = found or [candidate for candidate in by_lower if len(name) > 1 and candidate.startswith(name.lower())]
     return by_lower[found[0]] if found else None
 
@@ -94,14 +96,15 @@ def wrong_shape(
     return ValueError(f"{text}. {hint}" if hint else text)
 
 
-def integer(where: str, argument: str, value: object, *, at_least: int) -> int:
+def integer(where: str, argument: str, value: object, *, at_least: int, at_most: int | None = None) -> int:
     """`value` as an int; booleans and floats are mistakes here, not numbers."""
-    expected = f"an integer of at least {at_least}"
+    expected = f"an integer of at least {at_least}" + ("" if at_most is None else f" and at most {at_most}")
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise wrong_type(where, argument, expected, value)
-    if value < at_least:
+    whole = int(value)
+    if whole < at_least or (at_most is not None and whole > at_most):
         raise wrong_value(where, argument, expected, value)
-    return int(value)
+    return whole
 
 
 def count(where: str, argument: str, value: object) -> int | None:

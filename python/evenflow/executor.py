@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core, variables
-from .data import Inputs
+from .data import Inputs, Several
 from .optimizer import AVERAGE, MOMENTUM_PRODUCT, Optimizer, Slots
 from .variables import Variable
 
@@ -142,7 +142,7 @@ class Executor:
     def train(
         self,
         x: Inputs,
-        y: Array,
+        y: Array | Several,
         optimizer: Optimizer,
         *,
         batch_size: int,
@@ -168,14 +168,16 @@ class Executor:
                 **arguments,
             )
 
-    def evaluate(self, x: Inputs, y: Array, *, batch_size: int, threads: int = 0, **arguments: Any) -> _core.Progress:
+    def evaluate(
+        self, x: Inputs, y: Array | Several, *, batch_size: int, threads: int = 0, **arguments: Any
+    ) -> _core.Progress:
         """Steps of an evaluation, for about `SLICE_SECONDS`; `arguments` as `_core.Program.evaluate` has them."""
         self.synchronize()
         batch = min(batch_size, self.capacity)
         with self.threads(threads):
             return self.program.evaluate(x, y, batch_size=batch, seconds=SLICE_SECONDS, **arguments)
 
-    def forward(self, x: Inputs, draw: int) -> Array:
+    def forward(self, x: Inputs, draw: int) -> Any:
         """The forward pass of training: batch statistics, which moves the moving averages, and the random numbers of
         that draw."""
         self._own()

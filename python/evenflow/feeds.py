@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import errors
-from .streams import Stream
+from .streams import Stream, same
 from .task import Pair
 
 
@@ -55,7 +55,9 @@ class Rows:
         self.where, self.pair, self.batch, self.asked, self.shuffler = where, pair, batch, steps, shuffler
         self.classes = pair.class_weight(where, class_weight)
         self._order: NDArray[np.int64] | None = None
-        self._next = 0  # step of the present pass
+        self._drawn_from: dict[str, Any] | None = None  # the shuffler's state when it drew the order
+        self._first = self._next = 0  # steps of the present pass: where this epoch began, where the next one will
+        self._done = 0  # steps of the epoch that were done before it went on here
 
     @property
     def _pass(self) -> int:
@@ -77,8 +79,9 @@ class Rows:
 
     def pieces(self) -> Iterator[Piece]:
         """The next epoch, in one piece. As in Keras it ends, with a warning, where the rows do."""
-        if self._next == 0:
-            self._order = None if self.shuffler is None else self.shuffler.permutation(len(self.pair))
+        if self._next == 0 and self._done == 0:
+            self._draw()
+        self._first, done, self._done = self._next, self._done, 0
         first, end = self._next, min(self._next + self.steps, self._pass)
         if self.asked is not None and end - first < self.asked:
             warnings.warn(
@@ -88,7 +91,36 @@ class Rows:
                 stacklevel=5,
             )
         self._next = 0 if end == self._pass else end
-        yield Piece(self.pair, self.batch, first, end, -first, self._order, self.classes, exact=True)
+        yield Piece(self.pair, self.batch, first + done, end, -first, self._order, self.classes, exact=True)
+
+    def _draw(self) -> None:
+        self._drawn_from = None if self.shuffler is None else dict(self.shuffler.bit_generator.state)
+        self._order = None if self.shuffler is None else self.shuffler.permutation(len(self.pair))
+
+    def describe(self) -> dict[str, Any]:
+        """What `go_on` needs beside the number of steps done of the epoch: plain data."""
+        sizes = {"rows": len(self.pair), "batch_size": self.batch, "steps_per_epoch": self.asked}
+        passed = {"shuffle": self.shuffler is not None, "drawn_from": self._drawn_from}
+        return {**sizes, **passed, "first": self._first, "next": self._next}
+
+    def check(self, described: dict[str, Any]) -> None:
+        """Raise ValueError where `describe` was asked in a fit that went through its rows in another way."""
+        check_rows(described, self.describe())
+
+    def go_on(self, described: dict[str, Any], step: int) -> None:
+        """Let the next epoch be the one that `describe` was asked in, after so many of its steps."""
+        first = described["first"] if step else described["next"]
+        if self.shuffler is not None and (first or step):
+            self.shuffler.bit_generator.state = described["drawn_from"]
+            self._draw()
+        self._next, self._done = first, step
+
+
+def check_rows(described: dict[str, Any], own: dict[str, Any]) -> None:
+    """Raise ValueError where one fit goes through its rows in another way than the other."""
+    same(described, {name: own[name] for name in ("rows", "batch_size", "steps_per_epoch", "shuffle")})
+    for name in ("first", "next"):
+        errors.integer("rows", name, described[name], at_least=0)
 
 
 class Batches:
@@ -115,6 +147,18 @@ class Batches:
 
     def pieces(self) -> Iterator[Piece]:
         """The next epoch, batch by batch."""
-        for base, (where, parts) in enumerate(self.stream.epoch()):
+        for base, (where, parts) in enumerate(self.stream.epoch(), self.stream.epoch_done):
             pair = self.read(where, *parts)
             yield Piece(pair, len(pair), 0, 1, base, classes=pair.class_weight(where, self.class_weight))
+
+    def describe(self) -> dict[str, Any]:
+        """As `Rows.describe`."""
+        return self.stream.describe()
+
+    def check(self, described: dict[str, Any]) -> None:
+        """As `Rows.check`."""
+        self.stream.check(described)
+
+    def go_on(self, described: dict[str, Any], step: int) -> None:
+        """As `Rows.go_on`."""
+        self.stream.go_on(described, step)

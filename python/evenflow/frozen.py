@@ -45,6 +45,8 @@ class FrozenCache:
         self._stamps: list[int] = []
         self._units = 0
         spec = model.spec()
+        if len(model.output_names) > 1:
+            raise ValueError(f"{where}: cache_frozen: expected a model with one output, received {model.output_names}")
         self._begin(spec, frozen_entries(where, spec["layers"]))
         self.layers = [entry["name"] for entry in self._below if "trainable" in entry]
         self.bytes = sum(map(len, self.pairs)) * self._units * np.dtype(model.dtype).itemsize
@@ -103,7 +105,9 @@ class FrozenCache:
         self._below, self._features = list(spec["layers"][:end]), {}
         self._stamps = [variable.stamp for variable in self._variables(self._below)]
         if end:
-            self._units = self._lower(spec, 1).program.outputs
+            units = self._lower(spec, 1).program.outputs
+            assert isinstance(units, int)  # of a chain
+            self._units = units
 
     def _lower(self, spec: Mapping[str, Any], capacity: int) -> Executor:
         parts = {"inputs": spec["inputs"], "layers": self._below, "loss": None, "metrics": [], "optimizer": None}
@@ -150,8 +154,11 @@ def frozen_entries(where: str, entries: Sequence[Entry]) -> int:
     something that changes from step to step.
     """
     argument = f"{where}: cache_frozen"
-    if any("inputs" in entry for entry in entries):
-        raise ValueError(f"{argument}: expected a model whose layers form a chain, received one with branches")
+    if any("inputs" in entry or "shares" in entry for entry in entries):
+        raise ValueError(
+            f"{argument}: expected a model whose layers form a chain, received one with branches, or with a layer that "
+            f"is called more than once"
+        )
     if not any(entry.get("trainable") for entry in entries):
         raise ValueError(f"{argument}: every layer is frozen: there is nothing to train")
     end = next(place for place, entry in enumerate(entries) if _changes(entry) is not None)

@@ -50,12 +50,18 @@ class NormLog:
         return {name: float(values.mean()) for name, values in self.by_name().items()}
 
     def by_name(self) -> dict[str, NDArray[np.float64]]:
-        """Each step's norm: "gradient_norm" of all variables together, "gradient_norm/dense/kernel" of one."""
+        """Each step's norm: "gradient_norm" of all variables together, "gradient_norm/dense" of a layer's,
+        "gradient_norm/dense/kernel" of one."""
         rows = self.of_steps()
         if rows.size == 0:
             return {}
-        columns = {f"gradient_norm/{name}": rows[:, column] for column, name in enumerate(self.names)}
-        return {"gradient_norm": np.sqrt((rows**2).sum(axis=1)), **columns}
+        squares = np.where(rows == NO_STEP, 0.0, rows) ** 2
+        layer_of = [name.partition("/")[0] for name in self.names]
+        found = {"gradient_norm": np.sqrt(squares.sum(axis=1))}
+        for layer in dict.fromkeys(layer_of):
+            own = [column for column, other in enumerate(layer_of) if other == layer]
+            found[f"gradient_norm/{layer}"] = np.sqrt(squares[:, own].sum(axis=1))
+        return found | {f"gradient_norm/{name}": rows[:, column] for column, name in enumerate(self.names)}
 
     def of_steps(self) -> NDArray[np.float64]:
         """The rows of the batches that made a step."""
@@ -66,15 +72,17 @@ class NormLog:
 class GradientNorms(Callback):
     """Puts the l2 norms of gradients before clipping into the logs, and so into History: means over an epoch's steps.
 
-    "gradient_norm" is that of all variables together, "gradient_norm/dense/kernel" that of one, unless `variables` is
-    False. With `per_step`, `steps` holds every step's, a list for each of these names, as far as training went. Norms
-    that fall from the last layer to the first tell that gradients vanish, norms that grow that they explode; a limit
-    for clipping (`clipnorm`, `global_clipnorm`) is chosen by looking at them.
+    "gradient_norm" is that of all variables together, "gradient_norm/dense" that of a layer's, unless `layers` is
+    False, "gradient_norm/dense/kernel" that of one, unless `variables` is False. With `per_step`, `steps` holds every
+    step's, a list for each of these names, as far as training went. Norms that fall from the last layer to the first
+    tell that gradients vanish, norms that grow that they explode; a limit for clipping (`clipnorm`, `global_clipnorm`)
+    is chosen by looking at them.
     """
 
     wants_gradient_norms = True
 
-    def __init__(self, variables: bool = True, per_step: bool = False) -> None:
+    def __init__(self, variables: bool = True, per_step: bool = False, *, layers: bool = True) -> None:
+        self.layers = errors.boolean("GradientNorms", "layers", layers)
         self.variables = errors.boolean("GradientNorms", "variables", variables)
         self.per_step = errors.boolean("GradientNorms", "per_step", per_step)
         self.steps: dict[str, list[float]] = {}
@@ -85,7 +93,7 @@ class GradientNorms(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         log = self.model.gradient_norms
         for name, values in ({} if log is None else log.by_name()).items():
-            if name != "gradient_norm" and not self.variables:
+            if not (True, self.layers, self.variables)[min(name.count("/"), 2)]:
                 continue
             if logs is not None:
                 logs[name] = float(values.mean())

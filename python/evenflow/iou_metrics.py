@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from . import data, errors
 from .loss import last_axis
-from .metric import Metric, State
+from .metric import MOST_CLASSES, Metric, State
 
 TINY = 1e-7  # added to Keras' denominators
 
@@ -43,7 +43,7 @@ class IoU(Metric):
     ) -> None:
         super().__init__(name)
         where = type(self).__name__
-        self.num_classes = errors.integer(where, "num_classes", num_classes, at_least=2)
+        self.num_classes = errors.integer(where, "num_classes", num_classes, at_least=2, at_most=MOST_CLASSES)
         self.target_class_ids = [errors.integer(where, "target_class_ids", i, at_least=0) for i in target_class_ids]
         if not self.target_class_ids or max(self.target_class_ids) >= self.num_classes:
             expected = f"some of 0 to {self.num_classes - 1}, as there are {self.num_classes} classes"
@@ -136,7 +136,7 @@ class MeanIoU(IoU):
         sparse_y_pred: bool = True,
         axis: int = -1,
     ) -> None:
-        count = errors.integer(type(self).__name__, "num_classes", num_classes, at_least=2)
+        count = errors.integer(type(self).__name__, "num_classes", num_classes, at_least=2, at_most=MOST_CLASSES)
         super().__init__(num_classes, range(count), name, ignore_class, sparse_y_true, sparse_y_pred, axis)
 
     def get_config(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        if not kwargs.keys() <= known:
+        if kwargs and not kwargs.keys() <= known:
             where = type(args[0]).__name__ if code.co_name == "__init__" else code.co_name
             raise errors.unknown_argument(where, kwargs.keys() - known, [name for name in names if name != "self"])
         return function(*args, **kwargs)

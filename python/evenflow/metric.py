@@ -15,6 +15,9 @@ from . import _core, data, errors, targets
 from .keywords import Checked
 
 State = NDArray[np.float64]
+# More are a mistake, or a file that means harm.
+MOST_THRESHOLDS = 100_000
+MOST_CLASSES = 10_000  # of a matrix
 
 
 class Metric(Checked):

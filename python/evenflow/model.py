@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from . import errors, keywords, saving
+from . import errors, keywords, lint, saving
 from .activations import OUTPUTS
 from .layer import Layer, assign_all
 from .summary import table
@@ -40,13 +40,26 @@ class Model(Trainer):
         """Whether there are variables."""
         raise NotImplementedError
 
-    def trace(self, given: object) -> Value:
+    def trace(self, given: object) -> Any:
         """The model as a part of another: its layers called on other values."""
+        raise NotImplementedError
+
+    def wiring(self) -> list[tuple[Layer, list[int]]]:
+        """The layers in order, each with the places of those that it reads."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
         """Plain data from which `from_config` makes the same model without its weights."""
         raise NotImplementedError
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Model:
+        """The model, a Sequential or one of values, that `get_config` described, with new initial weights."""
+        from .functional import Functional
+        from .models import Sequential
+
+        kind: type[Model] = Functional if "outputs" in config else Sequential
+        return kind.from_config(config)
 
     def __call__(self, x: object, training: bool = False) -> Any:
         """`predict` of arrays; of values, the model as a part of another one, which shares its layers."""
@@ -127,6 +140,21 @@ class Model(Trainer):
         """Print the layers with their output shapes and numbers of parameters, and the totals."""
         (print_fn or print)(table(self, show_trainable=show_trainable))
 
+    def check(self, x: object = None) -> list[lint.Finding]:
+        """What is likely to go wrong in training, found in the description alone, and in the inputs if `x` is given.
+
+        A list, empty where nothing was found, of findings with `rule`, `layer`, `message` (what is there, and what to
+        do instead) and `reason`: str(finding) has it all. Looked at are SELU's conditions, initializers against
+        activations, layers without an activation, stacks of saturating activations, deep networks without clipping,
+        what stands around batch normalization, the output against the loss (once compiled), Normalization without
+        statistics; and of x the scale, and whether it is finite. docs/guide/health.md lists the rules. Changes nothing.
+        """
+        rows = None
+        if x is not None:
+            given = self.read_array("check", "x", x)
+            rows, _, _ = self._read_rows("check", "x", given, allow_nonfinite=True)
+        return lint.check(self, rows)
+
     @keywords.checked
     def save(self, filepath: str | os.PathLike[str], *, overwrite: bool = True) -> None:
         """Write architecture, weights, optimizer state and shuffling state to one safetensors file, atomically."""
@@ -153,15 +181,24 @@ def check_dtype(where: str, dtype: object) -> str:
     return str(dtype)
 
 
-def check_entries(name: str, entries: Sequence[dict[str, Any]], *, rescaling_first: bool = False) -> None:
-    """Raise where the core could not run these entries in this order."""
-    for entry, above in itertools.pairwise(entries):
+def check_entries(
+    name: str, entries: Sequence[dict[str, Any]], outputs: Sequence[str] = (), *, rescaling_first: bool = False
+) -> None:
+    """Raise where the core could not run these entries in this order. `outputs`: the entries that have them, else the
+    last."""
+    by_name = {entry["name"]: entry for entry in entries}
+    readings = list(itertools.pairwise(entries))  # (an entry, one that reads it)
+    if any("inputs" in entry for entry in entries):
+        readings = [(by_name[below], entry) for entry in entries for below in entry.get("inputs", ())]
+    if "" in outputs:
+        raise ValueError(f"{name}: outputs: no layer computes anything on the way to one of them: add Dense(...)")
+    for entry, above in readings:
         if entry.get("activation") == "softmax" and above["kind"] == "activity_regularization":
             raise ValueError(
                 f"{name}: activity_regularizer after softmax ({entry['name']!r}): expected a penalty "
                 f"below the softmax: put ActivityRegularization before Activation('softmax')"
             )
-    for entry in entries[:-1]:
+    for entry, _ in readings:
         if entry.get("activation") in OUTPUTS:
             kind = entry["activation"]
             raise ValueError(f"{name}: {kind} ({entry['name']!r}) must be the last thing a model computes")

@@ -62,13 +62,18 @@ class Sequential(Model):
         """The layers, with `Input`."""
         return list(self._layers)
 
-    def add(self, layer: Layer | Value) -> None:
-        """Put a layer on top."""
+    def add(self, layer: Layer | Value | Model) -> None:
+        """Put a layer on top, or all layers of another Sequential, which keeps them: they are shared."""
         if isinstance(layer, Value) and isinstance(layer.layer, InputLayer):
             layer = layer.layer
-        self._check_addition(layer)
-        assert isinstance(layer, Layer)
-        layers = [*self._layers, layer]
+        added: list[Any] = [layer]
+        if isinstance(layer, Sequential):
+            added = layer.layers if self._layers else layer.stack
+            if not layer.layers:
+                raise ValueError(f"{self.name}.add: model {layer.name!r} has no layers: add some")
+        for one in added:
+            self._check_addition(one)
+        layers = [*self._layers, *added]
         row_shape = self._row_shape or _known_row_shape(layers[0])
         check_entries(self.name, _entries(layers), rescaling_first=True)
         if row_shape is not None:
@@ -80,6 +85,8 @@ class Sequential(Model):
 
     def _check_addition(self, layer: object) -> None:
         where = f"{self.name}.add"
+        if isinstance(layer, Model):
+            raise errors.wrong_kind(where, "layer", "a layer or a Sequential: use Model(inputs, outputs)", layer.name)
         if not isinstance(layer, Layer):
             hint = ": give an instance, with parentheses" if isinstance(layer, type) else ""
             raise errors.wrong_type(where, "layer", f"a layer such as Dense(10){hint}", layer)
@@ -153,6 +160,11 @@ class Sequential(Model):
         return shape
 
     @property
+    def output_names(self) -> list[str]:
+        """The name of the last layer."""
+        return [self._layers[-1].name if self._layers else "output"]
+
+    @property
     def input_shape(self) -> tuple[int | None, ...]:
         """(None, *shape of a row)."""
         return (None, *self._known_shape("input_shape"))
@@ -188,6 +200,9 @@ class Sequential(Model):
         return folding.fold_batch_norm(self)
 
     # description
+
+    def wiring(self) -> list[tuple[Layer, list[int]]]:
+        return [(layer, [i - 1] if i else []) for i, layer in enumerate(self.layers)]
 
     def layer_spec(self) -> list[dict[str, Any]]:
         return _entries(self._layers)

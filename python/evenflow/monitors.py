@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from . import errors
 from .callback import Callback, Logs, say
+from .files import FOREIGN
 from .metrics import lower_is_better
-from .saving import FOREIGN
 
 
 class Monitor(Callback):
@@ -37,12 +37,22 @@ class Monitor(Callback):
         self.best: float | None = None
         self._sign = 1.0  # -1 where lower is better
 
+    COUNTERS: tuple[str, ...] = ("best",)  # what changes from epoch to epoch
+
+    def backup_state(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.COUNTERS}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        for name in self.COUNTERS:
+            setattr(self, name, state[name])
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._sign = 1.0 if (self._automatic() if self.mode == "auto" else self.mode) == "max" else -1.0
 
     def _automatic(self) -> str:
         name = self.monitor.removeprefix("val_")
-        if name == "loss":
+        losses = ["loss", *(f"{objective.name}_loss" for objective in self.model.objectives)]
+        if name in losses:
             return "min"
         for score in self.model.scores:
             lower = lower_is_better(score.metric)
@@ -82,6 +92,8 @@ class EarlyStopping(Monitor):
     Until the value is better than `baseline`, improvements do not start the count again. `restore_best_weights` puts
     the weights of the best epoch back when training ends. Epochs before `start_from_epoch` do not count.
     """
+
+    COUNTERS = ("best", "best_epoch", "best_weights", "stopped_epoch", "wait")
 
     def __init__(
         self,
@@ -145,6 +157,8 @@ class ReduceLROnPlateau(Monitor):
     "learning_rate".
     """
 
+    COUNTERS = ("best", "cooldown_counter", "wait")
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -200,6 +214,8 @@ class ModelCheckpoint(Monitor):
     `initial_value_threshold`; `save_weights_only` leaves optimizer and description out. A `save_freq` makes `fit` go
     step by step.
     """
+
+    COUNTERS = ("best", "_steps")
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from . import weights
-from .data import Inputs
+from .data import Inputs, Several
 from .executor import SLICE_SECONDS, Executor
 from .metric import State
 from .optimizer import Optimizer
@@ -30,17 +30,28 @@ class Observed:
     scores: Sequence[Score]
     states: dict[int, State] = field(default_factory=dict)  # by place among the scores
 
-    def add(self, y: Array, prediction: Array, row_weights: State | None) -> None:
-        """Count a batch; weights of its rows bear on weighted metrics."""
+    @property
+    def outputs(self) -> list[int]:
+        """The outputs that have such metrics."""
+        return sorted({score.output for score in self.scores if isinstance(score.metric, MeanMetricWrapper)})
+
+    def add(self, y: Array, prediction: Array, row_weights: State | None, output: int = 0) -> None:
+        """Count a batch of an output; weights of its rows bear on weighted metrics."""
         for place, score in enumerate(self.scores):
-            if isinstance(score.metric, MeanMetricWrapper):
+            if isinstance(score.metric, MeanMetricWrapper) and score.output == output:
                 added = score.metric.of_batch(y, prediction, row_weights if score.weighted else None)
                 self.states[place] = added if place not in self.states else self.states[place] + added
 
     def beside(self, native: Sequence[State]) -> list[State]:
-        """All metrics' states, in order, where the core has those of the others."""
-        others = iter(native)
-        return [self.states[i] if i in self.states else next(others) for i in range(len(self.scores))]
+        """All metrics' states, in order, where the core has those of the others, and after them, for each output that
+        has functions, that of its predictions."""
+        others, outputs, found = iter(native), self.outputs, []
+        for i, score in enumerate(self.scores):
+            found.append(self.states[i] if i in self.states else next(others))
+            last_of_output = i + 1 == len(self.scores) or self.scores[i + 1].output != score.output
+            if last_of_output and score.output in outputs:
+                next(others, None)
+        return found
 
 
 class ObservedProgress:
@@ -49,13 +60,15 @@ class ObservedProgress:
     def __init__(self, scores: Sequence[Score]) -> None:
         self.observed = Observed(scores)
         self.native: _core.Progress | None = None
-        self.loss, self.rows, self.weight, self.next_step = 0.0, 0, 0.0, 0
+        self.loss, self.rows, self.next_step = 0.0, 0, 0
+        self.losses: list[float] = []
+        self.weights: list[float] = []
 
     def go_on(self, native: _core.Progress) -> int:
         """Take over what a step returned; the number of its rows."""
         rows = native.rows - self.rows
         self.native, self.loss, self.rows = native, native.loss, native.rows
-        self.weight, self.next_step = native.weight, native.next_step
+        self.losses, self.weights, self.next_step = native.losses, native.weights, native.next_step
         return rows
 
     @property
@@ -76,7 +89,7 @@ class ObservedSteps:
     def train(
         self,
         x: Inputs,
-        y: Array,
+        y: Array | Several,
         optimizer: Optimizer,
         *,
         batch_size: int,
@@ -84,7 +97,7 @@ class ObservedSteps:
         max_steps: int = 0,
         after: Any = None,
         order: Array | None = None,
-        sample_weight: Array | None = None,
+        sample_weight: Array | Several | None = None,
         class_weight: Array | None = None,
         **arguments: Any,
     ) -> ObservedProgress:
@@ -114,13 +127,13 @@ class ObservedSteps:
     def evaluate(
         self,
         x: Inputs,
-        y: Array,
+        y: Array | Several,
         *,
         batch_size: int,
         threads: int = 0,
         first_step: int = 0,
         after: Any = None,
-        sample_weight: Array | None = None,
+        sample_weight: Array | Several | None = None,
     ) -> ObservedProgress:
         """Steps of an evaluation, for about `SLICE_SECONDS`."""
         progress: ObservedProgress = after or ObservedProgress(self.scores)
@@ -147,9 +160,9 @@ class ObservedSteps:
         step: Callable[[int, _core.Progress | None], _core.Progress],
         steps: range,
         batch: int,
-        y: Array,
+        y: Array | Several,
         order: Array | None,
-        sample_weight: Array | None,
+        sample_weight: Array | Several | None,
         class_weight: Array | None,
     ) -> None:
         until = time.monotonic() + SLICE_SECONDS
@@ -157,9 +170,16 @@ class ObservedSteps:
             rows = progress.go_on(step(number, progress.native))
             position = slice(number * batch, number * batch + rows)
             chosen = position if order is None else order[position]
-            row_weights = weights.of_rows(
-                y[chosen], None if sample_weight is None else sample_weight[chosen], class_weight
-            )
-            progress.observed.add(y[chosen], self.executor.program.predictions(rows), row_weights)
+            for output in progress.observed.outputs:
+                own = _of_output(y, output)
+                weight = _of_output(sample_weight, output)
+                assert own is not None  # an output without targets has no metrics
+                row_weights = weights.of_rows(own[chosen], None if weight is None else weight[chosen], class_weight)
+                prediction = self.executor.program.predictions(rows, output)
+                progress.observed.add(own[chosen], prediction, row_weights, output)
             if time.monotonic() >= until:
                 break
+
+
+def _of_output(given: Array | Several | None, output: int) -> Array | None:
+    return given.arrays[output] if isinstance(given, Several) else given

@@ -45,8 +45,10 @@ class OneCycle(Callback):
         }
         schedules.OneCycle(total_steps=1, **self._arguments)
         self._before: tuple[Optimizer, Pace] | None = None
+        self._cycle: dict[str, Any] = {}  # once it has begun: its steps, and the first of them
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._cycle = {}
         self.settable_rate()
         if self.params["steps"] is None:
             raise ValueError(
@@ -57,14 +59,19 @@ class OneCycle(Callback):
         if self._before is None:  # only now the number of the first epoch is known
             optimizer = self.settable_rate()
             steps = (self.params["epochs"] - epoch) * self.params["steps"]
+            self._cycle = self._cycle or {"total_steps": steps, "first_step": optimizer.batches}
             self._before = optimizer, optimizer.pace
-            optimizer.learning_rate = schedules.OneCycle(
-                total_steps=steps, first_step=optimizer.batches, **self._arguments
-            )
+            optimizer.learning_rate = schedules.OneCycle(**self._cycle, **self._arguments)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None and self._before is not None:
             logs["learning_rate"] = float(self._before[0].learning_rate)
+
+    def backup_state(self) -> dict[str, Any]:
+        return {"cycle": self._cycle}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        self._cycle = state["cycle"]
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         self.close()

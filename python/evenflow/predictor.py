@@ -37,7 +37,7 @@ class Predictor:
         self._executor: Executor | None = None
         self._row_shape: Shape | None = None
         self.feature_names: tuple[str, ...] | None = None  # of the first table that it was trained on
-        self._calls = 0  # with training=True
+        self.draws = 0  # of random layers by calls with training=True
 
     # what a model provides
 
@@ -78,6 +78,29 @@ class Predictor:
         """Write the variables to a file, atomically."""
         raise NotImplementedError
 
+    # outputs: one, unless a model has more
+
+    @property
+    def output_names(self) -> list[str]:
+        """What the outputs are called in `compile`, in dicts of targets and in History."""
+        raise NotImplementedError
+
+    def output_units(self, row_shape: Shape) -> list[int]:
+        """Units of a row of each output."""
+        return [math.prod(self.infer_output_shape(row_shape))]
+
+    def output_layers(self) -> list[str]:
+        """The core's entry that has each of several outputs; nothing where there is one, that of the last entry."""
+        return []
+
+    def output_activations(self) -> list[str | None]:
+        """The activation that gives each output, where one does."""
+        return [last_activation(self.layer_spec())]
+
+    def as_given(self, outputs: Any) -> Any:
+        """What the core returns for the outputs, in the form in which the model has them."""
+        return outputs
+
     # description
 
     def spec(self) -> dict[str, Any]:
@@ -87,13 +110,11 @@ class Predictor:
                 f"{self.name}: spec() needs the shape of the input: add Input(shape=...) or call fit or build"
             )
         self.infer_output_shape(self._row_shape)
-        return {
-            "inputs": self.feature_counts(),
-            "layers": self.layer_spec(),
-            "loss": None,
-            "metrics": [],
-            "optimizer": None,
-        }
+        network = {"inputs": self.feature_counts(), "layers": self.layer_spec(), "optimizer": None}
+        layers = self.output_layers()
+        if not layers:
+            return {**network, "loss": None, "metrics": []}
+        return {**network, "outputs": [{"layer": layer, "loss": None, "metrics": []} for layer in layers]}
 
     def input_row_shapes(self) -> list[Shape]:
         """The shapes of a row of each input."""
@@ -135,21 +156,23 @@ class Predictor:
         frames.check_names(where, argument, frames.column_names(x), self.feature_names)
         return data.as_array(where, argument, x)
 
-    def _read_rows(self, where: str, argument: str, x: Inputs, *, allow_nonfinite: bool) -> tuple[Inputs, Shape, int]:
-        """Inputs as 2-D rows, the shape of a row (the first input's), and the number of outputs it leads to."""
+    def _read_rows(
+        self, where: str, argument: str, x: Inputs, *, allow_nonfinite: bool
+    ) -> tuple[Inputs, Shape, list[int]]:
+        """Inputs as 2-D rows, the shape of a row (the first input's), and the units of the outputs it leads to."""
         allow_nonfinite = errors.boolean(where, "allow_nonfinite", allow_nonfinite)
 
-        def flat(argument: str, array: Array, expected: Shape | None) -> tuple[Array, Shape]:
+        def flat(argument: str, array: Any, expected: Shape | None) -> tuple[Array, Shape]:
             shape = data.row_shape(where, argument, array, expected)
             return data.read_inputs(where, argument, array, self.dtype, allow_nonfinite=allow_nonfinite), shape
 
         if isinstance(x, Several):
             shapes = self.input_row_shapes()
             pairs = [flat(f"{argument}[{i}]", *pair) for i, pair in enumerate(zip(x.arrays, shapes, strict=True))]
-            (units,) = self.infer_output_shape(shapes[0])
+            units = self.output_units(shapes[0])
             return Several([array for array, _ in pairs]), shapes[0], units
         shape = data.row_shape(where, argument, x, self._row_shape)
-        (units,) = self.infer_output_shape(shape)  # before the rows are looked through
+        units = self.output_units(shape)  # before the rows are looked through
         return flat(argument, x, shape)[0], shape, units
 
     def _build_for(self, row_shape: Shape, names: tuple[str, ...] | None = None) -> None:
@@ -172,8 +195,9 @@ class Predictor:
         *,
         allow_nonfinite: bool = False,
         threads: int | None = None,
-    ) -> Array:
-        """The outputs of each row, in inference mode: [rows, outputs] of the model's dtype.
+    ) -> Any:
+        """The outputs of each row, in inference mode: [rows, outputs] of the model's dtype; several outputs in a list,
+        or in a dict where the model was given one.
 
         x may also give batches, as `fit` takes them; of targets in them nothing is used. `steps`: of the first so many
         batches only. `batch_size` and `verbose` are else accepted as Keras has them: batches are the core's business,
@@ -194,7 +218,7 @@ class Predictor:
         ):
             rows = x if x.ndim == 2 else x.reshape(len(x), -1)
             if data.is_finite(rows):
-                return executor.program.predict(rows)
+                return self.as_given(executor.program.predict(rows))
         where = "predict"
         batch = errors.count(where, "batch_size", batch_size)
         steps = errors.count(where, "steps", steps)
@@ -207,12 +231,12 @@ class Predictor:
             if is_stream(x):
                 stream = stream_of(where, x, steps)
                 refuse(where, batch_size=batch_size)
-                parts: list[Array] = []
+                parts: list[Any] = []
                 for name, (rows, _, _) in stream.epoch():
                     parts.append(run(name, rows, stream.batch, first=len(parts)))
                 if not parts:
                     raise ValueError(f"{where}: there is nothing to predict: not one batch was given")
-                outputs = np.concatenate(parts)
+                outputs = self._concatenated(parts)
             else:
                 outputs = run(where, x, batch or DEFAULT_BATCH, end=end)
             hooks.call("on_predict_end", {})
@@ -229,14 +253,14 @@ class Predictor:
         first: int = 0,
         end: int | None = None,
         allow_nonfinite: bool,
-    ) -> Array:
+    ) -> Any:
         """The outputs of rows, in batches of `batch` (0: all), numbered from `first`, where callbacks look at each."""
         array = self.read_array(where, "x", x)
         array = array if end is None or array.ndim == 0 else array[:end]
         rows, shape, units = self._read_rows(where, "x", array, allow_nonfinite=allow_nonfinite)
         self._build_for(shape)
         executor = self._inference_executor()
-        out = np.empty((len(rows), units), self.dtype)
+        out = [np.empty((len(rows), count), self.dtype) for count in units]
         at_once = max(executor.capacity, self._rows_of_slice())
         part = (batch or len(rows)) if hooks.per_predict_batch else at_once
         for number, start in enumerate(range(0, len(rows), part), first):
@@ -244,10 +268,17 @@ class Predictor:
             if hooks.per_predict_batch:
                 hooks.call("on_predict_batch_begin", number, {})
             with executor.threads(limit):
-                executor.program.predict(rows[chosen], out[chosen])
+                executor.program.predict(rows[chosen], _parts(out, chosen))
             if hooks.per_predict_batch:
-                hooks.call("on_predict_batch_end", number, {"outputs": out[chosen]})
-        return out
+                hooks.call("on_predict_batch_end", number, {"outputs": self.as_given(_parts(out, chosen))})
+        return self.as_given(_only(out))
+
+    def _concatenated(self, parts: Sequence[Any]) -> Any:
+        if isinstance(parts[0], dict):
+            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        if isinstance(parts[0], list):
+            return [np.concatenate(of_output) for of_output in zip(*parts, strict=True)]
+        return np.concatenate(parts)
 
     def _rows_of_slice(self) -> int:
         return int(SLICE_PRODUCTS // max(1, sum(v.size for v in self.variables)))
@@ -261,7 +292,7 @@ class Predictor:
         seed: int | None = None,
         allow_nonfinite: bool = False,
         threads: int | None = None,
-    ) -> tuple[Array, Array]:
+    ) -> tuple[Any, Any]:
         """Monte Carlo dropout: mean and standard deviation, each [rows, outputs], of `n` predictions with the random
         layers active, as in training.
 
@@ -281,7 +312,7 @@ class Predictor:
         seed = counter_seed(where, seed)
         self._build_for(shape)
         executor = self._inference_executor()
-        mean, squares = np.zeros((2, len(rows), units))
+        mean, squares = ([np.zeros((len(rows), count)) for count in units] for _ in range(2))
         at_once = self._rows_of_slice()
         part = max(executor.capacity, at_once // n)
         passes = max(1, at_once // part)
@@ -291,34 +322,48 @@ class Predictor:
                 for first in range(0, n, passes):
                     executor.program.predict_mc(
                         rows[start:end],
-                        mean[start:end],
-                        squares[start:end],
+                        _parts(mean, slice(start, end)),
+                        _parts(squares, slice(start, end)),
                         seed=seed,
                         first_row=start,
                         first_pass=first,
                         passes=min(passes, n - first),
                     )
-        return mean.astype(self.dtype), np.sqrt(squares / n).astype(self.dtype)
+        deviation = [np.sqrt(one / n).astype(self.dtype) for one in squares]
+        return self.as_given(_only([one.astype(self.dtype) for one in mean])), self.as_given(_only(deviation))
 
-    def predict_on_batch(self, x: object) -> Array:
+    def predict_on_batch(self, x: object) -> Any:
         """`predict`."""
         return self.predict(x)
 
-    def __call__(self, x: object, training: bool = False) -> Array:
+    def __call__(self, x: object, training: bool = False) -> Any:
         """The outputs of these rows; `training=True` uses (and learns from) the batch's own statistics, and random
         layers are active: each such call of a model draws other numbers."""
         if not errors.boolean(self.name, "training", training):
             return self.predict(x)
         rows, shape, _ = self._read_rows(self.name, "x", self.read_array(self.name, "x", x), allow_nonfinite=False)
         self._build_for(shape)
-        self._calls += 1
-        return self._executor_for(len(rows), training=True).forward(rows, FIRST_DRAW + self._calls)
+        self.draws += 1
+        return self.as_given(self._executor_for(len(rows), training=True).forward(rows, FIRST_DRAW + self.draws))
 
     def _inference_executor(self) -> Executor:
         """Any executor of these layers, up to date: loss and optimizer do not matter here."""
         executor = self._executor or self._executor_for()
         executor.synchronize()
         return executor
+
+
+def last_activation(entries: Sequence[dict[str, Any]]) -> str | None:
+    """The activation in the last of the core's entries, penalties aside; None where it is none."""
+    return next((e.get("activation") for e in reversed(entries) if e["kind"] != "activity_regularization"), None)
+
+
+def _only(outputs: list[Array]) -> Any:
+    return outputs[0] if len(outputs) == 1 else outputs
+
+
+def _parts(outputs: list[Array], rows: slice) -> Any:
+    return _only([output[rows] for output in outputs])
 
 
 def read_threads(where: str, threads: int | None) -> int:

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from .callback import Logs
 from .custom_loss import CustomLoss, CustomProgress, CustomSteps, takes_labels
+from .data import Several
 from .executor import Executor
-from .loss import Loss
+from .objectives import Objective
 from .observed_steps import ObservedProgress, ObservedSteps
 from .reduction_metrics import MeanMetricWrapper
-from .task import Score, means, metric_specs
+from .task import Score, loss_means, means, metric_specs
 
 if TYPE_CHECKING:
     from ._core import Progress
@@ -24,21 +25,25 @@ Runner = Executor | CustomSteps | ObservedSteps
 
 
 def runner_of(
-    executor: Executor, loss: Loss | None, scores: Sequence[Score], y: NDArray[Any], loss_weight: float
+    executor: Executor, objectives: Sequence[Objective], scores: Sequence[Score], y: NDArray[Any] | Several
 ) -> Runner:
     """What trains and evaluates on targets such as y."""
-    if not isinstance(loss, CustomLoss):
+    loss = objectives[0].loss if objectives else None
+    if not isinstance(loss, CustomLoss) or isinstance(y, Several):
         functions = any(isinstance(score.metric, MeanMetricWrapper) for score in scores)
         return ObservedSteps(executor, scores) if functions else executor
     units = executor.program.outputs
+    assert isinstance(units, int)  # such a loss is that of a model with one output
     kind = "sparse_categorical_crossentropy" if takes_labels(y, units) else loss.kind
     specs = metric_specs(loss, scores, units, kind=kind)
-    return CustomSteps(executor, loss, scores, specs, loss_weight)
+    return CustomSteps(executor, loss, scores, specs, objectives[0].weight)
 
 
-def logs_of(progress: AnyProgress, scores: Sequence[Score]) -> Logs:
-    """Loss and metrics over the rows seen so far, by name."""
-    return {"loss": progress.loss / progress.rows} | means(scores, progress.metrics, progress.weight, progress.rows)
+def logs_of(progress: AnyProgress, objectives: Sequence[Objective], scores: Sequence[Score]) -> Logs:
+    """Losses and metrics over the rows seen so far, by name."""
+    rows = progress.rows
+    losses = {"loss": progress.loss / rows} | loss_means(objectives, progress.losses, rows)
+    return losses | means(scores, progress.metrics, progress.weights, rows)
 
 
 def as_result(logs: Logs, return_dict: bool) -> Any:

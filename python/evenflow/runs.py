@@ -46,6 +46,12 @@ def new_folder(out: str | None, name: str) -> Path:
     raise FileExistsError(f"runs/{stem}: taken, and so are all its numbered variants")
 
 
+def remove(folder: Path) -> None:
+    """Remove the folder of a run that did not begin."""
+    (folder / "run.json").unlink()
+    folder.rmdir()
+
+
 class Recorder(Callback):
     """Writes a line of history.csv at the end of every epoch, so that what is complete survives whatever comes next.
 
@@ -86,6 +92,15 @@ class Recorder(Callback):
         self.rows.append({"epoch": epoch + 1, **(logs or {}), "seconds": seconds, "samples_per_second": rate})
         self._write(self.rows[-1:], "w" if epoch == 0 else "a")
 
+    def backup_state(self) -> dict[str, Any]:
+        """The lines so far."""
+        return {"rows": self.rows}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Go on after these lines; the file has no others."""
+        self.rows = state["rows"]
+        self.finish()
+
     def finish(self) -> None:
         """Write the whole file once more: Ctrl-C may have come in the middle of a line."""
         if self.rows:
@@ -102,7 +117,9 @@ class Recorder(Callback):
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Write run.json: strict JSON, NaN and infinity as null."""
     text = json.dumps(_finite({"format": FORMAT, **record}), indent=2, allow_nan=False, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.replace(path)
 
 
 def versions(names: tuple[str, ...] = HARD_DEPENDENCIES) -> dict[str, str | None]:

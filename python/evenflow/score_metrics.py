@@ -9,7 +9,7 @@ import numpy as np
 
 from . import errors
 from .confusion_metrics import Counts
-from .metric import Metric, State, plain, ratio
+from .metric import MOST_THRESHOLDS, Metric, State, plain, ratio
 
 TINY = 1e-7  # added to Keras' denominators
 
@@ -126,7 +126,9 @@ class AUC(Metric):
             raise errors.unknown_name("AUC", "summation_method", summation_method, methods)
         self.curve = curve.upper()
         self.summation_method = summation_method
-        self.num_thresholds = errors.integer("AUC", "num_thresholds", num_thresholds, at_least=2)
+        self.num_thresholds = errors.integer(
+            "AUC", "num_thresholds", num_thresholds, at_least=2, at_most=MOST_THRESHOLDS
+        )
         self.thresholds: list[float] | None = None  # those between the ends
         if thresholds is not None:
             inner = [errors.number("AUC", "thresholds", t, at_least=0.0, at_most=1.0) for t in thresholds]

@@ -57,6 +57,13 @@ class PyDataset:
         """After the last batch of an epoch."""
 
 
+def same(described: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Raise ValueError where a fit that goes on is not as the one before."""
+    for name, value in own.items():
+        if described[name] != value:
+            raise ValueError(f"it is of a fit with {name}={described[name]}, this one has {name}={value}")
+
+
 def is_stream(x: object) -> bool:
     """Whether x gives batches, and is not rows itself."""
     if isinstance(x, (PyDataset, Iterator)):
@@ -100,6 +107,8 @@ class Stream:
         self.ended = False  # for good: an iterator can be gone through once
         self._running: Iterator[Any] | None = None
         self._done = 0  # batches of the present pass
+        self._drawn_from: dict[str, Any] | None = None  # the shuffler's state when it drew the order of the pass
+        self.epoch_done = 0  # steps of the next epoch that were done before it goes on here
         self._warned = False
 
     def _length(self) -> int | None:
@@ -116,10 +125,11 @@ class Stream:
 
     def epoch(self) -> Iterator[tuple[str, tuple[Any, Any, Any]]]:
         """The batches of the next epoch, each with its name for messages: (x, y, sample_weight)."""
+        first, self.epoch_done = self.epoch_done, 0
         self._tell("on_epoch_begin")
-        if self._running is None or self.asked is None:
+        if self._running is None or (self.asked is None and first == 0):
             self._running, self._done = self._batches(), 0
-        for step in itertools.count() if self.steps is None else range(self.steps):
+        for step in itertools.count(first) if self.steps is None else range(first, self.steps):
             batch = next(self._running, END)
             if batch is END:
                 self.ended = self._running is self.source or step == 0
@@ -148,16 +158,51 @@ class Stream:
             stacklevel=4,
         )
 
+    def describe(self) -> dict[str, Any]:
+        """What `go_on` needs beside the number of steps done of the epoch: plain data."""
+        done = 0 if self._running is None else self._done
+        shuffle = {"shuffle": self.shuffler is not None, "drawn_from": self._drawn_from}
+        sizes = {"batches": self.length, "steps_per_epoch": self.asked}
+        return {**sizes, **shuffle, "done": done, "ended": self.ended}
+
+    def check(self, described: dict[str, Any]) -> None:
+        """Raise ValueError where `describe` was asked in a fit that went through its batches in another way."""
+        shuffle = self.shuffler is not None
+        same(described, {"batches": self.length, "steps_per_epoch": self.asked, "shuffle": shuffle})
+        errors.integer("stream", "done", described["done"], at_least=0)
+
+    def go_on(self, described: dict[str, Any], step: int) -> None:
+        """Let the next epoch be the one that `describe` was asked in, after so many of its steps: a source whose
+        batches have no numbers is asked for those that were done, and must give the same ones again."""
+        done = described["done"] if step or self.asked is not None or self._once else 0
+        if done:
+            if self.shuffler is not None and described["drawn_from"] is not None:
+                self.shuffler.bit_generator.state = described["drawn_from"]
+            self._running, self._done = self._batches(done), done
+        if step and self.length is not None and done >= self.length:  # the pass is over
+            self._running = None if step == self.steps else iter(())
+        self.ended, self.epoch_done = described["ended"], step
+
+    @property
+    def _once(self) -> bool:
+        """Whether the source can be gone through once only."""
+        return not self.numbered and iter(self.source) is self.source
+
     def _tell(self, hook: str) -> None:
         if self.numbered and hasattr(self.source, hook):
             getattr(self.source, hook)()
 
-    def _batches(self) -> Iterator[Any]:
+    def _batches(self, skipped: int = 0) -> Iterator[Any]:
+        """The batches of a pass but the first ones."""
+        self._drawn_from = None if self.shuffler is None else dict(self.shuffler.bit_generator.state)
         if not self.numbered:
-            return iter(self.source)
+            running: Iterator[Any] = iter(self.source)
+            next(itertools.islice(running, skipped, skipped), None)  # goes through them
+            return running
         numbers: Iterator[int] = itertools.count() if self.length is None else iter(range(self.length))
         if self.shuffler is not None and self.length is not None:
             numbers = iter(self.shuffler.permutation(self.length).tolist())
+        numbers = itertools.islice(numbers, skipped, None)
         workers = getattr(self.source, "workers", 1)
         return self._ahead(numbers, workers) if workers > 1 else map(self.source.__getitem__, numbers)
 

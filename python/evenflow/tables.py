@@ -68,11 +68,23 @@ class TableEncoding:
 
     def read_csv(self, path: str | os.PathLike[str]) -> NDArray[np.float32]:
         """The rows of another CSV with the same columns, as inputs [rows, features] for the network."""
+        return self._inputs(self._read(path, self.columns))
+
+    def read_pairs(self, path: str | os.PathLike[str]) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Inputs and targets of another CSV with the same columns: class numbers, or standardized values [rows]."""
+        table = self._read(path, (*self.columns, self.target))
+        if self.task == "classification":
+            return self._inputs(table), _codes(table, self.target)
+        values = (_numbers(table, self.target.name) - self.target.mean) / self.target.scale
+        return self._inputs(table), values.astype(np.float32)
+
+    @staticmethod
+    def _read(path: str | os.PathLike[str], columns: Sequence[Column]) -> Table:
         table = read_table(Path(path))
-        names = [column.name for column in self.columns]
+        names = [column.name for column in columns]
         _require_columns(table, "column", names)
         _refuse_missing(table, names)
-        return self._inputs(table)
+        return table
 
     def decode(self, prediction: NDArray[Any]) -> NDArray[Any]:
         """The network's output [rows, units] in the terms of the target column: class names, or values."""

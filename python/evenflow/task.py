@@ -6,32 +6,38 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from . import axes
 from .callback import Logs
-from .data import Inputs
+from .data import Inputs, Several
 from .loss import Loss
 from .metric import State, mean
 from .metrics import Metric, name_of, resolve_metric
 from .reduction_metrics import MeanMetricWrapper
 from .weights import read_class_weight
 
+if TYPE_CHECKING:
+    from .objectives import Objective
+
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Rows, targets and weights of rows as the core takes them, and the shape of a row as the user gave it."""
+    """Rows, targets and weights of rows as the core takes them, and the shape of a row as the user gave it.
+
+    `y` and `weights` are `Several` where there are several outputs.
+    """
 
     x: Inputs
-    y: Array
+    y: Array | Several
     row_shape: tuple[int, ...]
-    weights: Array | None = None
+    weights: Array | Several | None = None
 
-    units: int = 0  # of a row of outputs
+    units: int = 0  # of a row of the only output
     names: tuple[str, ...] | None = None  # of the columns, where x is a table
 
     def __len__(self) -> int:
@@ -50,6 +56,8 @@ class Pair:
         """The weights of classes 0, 1, ... that `class_weight=` names."""
         if given is None:
             return None
+        if isinstance(self.y, Several):
+            raise ValueError(f"{where}: class_weight: as in Keras, expected None for a model with several outputs")
         if self.weights is not None:
             raise ValueError(f"{where}: expected either class_weight or sample_weight, as in Keras, received both")
         columns = self.units if self.y.ndim == 1 else self.y.shape[1]
@@ -74,40 +82,48 @@ class Score:
     name: str
     metric: Metric | str
     weighted: bool = False
+    output: int = 0
 
 
-def scores(plain: Sequence[Metric | str], weighted: Sequence[Metric | str]) -> list[Score]:
-    """Metrics and weighted metrics in their order; of two with the same name the weighted one is called so, as in
-    Keras."""
-    found = [Score(name_of(metric), metric) for metric in plain]
-    taken = {score.name for score in found}
-    for metric in weighted:
-        name = name_of(metric)
-        found.append(Score(f"weighted_{name}" if name in taken else name, metric, True))
+def scores(objectives: Sequence[Objective]) -> list[Score]:
+    """Metrics and weighted metrics of each output, in their order; of two with the same name the weighted one is called
+    so, and where there are several outputs the output's name comes first, as in Keras."""
+    found = []
+    for output, objective in enumerate(objectives):
+        of = f"{objective.name}_" if len(objectives) > 1 else ""
+        taken = {name_of(metric) for metric in objective.metrics}
+        found += [Score(f"{of}{name_of(metric)}", metric, False, output) for metric in objective.metrics]
+        for metric in objective.weighted_metrics:
+            name = name_of(metric)
+            found.append(Score(f"{of}weighted_{name}" if name in taken else f"{of}{name}", metric, True, output))
     return found
 
 
-def means(scores: Sequence[Score], states: Sequence[State], weight: float, rows: int) -> Logs:
-    """The value of each metric over so many rows with these weights together, by name."""
+def loss_means(objectives: Sequence[Objective], sums: Sequence[float], rows: int) -> Logs:
+    """The loss of each output by itself, by name, where there are several; as Keras has it, without its weight."""
+    counted = [i for i, objective in enumerate(objectives) if objective.loss is not None]
+    return {f"{objectives[i].name}_loss": sums[i] / rows for i in counted} if len(counted) > 1 else {}
+
+
+def means(scores: Sequence[Score], states: Sequence[State], weights: Sequence[float], rows: int) -> Logs:
+    """The value of each metric over so many rows with these weights together, for each output, by name."""
     found: Logs = {}
     for score, state in zip(scores, states, strict=True):
-        counted = weight if score.weighted else rows
+        counted = weights[score.output] if score.weighted else rows
         metric = score.metric
         found[score.name] = mean(state, counted) if isinstance(metric, str) else metric.compute(state, counted, rows)
     return found
 
 
-def check_task(
-    loss: Loss, listed: Sequence[Score], units: int, layers: Sequence[dict[str, Any]]
-) -> list[str | dict[str, Any]]:
-    """What the core is to count for the metrics; raises where loss, metrics and outputs do not fit each other."""
+def check_task(loss: Loss, listed: Sequence[Score], units: int, last: str | None) -> list[str | dict[str, Any]]:
+    """What the core is to count for the metrics; raises where loss, metrics and outputs, which come from the activation
+    `last`, do not fit each other."""
     if loss.targets == "labels" and units == 1:
         raise ValueError(
             f"compile: loss {loss.name!r} needs at least 2 outputs, one for each class, the model has 1: "
             f"use Dense(number of classes) or loss='binary_crossentropy'"
         )
     loss.check_units("compile", units)
-    last = next((e.get("activation") for e in reversed(layers) if e["kind"] != "activity_regularization"), None)
     if loss.from_logits and last in ("softmax", "sparsemax", "sigmoid"):
         raise ValueError(
             f"compile: loss {loss.name!r} has from_logits=True, but the last layer already applies {last}: "

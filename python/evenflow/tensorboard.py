@@ -20,7 +20,8 @@ class TensorBoard(Callback):
     As in Keras, `log_dir` gets the folders "train" and "validation", with "epoch_loss" and the like (a metric of
     several values is left out), the learning rate, and "evaluation_loss_vs_iterations". `histogram_freq`: every so many
     epochs the histogram of each variable, "dense/kernel/histogram"; 0: never. `write_gradient_norms`: the means over
-    each epoch of the l2 norms before clipping, "epoch_gradient_norm" and "epoch_gradient_norm/dense/kernel".
+    each epoch of the l2 norms before clipping, of all ("epoch_gradient_norm"), of a layer ("epoch_gradient_norm/dense")
+    and of a variable ("epoch_gradient_norm/dense/kernel").
     `update_freq`: "epoch", "batch" or a number of batches, after each of which "batch_loss" and the like are written:
     `fit` then goes step by step. `write_graph` writes the table of layers as text, `write_steps_per_second`
     "epoch_steps_per_second". Images, profiles and embeddings are refused. Needs tensorboardX (the extra "tensorboard").

@@ -10,27 +10,25 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import data, errors, frames, keywords, losses, optimizers, weights
+from . import errors, keywords
 from .blocks import Feed, feed_of, stream_of
 from .callback import CallbackList, Logs, closing
 from .callbacks import History, with_defaults
-from .custom_loss import CustomLoss
-from .data import Inputs
-from .execution import check_execution
+from .compiled import Compiled
 from .feeds import Rows
 from .frozen import FrozenCache
 from .gradient_norms import NormLog
-from .loss import Loss
-from .metrics import Metric, read_metrics
 from .optimizers import Optimizer
-from .predictor import DEFAULT_BATCH, Predictor, read_threads, read_verbose
-from .runners import Runner, as_result, logs_of, runner_of
+from .position import Position
+from .predictor import DEFAULT_BATCH, read_threads, read_verbose
+from .runners import as_result, logs_of
 from .streams import is_stream, refuse
-from .task import Pair, Score, check_task, scores, split, warn_about_single_rows
+from .task import Pair, split, warn_about_single_rows
 from .validation import Validation, read_stream
 
 if TYPE_CHECKING:
@@ -40,122 +38,25 @@ Array = NDArray[Any]
 Shape = tuple[int, ...]
 
 
-class Trainer(Predictor):
-    """A Predictor that learns."""
+class Trainer(Compiled):
+    """A compiled model that learns."""
 
     seed: int
 
     def __init__(self) -> None:
         super().__init__()
-        self.optimizer: Optimizer | None = None
-        self.loss: Loss | None = None
-        self.loss_weights = 1.0
-        self.metrics: list[Metric | str] = []
-        self.weighted_metrics: list[Metric | str] = []
         self.stop_training = False
         self.history: History | None = None
+        self.position = Position()  # of the last `fit`
         self.gradient_norms: NormLog | None = None  # of the epoch, while a callback wants them
-        self.frozen_cache: FrozenCache | None = None  # while `fit` keeps what the frozen layers make
         self._shuffler = np.random.Generator(np.random.PCG64(self.seed))
         self._warned_about_single_rows = False
 
-    # description
-
-    def compile(
-        self,
-        optimizer: object = "rmsprop",
-        loss: object = None,
-        loss_weights: object = None,
-        metrics: object = None,
-        weighted_metrics: object = None,
-        **execution: Any,
-    ) -> None:
-        """Choose optimizer, loss and metrics: names, or objects of `optimizers`, `losses` and `metrics`.
-
-        `loss` may also be a function of (y, prediction) that returns value and gradient: see `losses.CustomLoss`.
-        `loss_weights`, a number of at least 0, multiplies the loss. "accuracy" means the accuracy that fits the loss
-        and the outputs. In `weighted_metrics` rows count by their `sample_weight` and `class_weight`, in `metrics` all
-        alike; a name in both is `weighted_...` in History for the former. A metric may be a function of (y_true,
-        y_pred): see `metrics.MeanMetricWrapper`. A model compiled again keeps its weights. For `execution`
-        see `execution.check_execution`.
-        """
-        check_execution("compile", execution)
-        new_optimizer = optimizers.get(optimizer, "compile")
-        new_loss = None if loss is None else losses.get(loss, "compile")
-        new_metrics = read_metrics(metrics)
-        new_weighted = read_metrics(weighted_metrics, argument="weighted_metrics")
-        listed = scores(new_metrics, new_weighted)
-        new_weight = weights.read_loss_weight("compile", loss_weights)
-        if new_loss is not None and new_loss.reduction is None:
-            raise errors.wrong_value("compile", f"loss {new_loss.name!r}: reduction", "one that gives a number", None)
-        if new_loss is not None and self._row_shape is not None and not isinstance(new_loss, CustomLoss):
-            (units,) = self.infer_output_shape(self._row_shape)
-            check_task(new_loss, listed, units, self.layer_spec())
-        self.optimizer, self.loss = new_optimizer, new_loss
-        self.metrics, self.weighted_metrics = new_metrics, new_weighted
-        self.loss_weights = new_weight
-
-    def spec(self) -> dict[str, Any]:
-        """The network, loss, metrics and optimizer as plain data: what the native core compiles."""
-        spec = super().spec()
-        if self.loss is not None and not isinstance(self.loss, CustomLoss):
-            (units,) = self.infer_output_shape(self._row_shape or ())
-            spec["loss"] = self.loss.spec() | ({} if self.loss_weights == 1 else {"weight": self.loss_weights})
-            spec["metrics"] = check_task(self.loss, self.scores, units, spec["layers"])
-        if self.optimizer is not None:
-            spec["optimizer"] = self.optimizer.spec(self.variables)
-        return spec
-
-    def _steps_for(
-        self, pair: Pair, batch: int, *, training: bool = False, exact: bool = False
-    ) -> tuple[Runner, Inputs]:
-        """What trains and evaluates on these rows, and the inputs that it takes."""
-        head = self.frozen_cache and self.frozen_cache.head(pair, batch, training=training, exact=exact)
-        executor, x = head or (self._executor_for(batch, training=training, exact=exact), pair.x)
-        return runner_of(executor, self.loss, self.scores, pair.y, self.loss_weights), x
-
-    @property
-    def scores(self) -> list[Score]:
-        """Metrics and weighted metrics, with their keys in History."""
-        return scores(self.metrics, self.weighted_metrics)
-
     # checks
-
-    def _compiled(self, where: str) -> tuple[Optimizer, Loss]:
-        if self.optimizer is None or self.loss is None:
-            raise RuntimeError(f"{where}: compile the model with an optimizer and a loss first")
-        return self.optimizer, self.loss
-
-    def _check_optimizer(self, where: str, optimizer: Optimizer) -> None:
-        homes = (None, self._executor, self.frozen_cache.executor if self.frozen_cache else None)
-        if not any(optimizer.lives_in(home) for home in homes):
-            raise ValueError(f"{where}: optimizer {optimizer.name!r} holds the state of another model: make a new one")
-
-    def _read_pair(
-        self,
-        where: str,
-        x: object,
-        y: object,
-        sample_weight: object = None,
-        *,
-        allow_nonfinite: bool,
-        names: tuple[str, str, str] = ("x", "y", "sample_weight"),
-    ) -> Pair:
-        _, loss = self._compiled(where)
-        inputs, targets = self.read_array(where, names[0], x), data.as_array(where, names[1], y)
-        data.same_length(where, names[:2], inputs, targets)
-        rows, shape, units = self._read_rows(where, names[0], inputs, allow_nonfinite=allow_nonfinite)
-        if self._row_shape is None and not isinstance(loss, CustomLoss):  # otherwise spec() sees to it
-            check_task(loss, self.scores, units, self.layer_spec())
-        y = loss.read_target(where, names[1], targets, (len(rows), units), self.dtype, allow_nonfinite)
-        weight = None
-        if sample_weight is not None:
-            weight = weights.read_sample_weight(where, names[2], sample_weight, len(rows))
-        return Pair(rows, y, shape, weight, units, frames.column_names(x))
 
     def check_training(self, where: str, x: object, y: object, *, allow_nonfinite: bool) -> Optimizer:
         """Refuse what `fit` would refuse, make the variables if there are none, and return the optimizer."""
-        optimizer, _ = self._compiled(where)
+        optimizer = self._compiled(where)
         self._check_optimizer(where, optimizer)
         pair = self._read_pair(where, x, y, allow_nonfinite=allow_nonfinite)
         self._build_for(pair.row_shape)
@@ -203,7 +104,8 @@ class Trainer(Predictor):
         """Train for `epochs` epochs (numbered from `initial_epoch`) and return the History.
 
         x [rows, ...] is read in place where it is float32, float64 or uint8, memory maps included, and never changed. y
-        holds class numbers for sparse_categorical_crossentropy, else values [rows, outputs]. `batch_size` defaults to
+        holds class numbers for sparse_categorical_crossentropy, else values [rows, outputs]; several outputs have lists
+        of y and of sample weights, or dicts by their names. `batch_size` defaults to
         32; the last batch may be smaller. `validation_split` keeps the last share of the rows for validation, before
         shuffling; `validation_data=(x, y)` takes others, (x, y, sample_weight) weighted ones.
 
@@ -225,7 +127,7 @@ class Trainer(Predictor):
         frozen layers give a row another value each time; MemoryError where there is no room.
         """
         where = "fit"
-        optimizer, _ = self._compiled(where)
+        optimizer = self._compiled(where)
         self._check_optimizer(where, optimizer)
         batch = DEFAULT_BATCH if batch_size is None else errors.integer(where, "batch_size", batch_size, at_least=1)
         epochs = errors.integer(where, "epochs", epochs, at_least=0)
@@ -262,29 +164,30 @@ class Trainer(Predictor):
         parameters = {"epochs": epochs, "steps": feed.steps, "rows": feed.rows, "verbose": verbosity}
         hooks = CallbackList(listed, self, parameters)
         self.history = next(callback for callback in listed if isinstance(callback, History))
-        self.stop_training = False
+        self.stop_training, self.position = False, Position(initial_epoch, feed=ref(feed))
         logs: Logs = {}
         with closing(hooks), frozen or nullcontext():
             hooks.call("on_train_begin", {})
-            for epoch in range(initial_epoch, epochs):
+            for epoch in self.position.epochs(epochs):
                 hooks.call("on_epoch_begin", epoch, {})
                 logs = self._train_epoch(feed, limit, hooks)
                 if (pairs := validation.due(epoch)) is not None:
                     scores = self._score(where, pairs, validation.batch, limit, hooks)
                     logs |= {f"val_{name}": value for name, value in scores.items()}
+                self.position.end_epoch()
                 hooks.call("on_epoch_end", epoch, logs)
                 if self.stop_training or feed.ends_before(epochs - 1 - epoch):
                     break
             if epochs > 0:  # as Keras
-                self._compiled(where)[0].finalize_variable_values(self.trainable_weights)
+                self._compiled(where).finalize_variable_values(self.trainable_weights)
             hooks.call("on_train_end", logs)
         if frozen is not None:
             frozen.report(self.history, feed.rows or 0, verbosity)
         return self.history
 
     def _train_epoch(self, feed: Feed, threads: int, hooks: CallbackList) -> Logs:
-        progress: AnyProgress | None = None
-        logs: Logs = {}
+        progress = self.position.progress  # of an epoch that goes on
+        logs: Logs = {} if progress is None else logs_of(progress, self.objectives, self.scores)
         norms = self.gradient_norms = NormLog(feed.steps or 0) if hooks.gradient_norms else None
         for piece in feed.pieces():
             pair, step = piece.pair, piece.first
@@ -293,7 +196,7 @@ class Trainer(Predictor):
                 if hooks.per_batch:
                     hooks.call("on_train_batch_begin", piece.base + step, {})
                 # Asked for anew each time: a callback may have frozen a layer, or used the model in its own way.
-                optimizer, _ = self._compiled("fit")
+                optimizer = self._compiled("fit")
                 runner, x = self._steps_for(pair, piece.batch, training=True, exact=piece.exact)
                 progress = runner.train(
                     x,
@@ -310,7 +213,8 @@ class Trainer(Predictor):
                     gradient_norms=None if norms is None else norms.of(runner.trained_paths(), piece),
                 )
                 step = progress.next_step
-                logs = logs_of(progress, self.scores)
+                self.position.advance(piece.base + step, progress)
+                logs = logs_of(progress, self.objectives, self.scores)
                 if hooks.per_batch:
                     hooks.call("on_train_batch_end", piece.base + step - 1, logs)
                 hooks.call("on_train_progress", progress.rows, logs)
@@ -341,13 +245,13 @@ class Trainer(Predictor):
                         sample_weight=None if pair.weights is None else pair.weights[part],
                     )
                     step = progress.next_step
-                    hooks.call("on_test_progress", progress.rows, logs_of(progress, self.scores))
+                    hooks.call("on_test_progress", progress.rows, logs_of(progress, self.objectives, self.scores))
                 if hooks.per_test_batch and progress is not None:
-                    hooks.call("on_test_batch_end", number, logs_of(progress, self.scores))
+                    hooks.call("on_test_batch_end", number, logs_of(progress, self.objectives, self.scores))
                 number += 1
         if progress is None:
             raise ValueError(f"{where}: there is nothing to evaluate: not one batch was given")
-        logs = logs_of(progress, self.scores)
+        logs = logs_of(progress, self.objectives, self.scores)
         hooks.call("on_test_end", logs)
         return logs
 
@@ -401,13 +305,13 @@ class Trainer(Predictor):
         y: object = None,
         sample_weight: object = None,
         class_weight: object = None,
-        *,
         return_dict: bool = False,
+        *,
         allow_nonfinite: bool = False,
     ) -> Any:
         """One step on these rows; loss and metrics of that step, as `evaluate` returns them. Weights as `fit` has."""
         where = "train_on_batch"
-        optimizer, _ = self._compiled(where)
+        optimizer = self._compiled(where)
         self._check_optimizer(where, optimizer)
         pair = self._read_pair(where, x, y, sample_weight, allow_nonfinite=allow_nonfinite)
         classes = pair.class_weight(where, class_weight)
@@ -417,15 +321,15 @@ class Trainer(Predictor):
         progress = steps.train(
             rows, pair.y, optimizer, batch_size=len(pair), sample_weight=pair.weights, class_weight=classes
         )
-        return as_result(logs_of(progress, self.scores), return_dict)
+        return as_result(logs_of(progress, self.objectives, self.scores), return_dict)
 
     def test_on_batch(
         self,
         x: object,
         y: object = None,
         sample_weight: object = None,
-        *,
         return_dict: bool = False,
+        *,
         allow_nonfinite: bool = False,
     ) -> Any:
         """`evaluate` on one batch, silently."""

@@ -112,6 +112,10 @@ class Variable:
         """Replace the value by a copy of an array of the same shape."""
         self._keep(self.check("assign", value), tick())
 
+    def adopt(self, value: NDArray[Any]) -> None:
+        """Replace the value by this very array, of the same shape and dtype, which nobody else may change."""
+        self._keep(value, tick())
+
     def move_to(self, home: Home) -> None:
         """Declare a program that holds a current copy the home of the truth, because it is about to change it."""
         self._home, self._value = home, None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from . import info, train
+from . import check, evaluate, info, predict, show, train
 from .parsing import Parser
 
 DESCRIPTION = "Train deep dense networks, fast and stably, on the processor you have."
@@ -15,10 +15,14 @@ examples:
   evenflow train --layers 100,100,100 --activation selu --kernel-initializer lecun_normal --no-batch-norm
   evenflow train --optimizer sgd --learning-rate 0.01 --momentum 0.9 --epochs 20
   evenflow train --data houses.csv --target price --layers 64,64
+  evenflow predict runs/houses new.csv        what that network makes of new rows
+  evenflow show runs/houses                   its layers, and how it runs
+  evenflow check --layers 100,100 --activation selu --no-batch-norm
+                                              what is likely to go wrong with a network, and why
   evenflow info                               what this machine and this installation offer
   evenflow bench                              how fast that is, beside the peers that are installed
 """
-COMMANDS = (train, info)  # each adds its parser, and itself as what runs
+COMMANDS = (train, check, predict, evaluate, show, info)  # each adds its parser, and itself as what runs
 
 
 def parser() -> argparse.ArgumentParser:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import platform
 import shlex
 import sys
@@ -14,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import runs
-from . import train_arguments
+from . import saved, train_arguments
 from .exits import DONE, INTERRUPTED, RunError, UsageError
 from .network import network, sketch
 from .parsing import Commands
+from .resume import RUNNING, unfinished
 
 if TYPE_CHECKING:
     from ..datasets import Dataset
@@ -26,30 +26,49 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    train_arguments.add(commands).set_defaults(run=run)
+    parser = train_arguments.add(commands)
+    parser.set_defaults(run=run, defaults=lambda: parser.parse_args([]))
 
 
 def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """Train, test, and keep the run."""
     begin, started = time.perf_counter(), datetime.now().astimezone()
     say = _nothing if options.quiet else print
-    dataset = _dataset(options)
+    earlier = None if options.resume is None else unfinished(options.resume)
+    if earlier is not None:
+        options = earlier.options(options, options.defaults())
+    dataset = read_dataset(options)
     model = network(options, dataset)
-    folder = runs.new_folder(options.out, dataset.name)
+    if earlier is not None:
+        earlier.check_data(_describe(dataset))
+    folder = runs.new_folder(options.out, dataset.name) if earlier is None else earlier.folder
     say(_opening(options, dataset, model, folder))
 
+    record: dict[str, Any] = {
+        "command": shlex.join(["evenflow", *arguments]),
+        "started": started.isoformat(timespec="seconds"),
+        "settings": _settings(options, model),
+        "data": _describe(dataset),
+        "parameters": model.count_params(),
+        "machine": _machine(options),
+        "versions": {"python": platform.python_version(), **runs.versions()},
+    }
+    if earlier is None:
+        runs.write_record(folder / "run.json", {"status": RUNNING, **record})
+    else:
+        record |= {name: earlier.record.get(name) for name in ("command", "started")}
     recorder = runs.Recorder(folder / "history.csv")
     scores: dict[str, float] = {}
     try:
         _fit(options, dataset, model, recorder)
         status = "diverged" if recorder.diverged else "completed"
         if status == "completed":
-            scores = _scores(dataset, model, options)
+            scores = saved.scores(model, dataset.x_test, dataset.y_test, dataset.encoding, options.threads)
     except KeyboardInterrupt:
         status = "interrupted"
     except Exception as error:
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # what fit refuses, it refuses before it trains: then the folder is still empty
+        if [path.name for path in folder.iterdir()] == ["run.json"]:  # what fit refuses, it refuses before it trains
+            runs.remove(folder)
         if isinstance(error, ValueError):
             raise UsageError(error) from error
         raise
@@ -59,16 +78,10 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         folder / "run.json",
         {
             "status": status,
-            "command": shlex.join(["evenflow", *arguments]),
-            "started": started.isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - begin, 3),
             "epochs_completed": len(recorder.rows),
             "scores": {"test": scores},
-            "settings": _settings(options, model),
-            "data": _describe(dataset),
-            "parameters": model.count_params(),
-            "machine": _machine(options),
-            "versions": {"python": platform.python_version(), **runs.versions()},
+            **record,
         },
     )
     if status == "diverged":
@@ -77,7 +90,8 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
             f"batch normalization, or an initializer that fits the activation ({folder} has the history)"
         )
     if status == "interrupted":
-        print(f"\nevenflow train: interrupted in epoch {len(recorder.rows) + 1}; saved in {folder}", file=sys.stderr)
+        text = f"interrupted in epoch {len(recorder.rows) + 1}; saved in {folder}"
+        print(f"\nevenflow train: {text}; to go on: evenflow train --resume {folder}", file=sys.stderr)
         return INTERRUPTED
     print(f"Test      {', '.join(f'{name} {value:.4g}' for name, value in scores.items())}")
     say(f"Saved     {folder}: {', '.join([*files, 'run.json'])}")
@@ -85,6 +99,11 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
 
 
 def _fit(options: argparse.Namespace, dataset: Dataset, model: Sequential, recorder: runs.Recorder) -> None:
+    from ..callbacks import BackupAndRestore, EarlyStopping
+
+    monitor = "val_loss" if options.validation else "loss"
+    patience = options.early_stopping
+    early = [] if patience is None else [EarlyStopping(monitor, patience=patience, restore_best_weights=True)]
     model.fit(
         dataset.x_train,
         dataset.y_train,
@@ -92,7 +111,7 @@ def _fit(options: argparse.Namespace, dataset: Dataset, model: Sequential, recor
         epochs=options.epochs,
         validation_split=options.validation,
         verbose=0 if options.quiet else 1,
-        callbacks=[recorder],
+        callbacks=[recorder, *early, BackupAndRestore(recorder.path.parent / "backup")],
         threads=options.threads,
     )
 
@@ -101,7 +120,8 @@ def _nothing(_: str) -> None:
     pass
 
 
-def _dataset(options: argparse.Namespace) -> Dataset:
+def read_dataset(options: argparse.Namespace) -> Dataset:
+    """The data that the options name."""
     from .. import datasets
     from ..tables import read_table
 
@@ -150,21 +170,6 @@ def _rate(model: Sequential) -> float:
     return model.optimizer.learning_rate
 
 
-def _scores(dataset: Dataset, model: Sequential, options: argparse.Namespace) -> dict[str, float]:
-    """Test scores; for regression in the units of the target column."""
-    if dataset.encoding is None or dataset.task == "classification":
-        scores = model.evaluate(dataset.x_test, dataset.y_test, verbose=0, return_dict=True, threads=options.threads)
-        assert isinstance(scores, dict)  # return_dict
-        return scores
-    import numpy as np
-
-    target = dataset.encoding.decode(dataset.y_test[:, None])
-    error = dataset.encoding.decode(model.predict(dataset.x_test, threads=options.threads)) - target
-    squared, variance = float(np.mean(error**2)), float(np.var(target))
-    test = {"rmse": squared**0.5, "mae": float(np.mean(np.abs(error)))}
-    return {**test, "r2": 1 - squared / variance} if variance > 0 else test
-
-
 def _save(dataset: Dataset, model: Sequential, recorder: runs.Recorder, scores: dict[str, float]) -> list[str]:
     """Write the model, unless it diverged, and the learning curves; the names of what the folder then holds."""
     from ..plotting import learning_curves
@@ -192,7 +197,11 @@ def _save(dataset: Dataset, model: Sequential, recorder: runs.Recorder, scores: 
 
 
 def _settings(options: argparse.Namespace, model: Sequential) -> dict[str, Any]:
-    settings = {key: value for key, value in vars(options).items() if key not in ("command", "quiet", "run")}
+    settings = {
+        key: value
+        for key, value in vars(options).items()
+        if key not in ("command", "quiet", "run", "defaults", "resume")
+    }
     return {**settings, "learning_rate": _rate(model)}
 
 

@@ -34,11 +34,12 @@ examples:
   evenflow train --layers 100,100,100,100,100 --activation selu --kernel-initializer lecun_normal --no-batch-norm
   evenflow train --layers 300,300 --dropout 0.3 --epochs 30
   evenflow train --optimizer sgd --momentum 0.9 --learning-rate 0.01
+  evenflow train --epochs 200 --early-stopping 10
   evenflow train --data mnist/ --out runs/mnist-baseline
   evenflow train --data houses.csv --target price --ignore id --layers 64,64 --task regression
 
 exit status: 0 done, 1 something failed (data, disk, divergence), 2 wrong command line, 130 interrupted (Ctrl-C; what
-was trained until then is saved)
+was trained until then is saved, and --resume goes on from the last whole epoch)
 """
 
 
@@ -51,7 +52,23 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         description=DESCRIPTION,
         epilog=EXAMPLES,
     )
-    data = train.add_argument_group("data")
+    add_options(train)
+    output = train.add_argument_group("output")
+    output.add_argument(
+        "--out", metavar="DIR", help="a new or empty folder (runs/<data>-<time>); runs are never overwritten"
+    )
+    output.add_argument(
+        "--resume",
+        metavar="DIR",
+        help="let the run in this folder, which was killed or interrupted, go on to the same end, as it was set up",
+    )
+    output.add_argument("--quiet", action="store_true", help="print nothing but errors and the final line")
+    return train
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what describes data, network and training."""
+    data = parser.add_argument_group("data")
     data.add_argument("--data", metavar="PATH", help="a folder of IDX files, or a CSV (see below)")
     data.add_argument("--target", metavar="COLUMN", help="the column of the CSV to predict")
     data.add_argument("--ignore", metavar="COLUMNS", type=names, default=(), help="columns to leave out, by comma")
@@ -66,7 +83,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         help="share of the training rows kept for validation after each epoch: the last ones (0.1; 0 for none)",
     )
 
-    network = train.add_argument_group("network")
+    network = parser.add_argument_group("network")
     network.add_argument(
         "--layers",
         metavar="UNITS",
@@ -100,7 +117,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "--dtype", choices=("float32", "float64"), default="float32", help="of the arithmetic (float32)"
     )
 
-    training = train.add_argument_group("training")
+    training = parser.add_argument_group("training")
     training.add_argument(
         "--optimizer",
         default="adam",
@@ -110,6 +127,12 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     training.add_argument("--learning-rate", type=float, metavar="RATE", help="(0.01 for sgd, 0.001 for the others)")
     training.add_argument("--momentum", type=float, metavar="M", help="of sgd or rmsprop, from 0 to 1 (0)")
     training.add_argument("--epochs", type=positive, default=10, metavar="N", help="passes over the training rows (10)")
+    training.add_argument(
+        "--early-stopping",
+        type=natural,
+        metavar="PATIENCE",
+        help="end after so many epochs without a lower val_loss (loss without --validation), with the best weights",
+    )
     training.add_argument("--batch-size", type=positive, default=32, metavar="N", help="rows of one step (32)")
     training.add_argument(
         "--seed",
@@ -119,10 +142,3 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         help="of initial weights and shuffling (42): the same seed gives the same bits, for any number of threads",
     )
     training.add_argument("--threads", type=positive, metavar="N", help="threads to use (as many as are fastest)")
-
-    output = train.add_argument_group("output")
-    output.add_argument(
-        "--out", metavar="DIR", help="a new or empty folder (runs/<data>-<time>); runs are never overwritten"
-    )
-    output.add_argument("--quiet", action="store_true", help="print nothing but errors and the final line")
-    return train

@@ -33,8 +33,7 @@ def blank(where: str, layers: object, change: Callable[[dict[str, Any]], None] |
     if change is not None:
         for entry in config["layers"]:
             change(entry.get("layer", entry))
-    found: Model = type(model).from_config(config)  # type: ignore[attr-defined]  # which both kinds of models have
-    return found
+    return type(model).from_config(config)
 
 
 def put(where: str, pairs: Pairs) -> None:

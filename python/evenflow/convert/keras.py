@@ -296,6 +296,8 @@ def _only(axis: Any) -> Any:
 
 def _names(ends: list[Any]) -> list[str]:
     """["x", 0, 0], or a list of such, as names."""
+    if not isinstance(ends, list):
+        raise ValueError(f"its inputs or outputs are a {type(ends).__name__}, expected one or a list")
     return [end[0] for end in ([ends] if isinstance(ends[0], str) else ends)]
 
 

@@ -29,6 +29,15 @@ def merge_backward(kind: str, dy: Array, values: Sequence[Array]) -> list[Array]
     return [math.prod((other for j, other in enumerate(values) if j != i), start=dy) for i in range(len(values))]
 
 
+def described_outputs(spec: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
+    """Of each output the number of the layer that gives it, and what has its loss and metrics: those that "outputs"
+    lists, else the last layer's."""
+    number = {layer["name"]: i for i, layer in enumerate(spec["layers"])}
+    if "outputs" not in spec:
+        return [(len(number) - 1, spec)]
+    return [(number[output["layer"]], output) for output in spec["outputs"]]
+
+
 def sources(spec: Mapping[str, Any]) -> list[list[int]]:
     """The numbers of the layers that each layer reads: by their names in "inputs", else the one before; none: the
     network's only input."""

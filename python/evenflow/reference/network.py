@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from .layers import (
 )
 from .learned import LEARNED, learned_backward, learned_forward
 from .losses import loss_forward_backward, reduced
-from .merging import MERGES, merge_backward, merge_forward, sources
+from .merging import MERGES, described_outputs, merge_backward, merge_forward, sources
 from .metrics import metric_sums
 from .noise import noise_backward, noise_forward, without_noise
 from .outputs import OUTPUTS, output_backward
@@ -51,7 +51,8 @@ class Network:
     """A program's training step, one readable operation after the other.
 
     `spec` is the plain data of a model's `spec()`. `variables` and `gradients` are float64 arrays by "layer/variable",
-    `slots` the optimizer's by slot and variable.
+    `slots` the optimizer's by slot and variable. Where there are several outputs, their values, targets, weights and
+    gradients are in lists.
     """
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
@@ -61,6 +62,7 @@ class Network:
         self.gradients: dict[str, Array] = {}
         self.iterations = 0  # batches that the optimizer was given
         self.sources = sources(spec)
+        self.outputs = described_outputs(spec)
         widths: list[int] = []  # of the layers' values
         for layer, read in zip(spec["layers"], self.sources, strict=True):
             features = (
@@ -84,6 +86,9 @@ class Network:
             elif layer.get("activation") in LEARNED:
                 parameter, initial = LEARNED[layer["activation"]]
                 made = {parameter: np.full(1 if layer["shared"] else features, initial)}
+            widths.append(features)
+            if "shares" in layer:  # another layer's variables
+                continue
             named = {f"{layer['name']}/{name}": value for name, value in made.items()}
             self.variables |= named
             self.trainable += named if layer.get("trainable") else []
@@ -93,7 +98,6 @@ class Network:
             elif layer["kind"] == "normalization":
                 self.variables[f"{layer['name']}/mean"] = np.zeros(statistic_shape(layer, features))
                 self.variables[f"{layer['name']}/variance"] = np.ones(statistic_shape(layer, features))
-            widths.append(features)
         self.regularizers, self.constraints = _by_variable(spec, "regularizers"), _by_variable(spec, "constraints")
         self.slots: dict[str, dict[str, Array]] = {}
         if spec["optimizer"] is not None:
@@ -109,9 +113,9 @@ class Network:
         inputs = np.atleast_1d(self.spec["inputs"])
         return widths[read[0]] if read else int(inputs[layer.get("input", 0)])
 
-    def forward(self, x: ArrayLike, training: bool = True) -> Array:
-        """The output, of one array or a list of one for each input; training uses (and averages) batch statistics,
-        except in frozen batch normalizations."""
+    def forward(self, x: ArrayLike, training: bool = True) -> Any:
+        """The output, or a list of several, of one array or a list of one for each input; training uses (and averages)
+        batch statistics, except in frozen batch normalizations."""
         given = [wide(x)] if isinstance(self.spec["inputs"], int) else [wide(one) for one in x]  # type: ignore[union-attr]
         self.values: list[Array] = []  # of each layer, kept for backward
         self.inputs: list[Array] = []  # of each layer, the first it reads
@@ -120,11 +124,11 @@ class Network:
             h = self.values[read[0]] if read else given[layer.get("input", 0)]
             self.inputs.append(h)
             self.values.append(self._layer_forward(layer, read, h, training))
-        self.output = self.values[-1] if self.values else given[0]
-        return self.output
+        self.values_out = [self.values[top] if self.values else given[0] for top, _ in self.outputs]
+        return self.values_out[0] if len(self.outputs) == 1 else self.values_out
 
     def _layer_forward(self, layer: Mapping[str, Any], read: list[int], h: Array, training: bool) -> Array:
-        own = self._own(layer["name"])
+        own = self._own(layer)
         if layer["kind"] in MERGES:
             h = merge_forward(layer["kind"], [self.values[i] for i in read])
         elif layer["kind"] == "rescaling":
@@ -159,7 +163,7 @@ class Network:
 
     def _batch_norm(self, x: Array, layer: Mapping[str, Any], training: bool) -> Array:
         """Of columns; moves the averages."""
-        own = {name: value.reshape(-1) for name, value in self._own(layer["name"]).items()}
+        own = {name: value.reshape(-1) for name, value in self._own(layer).items()}
         gamma, beta = own.get("gamma", np.ones(x.shape[1])), own.get("beta", np.zeros(x.shape[1]))
         moving = own["moving_mean"], own["moving_variance"]
         if not (training and layer["trainable"]):
@@ -174,7 +178,7 @@ class Network:
 
     def _batch_norm_backward(self, dy: Array, x: Array, layer: Mapping[str, Any], found: dict[str, Array]) -> Array:
         """Of columns; puts dgamma and dbeta into `found`."""
-        name, own = layer["name"], self._own(layer["name"])
+        name, own = layer["name"], self._own(layer)
         shape, own = own["moving_mean"].shape, {key: value.reshape(-1) for key, value in own.items()}
         gamma = own.get("gamma", np.ones(x.shape[1]))
         if name in self.statistics:
@@ -183,29 +187,38 @@ class Network:
             scale = 1 / np.sqrt(own["moving_variance"] + layer["epsilon"])
             dgamma, dbeta = (dy * (x - own["moving_mean"]) * scale).sum(axis=0), dy.sum(axis=0)
             dx = dy * gamma * scale
-        found[f"{name}/gamma"], found[f"{name}/beta"] = dgamma.reshape(shape), dbeta.reshape(shape)
+        found["gamma"], found["beta"] = dgamma.reshape(shape), dbeta.reshape(shape)
         return dx
 
-    def backward(self, dy: ArrayLike) -> Array | list[Array]:
+    def backward(self, dy: Any) -> Array | list[Array]:
         """From the gradient of the last forward's output to that of its inputs; fills `gradients`."""
-        return self._backward(wide(dy), len(self.values) - 1)
+        of_outputs = [dy] if len(self.outputs) == 1 else dy
+        return self._backward([(top, wide(one)) for (top, _), one in zip(self.outputs, of_outputs, strict=True)])
 
-    def _backward(self, dy: Array, top: int) -> Array | list[Array]:
-        """From the gradient of layer `top`'s value."""
-        found: dict[str, Array] = {}
-        slopes: dict[int, Array] = {top: dy}  # of the values of layers that are still to be gone through
-        of_inputs: dict[int, Array] = {0: dy} if top < 0 else {}
-        for i in range(top, -1, -1):
+    def _backward(self, of_layers: Sequence[tuple[int, Array]]) -> Array | list[Array]:
+        """From the gradients of values: each with the number of its layer."""
+        gradients: dict[str, Array] = {}
+        slopes: dict[int, Array] = {}  # of the values of layers that are still to be gone through
+        for top, dy in of_layers:
+            slopes[top] = slopes[top] + dy if top in slopes else dy
+        of_inputs: dict[int, Array] = {0: slopes[-1]} if -1 in slopes else {}
+        for i in range(max(slopes), -1, -1):
+            if i not in slopes:  # what the loss of an output went through
+                continue
             layer, read = self.spec["layers"][i], self.sources[i]
             if layer["kind"] in MERGES:
                 parts = merge_backward(layer["kind"], slopes.pop(i), [self.values[j] for j in read])
             else:
+                found: dict[str, Array] = {}
                 parts = [self._layer_backward(layer, slopes.pop(i), self.inputs[i], self.values[i], found)]
+                for short, part in found.items():
+                    name = f"{layer.get('shares', layer['name'])}/{short}"
+                    gradients[name] = gradients[name] + part if name in gradients else part
             for j, part in zip(read, parts, strict=bool(read)):
                 slopes[j] = slopes[j] + part if j in slopes else part
             if not read:
                 of_inputs[layer.get("input", 0)] = parts[0]
-        self.gradients = {name: found[name] for name in self.trainable}
+        self.gradients = {name: gradients.get(name, np.zeros_like(self.variables[name])) for name in self.trainable}
         for name, regularizer in self.regularizers.items():
             if name in self.gradients and not regularizer.get("proximal"):
                 penalize(self.variables[name], self.gradients[name], l1=regularizer["l1"], l2=regularizer["l2"])
@@ -216,14 +229,15 @@ class Network:
     def _layer_backward(
         self, layer: Mapping[str, Any], dy: Array, x: Array, y: Array, found: dict[str, Array]
     ) -> Array:
-        """From the gradient of a layer's value to that of what it reads; puts those of its variables into `found`."""
-        name, own = layer["name"], self._own(layer["name"])
+        """From the gradient of a layer's value to that of what it reads; puts those of its variables into `found`, by
+        their short names."""
+        own = self._own(layer)
         if layer["kind"] == "rescaling":
             dy = dy * layer["scale"]
         elif layer["kind"] == "noise":
             dy = noise_backward(layer["noise"], dy, y, **self._draw(layer), **layer["parameters"])
         elif layer["kind"] == "dense":
-            dy, found[f"{name}/kernel"], found[f"{name}/bias"] = dense_backward(dy, x, own["kernel"])
+            dy, found["kernel"], found["bias"] = dense_backward(dy, x, own["kernel"])
         elif layer["kind"] == "batch_normalization":
             dx = self._batch_norm_backward(columns_of(dy, layer), columns_of(x, layer), layer, found)
             dy = rows_of(dx, layer, len(x))
@@ -234,9 +248,9 @@ class Network:
         elif layer["kind"] == "layer_normalization":
             gamma = own.get("gamma", np.ones(x.shape[1]))
             dy, *sums = layer_norm_backward(dy, x, gamma, epsilon=layer["epsilon"])
-            found[f"{name}/gamma"], found[f"{name}/beta"] = sums
+            found["gamma"], found["beta"] = sums
         elif layer["kind"] == "rms_normalization":
-            dy, found[f"{name}/scale"] = rms_norm_backward(dy, x, own["scale"], epsilon=layer["epsilon"])
+            dy, found["scale"] = rms_norm_backward(dy, x, own["scale"], epsilon=layer["epsilon"])
         elif layer["kind"] == "activity_regularization":
             dy = dy.copy()
             penalize(y, dy, l1=layer["l1"] / len(y), l2=layer["l2"] / len(y))
@@ -244,7 +258,7 @@ class Network:
             dy = output_backward(layer["activation"], dy, y)
         elif layer.get("activation") in LEARNED:
             ((parameter, value),) = own.items()
-            dy, found[f"{name}/{parameter}"] = learned_backward(layer["activation"], dy, x, value)
+            dy, found[parameter] = learned_backward(layer["activation"], dy, x, value)
         elif layer["kind"] == "activation":
             dy = activation_backward(layer["activation"], dy, x, y, **layer["parameters"])
         return dy
@@ -267,29 +281,35 @@ class Network:
                 total += penalize(x, l1=layer["l1"], l2=layer["l2"]) / len(x)
         return total
 
-    def _own(self, layer: str) -> dict[str, Array]:
-        """A layer's variables by their short names."""
-        return {k.removeprefix(f"{layer}/"): v for k, v in self.variables.items() if k.rpartition("/")[0] == layer}
+    def _own(self, layer: Mapping[str, Any]) -> dict[str, Array]:
+        """The variables that a layer uses by their short names."""
+        owner = layer.get("shares", layer["name"])
+        return {k.removeprefix(f"{owner}/"): v for k, v in self.variables.items() if k.rpartition("/")[0] == owner}
 
-    def loss(self, target: ArrayLike, weights: ArrayLike | None = None) -> tuple[Array, Array, int]:
-        """Of the last forward: each row's loss, the gradient of their mean, and the layer whose value it is of.
+    def loss(self, target: ArrayLike, weights: ArrayLike | None = None, output: int = 0) -> tuple[Array, Array, int]:
+        """Of the last forward and one output: each row's loss, the gradient of their mean, and the layer whose value it
+        is of.
 
         `weights` are of rows; `reduced` says what they, the reduction and the loss's own weight do.
         """
-        described = self.spec["loss"]
+        last, asked = self.outputs[output]
+        described = asked["loss"]
         kind, from_logits = described["kind"], described["from_logits"]
         parameters = {k: v for k, v in described.items() if k not in OF_BATCHES}
-        fused = (self.spec["layers"][-1].get("activation"), kind) in FUSED and not from_logits
-        prediction = self.inputs[-1] if fused else self.output
+        alone = not any(last in read for read in self.sources)
+        activation = self.spec["layers"][last].get("activation") if self.values else None
+        fused = (activation, kind) in FUSED and not from_logits and alone
+        prediction = self.inputs[last] if fused else self.values_out[output]
         rows, gradient = loss_forward_backward(kind, prediction, target, from_logits=fused or from_logits, **parameters)
-        top = (self.sources[-1] or [-1])[0] if fused else len(self.values) - 1
+        top = (self.sources[last] or [-1])[0] if fused else last
         return *reduced(described, rows, gradient, target, weights), top
 
-    def metrics(self, target: ArrayLike, weights: ArrayLike | None = None) -> list[Array]:
-        """Of the last forward: what it adds to the state of each metric; weights of rows bear on weighted metrics."""
+    def metrics(self, target: ArrayLike, weights: ArrayLike | None = None, output: int = 0) -> list[Array]:
+        """Of the last forward and one output: what it adds to the state of each metric; weights of rows bear on
+        weighted metrics."""
         return [
-            metric_sums(metric, self.output, target, weights if _is_weighted(metric) else None)
-            for metric in self.spec["metrics"]
+            metric_sums(metric, self.values_out[output], target, weights if _is_weighted(metric) else None)
+            for metric in self.outputs[output][1]["metrics"]
         ]
 
     def update(self, learning_rate: float) -> float:
@@ -347,16 +367,20 @@ class Network:
         apply_rule(settings, self.variables[name], g, own, step, rate, decays=decays, momentum_product=product)
 
     def train_step(
-        self, x: ArrayLike, target: ArrayLike, learning_rate: float, weights: ArrayLike | None = None
+        self, x: ArrayLike, target: Any, learning_rate: float, weights: Any = None
     ) -> tuple[float, list[Array]]:
         """One step; returns the sum of the rows' losses, penalties included, and each metric's state, both from before
-        the update."""
+        the update. Of an output without a loss the target is None."""
         self.forward(x, training=True)
-        rows, dy, top = self.loss(target, weights)
-        self._backward(dy, top)
-        total = float(rows.sum()) + len(rows) * self.penalty()
+        several = len(self.outputs) > 1
+        targets = target if several else [target]
+        of_rows = weights if several and weights is not None else [weights] * len(targets)
+        asked = [i for i, (_, described) in enumerate(self.outputs) if described["loss"] is not None]
+        losses = [self.loss(targets[i], of_rows[i], i) for i in asked]
+        self._backward([(top, dy) for _, dy, top in losses])
+        total = sum(float(rows.sum()) for rows, _, _ in losses) + len(self.values_out[0]) * self.penalty()
         self.update(learning_rate)
-        return total, self.metrics(target, weights)
+        return total, [state for i in asked for state in self.metrics(targets[i], of_rows[i], i)]
 
 
 def _is_weighted(metric: str | Mapping[str, Any]) -> bool:
