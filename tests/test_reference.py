@@ -116,7 +116,7 @@ def test_gradients_of_networks(spec, rng):
 
     loss()
     _, dy, top = net.loss(y)
-    dx = net._backward(dy, top)
+    dx = net._backward([(top, dy)])
     gradients = {"input": dx, **net.gradients}
     for name, gradient in gradients.items():
         values = x if name == "input" else net.variables[name]

@@ -204,3 +204,19 @@ def test_smaller_batches_than_the_capacity(isa, rng):
     for program in (large, small):
         assert program.train(x, y, learning_rate=0.01, batch_size=12).steps == 9
     same(state(large), state(small))
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_steps": 2}, {"seconds": 0.0}], ids=["epoch", "two steps", "one step"])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_last_step_of_a_call_leaves_its_gradients(threads, limits, isa, dtype, rng):
+    spec = with_optimizer(DEEP, OPTIMIZERS["adam"])
+    x, y = data(spec, 50, rng, dtype)
+    fused, plain = (
+        made(spec, np.random.default_rng(5), dtype=dtype.name, batch_size=12, threads=threads, fusion=fusion)
+        for fusion in (True, False)
+    )
+    for program in (fused, plain):
+        program.train(x, y, learning_rate=0.01, **limits)
+    np.testing.assert_array_equal(fused.gradients, plain.gradients)
+    assert np.any(fused.gradients)
+    same(state(fused), state(plain))

@@ -101,7 +101,7 @@ momentum: the same for the momentum of SGD and RMSprop, the beta_1 of Adam, Nada
 order: rows in the order of training, int64; None: as they lie.
 batch_size: at most the program's; 0: the program's.
 first_step, max_steps: which steps to do; 0 steps: to the end of the epoch.
-seconds: end after the first step that ends later than this.
+seconds: end with the first step whose loss comes later than this.
 after: what an earlier call returned, whose sums go on; the sums of many calls are then the bits of one call's.
 gradient_norms: a float64 array [steps of the epoch, trainable variables] for the l2 norms of their gradients before
 clipping; row k is written by step k, or left as it is where that step only accumulates.

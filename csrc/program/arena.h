@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <new>
 #include <string>
@@ -38,6 +39,12 @@ inline std::ptrdiff_t product(std::ptrdiff_t a, std::ptrdiff_t b) {
   if (__builtin_mul_overflow(a, b, &result) || result > (std::ptrdiff_t{1} << 50))
     throw TooLarge("more than 2^50 numbers");
   return result;
+}
+
+// The first address of a cache line from here on: a vector that lies on two lines is read twice.
+template <class T>
+T* on_line(T* from) {
+  return reinterpret_cast<T*>((reinterpret_cast<std::uintptr_t>(from) + 63) / 64 * 64);
 }
 
 class Arena {

@@ -52,15 +52,15 @@ template <class T>
 void Program<T>::Step::backward_stage(int number, bool training) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   if (!stage.shared) {
-    own_panels(stage.units, [&](int panel, int width) {
+    own_panels(stage, [&](int panel, int width) {
       pull_all(number, panel, width);
       backward_columns(number, panel, width, training);
     });
     return;
   }
-  own_panels(stage.units, [&](int panel, int width) { pull_all(number, panel, width); });
+  own_panels(stage, [&](int panel, int width) { pull_all(number, panel, width); });
   for (auto s = stage.segments.rbegin(); s != stage.segments.rend(); ++s) {
-    own_panels(stage.units, [&](int panel, int width) { backward_segment(number, *s, panel, width, training); });
+    own_panels(stage, [&](int panel, int width) { backward_segment(number, *s, panel, width, training); });
     if (s->groups.count > 0 && s->source == Statistics::tracked)
       share_sums(number, *s, training && s->batch_statistics);
   }
@@ -81,7 +81,7 @@ template <class Visit>
 void Program<T>::Step::own_blocks(int number, Visit visit) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   if (stage.kernel < 0 || !plan.variables[static_cast<std::size_t>(stage.kernel)].trainable) return;
-  own_panels(stage.units, [&](int panel, int width) {
+  own_panels(stage, [&](int panel, int width) {
     for (int part = 0; part < plan.layout.panels(stage.inputs); ++part) {
       const int first = part * plan.layout.full();
       const int count = std::min(plan.layout.full(), stage.inputs - first);
@@ -94,24 +94,32 @@ template <class T>
 template <class Visit>
 void Program<T>::Step::weight_gradient(int number, Visit visit) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
+  if (stage.kernel < 0) return;
+  const Stage& below = plan.stages[static_cast<std::size_t>(stage.from[0])];
+  const bool adds = plan.adds(stage.kernel, number), completes = plan.completes(stage.kernel, number);
+  const bool passes = passing && !measures && !accumulates && !adds && completes &&
+                      !plan.variables[static_cast<std::size_t>(stage.kernel)].regularization.penalty.active();
+  const Range own = own_range(stage);
+  const int blocks = (own.end - own.first) * plan.layout.panels(stage.inputs);
+  int block = 0;
   own_blocks(number, [&](int panel, int part, std::ptrdiff_t offset, int count, int width) {
-    const Stage& below = plan.stages[static_cast<std::size_t>(stage.from[0])];
     const std::ptrdiff_t n = static_cast<std::ptrdiff_t>(count) * width;
-    const bool adds = plan.adds(stage.kernel, number);
-    T* to = p.gradients_ + offset;
-    k.weight_gradient(adds ? scratch : to, at(below.output, part), gradient(number, panel), rows,
+    T *const to = p.gradients_ + offset, *const g = passes ? scratch : to;
+    if (passing && completes) fetch_update(offset);
+    if (below.map == Map::gather && next != nullptr) fetch_rows(below, block++, blocks);
+    k.weight_gradient(adds ? scratch : g, at(below.output, part), gradient(number, panel), rows,
                       plan.layout.width(stage.inputs, part), count, width);
     if (adds) k.add(to, scratch, n);
-    if (!plan.completes(stage.kernel, number)) return;
+    if (!completes) return;
     penalize(stage.kernel, panel, offset, n);
     if (measures || accumulates) written(stage.kernel, panel, part, offset, n);
-    visit(offset, n);
+    visit(offset, n, g);
   });
 }
 
 template <class T>
 void Program<T>::Step::gradients(int number) const {
-  weight_gradient(number, [](std::ptrdiff_t, std::ptrdiff_t) {});
+  weight_gradient(number, [](std::ptrdiff_t, std::ptrdiff_t, const T*) {});
   if (!measures && !accumulates) return;
   own_slices(
       plan.stages[static_cast<std::size_t>(number)],
@@ -125,7 +133,8 @@ void Program<T>::Step::gradients_and_update(int number) const {
   Clip clip;
   if (plan.spec.optimizer.clipvalue) clip.limit = *plan.spec.optimizer.clipvalue;
   merge_learned(stage);
-  weight_gradient(number, [&](std::ptrdiff_t offset, std::ptrdiff_t n) { spend(clip, stage.kernel, offset, n); });
+  weight_gradient(
+      number, [&](std::ptrdiff_t offset, std::ptrdiff_t n, const T* g) { spend(clip, stage.kernel, offset, n, g); });
   own_slices(
       stage,
       [&](int v, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) {

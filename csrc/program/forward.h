@@ -41,6 +41,16 @@ void Program<T>::Step::gather(const Stage& stage, const Feed& x, std::int64_t po
 }
 
 template <class T>
+void Program<T>::Step::fetch_rows(const Stage& stage, int part, int parts) const {
+  const Feed& x = (*next)[static_cast<std::size_t>(stage.input)];
+  const Range own = own_range(stage.inputs);
+  const int full = plan.layout.full(), end = std::min(own.end * full, stage.inputs);
+  const std::int64_t count = std::min<std::int64_t>(rows, x.rows - next_position);
+  for (std::int64_t row = count * part / parts; row < count * (part + 1) / parts; ++row)
+    x.prefetch(next_position + row, own.first * full, end);
+}
+
+template <class T>
 void Program<T>::Step::gather_targets(std::size_t head, const Feed& y, std::int64_t position) const {
   const OutputMemory<T>& out = p.outputs_[head];
   const int padded = plan.layout.padded(plan.units(head)), columns = plan.target_columns(head);
@@ -120,16 +130,16 @@ void Program<T>::Step::forward_stage(const Stage& stage, bool training) const {
       watch(stage.watch, nullptr, at(stage.product, panel), stage, panel, width, false);
   };
   if (!stage.shared) {
-    own_panels(stage.units, [&](int panel, int width) {
+    own_panels(stage, [&](int panel, int width) {
       map(panel, width);
       forward_columns(stage, panel, width, training);
     });
     return;
   }
-  own_panels(stage.units, map);
+  own_panels(stage, map);
   for (const Segment& s : stage.segments) {
     if (s.groups.count > 0) share_statistics(stage, s, training && s.batch_statistics);
-    own_panels(stage.units, [&](int panel, int width) { forward_segment(stage, s, panel, width, training); });
+    own_panels(stage, [&](int panel, int width) { forward_segment(stage, s, panel, width, training); });
   }
 }
 

@@ -23,7 +23,7 @@ void Program<T>::Step::learned_columns(const Segment& s, int units, int panel, C
 // In the order of the features, whatever the threads.
 template <class T>
 void Program<T>::Step::merge_learned(const Stage& stage) const {
-  const Range own = own_range(stage.units);
+  const Range own = own_range(stage);
   if (own.first != 0 || own.end == 0) return;
   for (const Segment& s : stage.segments) {
     if (!s.shared || !plan.variables[static_cast<std::size_t>(s.learned)].trainable) continue;
@@ -41,7 +41,7 @@ void Program<T>::Step::merge_learned() const {
   if (!plan.merges_learned) return;
   for (auto stage = plan.stages.rbegin(); stage != plan.stages.rend(); ++stage) {
     merge_learned(*stage);
-    const Range own = own_range(stage->units);
+    const Range own = own_range(*stage);
     if ((!measures && !accumulates) || own.first != 0 || own.end == 0) continue;
     for (const Segment& s : stage->segments)
       if (s.shared && plan.completes(s.learned, s.stage) &&

@@ -122,7 +122,7 @@ void Program<T>::backward(const std::vector<const T*>& dy, const std::vector<T*>
       const Stage& stage = plan_.stages[static_cast<std::size_t>(number)];
       if (stage.map != Map::gather) continue;
       T* to = dx[static_cast<std::size_t>(stage.input)];
-      self.own_panels(stage.units, [&](int panel, int width) {
+      self.own_panels(stage, [&](int panel, int width) {
         const int valid = std::min(full, stage.units - panel * full);
         T* dz = self.gradient(number, panel);
         if (stage.factor != 1) k_.rescale(dz, rows, width, stage.factor, 0);

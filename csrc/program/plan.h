@@ -95,6 +95,7 @@ struct Stage {
   std::vector<Reader> readers;
   bool is_output = false;  // of the network: its gradient begins with the loss's
   bool meets = false;      // threads meet before it in the forward pass
+  bool mirrored = false;   // threads share its panels out in reverse
   int kernel = -1;         // variable
   int inputs = 0, units = 0;
   std::ptrdiff_t product = nowhere;  // what the map writes
@@ -176,9 +177,10 @@ struct Plan {
   }
   // Whether a stage's gradient is what its only reader gives for it.
   bool alone(const Stage& stage) const { return stage.readers.size() == 1 && !stage.is_output; }
-  // Of a thread: rows of the output for the loss, or the transposed weights of a panel.
+  // Of a thread: rows of the output for the loss, the transposed weights of a panel, or a block of a kernel's gradient.
   std::ptrdiff_t scratch_size() const {
     std::ptrdiff_t size = 3 * static_cast<std::ptrdiff_t>(layout.padded(most_units()));
+    size = std::max(size, static_cast<std::ptrdiff_t>(layout.full()) * layout.full());
     for (const Stage& stage : stages)
       size = std::max(size, static_cast<std::ptrdiff_t>(layout.padded(stage.units)) * layout.full());
     return size;

@@ -132,7 +132,7 @@ void Program<T>::prepare_scratch(int count) {
   if (scratch_.size() >= static_cast<std::size_t>(count)) return;
   const std::ptrdiff_t size = plan_.scratch_size() + (plan_.branches ? plan_.panel_stride() : 0);
   scratch_.resize(static_cast<std::size_t>(count));
-  for (auto& own : scratch_) own.resize(static_cast<std::size_t>(size));
+  for (auto& own : scratch_) own.resize(static_cast<std::size_t>(size) + 64 / sizeof(T));
   spendings_.assign(static_cast<std::size_t>(count), std::vector<Spending>(plan_.rates.size()));
 }
 
@@ -189,7 +189,9 @@ Progress Program<T>::run(const Feeds& x, const Feeds& y, const Run& run) {
         if (self.samples) rows_counted += rows;
         self.forward(run.training);
         for (std::size_t h = 0; h < heads; ++h) self.loss(h, run.training, run.weighted(h));
+        if (thread == 0 && now() - begin >= seconds) stop.store(true, std::memory_order_relaxed);
         barrier.wait(count);
+        const bool last = step + 1 == until || stop.load(std::memory_order_relaxed);
         if (thread == 0) {  // in row order, whatever the threads
           double loss = 0;
           for (std::size_t h = 0; h < heads; ++h) loss += add_output(progress, h, rows, run.weighted(h));
@@ -202,11 +204,16 @@ Progress Program<T>::run(const Feeds& x, const Feeds& y, const Run& run) {
           if (self.steps)
             self.rules(run.learning_rate[step],
                        momenta_until(own, self.step, self.momentum ? &*self.momentum : nullptr));
-          self.learn(fusion_ && !self.needs_norm());
+          const bool fused = fusion_ && !self.needs_norm();
+          self.passing = fused && !last;  // the last step's gradients are kept
+          if (!last) {
+            self.next = &x;
+            self.next_position = position + rows;
+          }
+          self.learn(fused);
           self.limit_vectors();
         }
-        if (thread == 0 && now() - begin >= seconds) stop.store(true, std::memory_order_relaxed);
-        barrier.wait(count);  // nobody gathers the next batch while this one is read, nobody misses the stop
+        barrier.wait(count);  // nobody gathers the next batch while this one is read
         if (thread == 0) {
           if (run.training) {
             ++iterations;
@@ -225,7 +232,7 @@ Progress Program<T>::run(const Feeds& x, const Feeds& y, const Run& run) {
           ++progress.steps;
           progress.next_step = step + 1;
         }
-        if (stop.load(std::memory_order_relaxed)) return;
+        if (last) return;
       }
     });
     if (measured) {

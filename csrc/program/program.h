@@ -41,10 +41,10 @@ struct PerStep {
 struct Run {
   int batch_size = 0;
   std::int64_t first_step = 0, max_steps = 0;  // 0: to the end
-  double seconds = 0;                          // stop after the first step that ends later
+  double seconds = 0;                          // stop with the first step whose loss comes later
   PerStep learning_rate;
-  PerStep momentum;         // in place of the spec's momentum or beta_1
-  double* norms = nullptr;  // [step of the epoch][trainable variable]: of the gradients before clipping, if wanted
+  PerStep momentum;          // in place of the spec's momentum or beta_1
+  double* norms = nullptr;   // [step of the epoch][trainable variable]: of the gradients before clipping, if wanted
   Health* health = nullptr;  // counts the steps here, if wanted
   std::vector<const Feed*> weights;       // of rows, for each output; nullptr, or none: all 1
   const double* class_weights = nullptr;  // times those of classes 0, 1, ...; others have 1

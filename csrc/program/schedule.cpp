@@ -80,6 +80,16 @@ void Plan::make_schedules() {
     stage.meets = crosses(stage.map) && *std::max_element(stage.from.begin(), stage.from.end()) > seen;
     if (stage.meets || of_rows(stage.map)) seen = s - 1;
   }
+  // A thread with one vector more than the others in a stage has one less where two stages at once go backward. Other
+  // maps read panels without a meeting, and so must have the owners of what they read.
+  const bool chain =
+      heads.size() == 1 &&
+      std::all_of(
+          stages.begin(), stages.end(),
+          [](const Stage& stage) { return (stage.map == Map::gather || stage.map == Map::linear) && !stage.shared; }) &&
+      std::all_of(variables.begin(), variables.end(), [](const Variable& v) { return v.stages.size() <= 1; });
+  for (std::size_t s = 0; s < stages.size(); ++s)
+    stages[s].mirrored = chain && stages[s].map == Map::linear && s / 2 % 2 == 1;
   std::vector<bool> needed;
   for (const Stage& stage : stages)
     needed.push_back(stage.trainable || std::any_of(stage.from.begin(), stage.from.end(),

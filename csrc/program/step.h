@@ -22,11 +22,14 @@ struct Program<T>::Step {
   std::vector<Spending>& spendings;
   Draws draws;
   std::optional<double> momentum;  // of this step, in place of the spec's momentum or beta_1
-  bool measures = false;           // the norms of gradients, as they are written
-  bool accumulates = false;        // gradients, as they are written
-  Health* health = nullptr;        // counts what is seen on the way
-  bool samples = false;            // all of it, in this step
-  std::int64_t rows_before = 0;    // of those that it sampled
+  const Feeds* next = nullptr;     // the inputs from next_position on: the rows of the batch that follows
+  std::int64_t next_position = 0;
+  bool passing = false;          // gradients that the update has used up are not kept
+  bool measures = false;         // the norms of gradients, as they are written
+  bool accumulates = false;      // gradients, as they are written
+  Health* health = nullptr;      // counts what is seen on the way
+  bool samples = false;          // all of it, in this step
+  std::int64_t rows_before = 0;  // of those that it sampled
 
   Step(Program& program, Barrier& meeting, int t, int count, int batch, std::int64_t number)
       : p(program),
@@ -38,23 +41,32 @@ struct Program<T>::Step {
         rows(batch),
         step((number + program.plan_.spec.optimizer.accumulation - 1) / program.plan_.spec.optimizer.accumulation),
         steps(step * program.plan_.spec.optimizer.accumulation == number),
-        scratch(program.scratch_[static_cast<std::size_t>(t)].data()),
+        scratch(on_line(program.scratch_[static_cast<std::size_t>(t)].data())),
         spendings(program.spendings_[static_cast<std::size_t>(t)]) {}
 
   // This thread's panels of `features`: neighbours, balanced by vectors.
   struct Range {
     int first, end;
   };
-  Range own_range(int features) const {
+  Range own_range(int features, bool mirrored = false) const {
     const int vectors = plan.layout.padded(features) / plan.layout.lanes;
     const auto first = [&](int t) {
       return static_cast<int>((std::int64_t{vectors} * t + 2 * threads - 1) / (2 * threads));
     };
-    return {first(thread), std::min(first(thread + 1), plan.layout.panels(features))};
+    const int place = mirrored ? threads - 1 - thread : thread;
+    return {first(place), std::min(first(place + 1), plan.layout.panels(features))};
   }
+  Range own_range(const Stage& stage) const { return own_range(stage.units, stage.mirrored); }
   template <class Visit>
   void own_panels(int features, Visit visit) const {
-    const Range own = own_range(features);
+    own_panels(features, own_range(features), visit);
+  }
+  template <class Visit>
+  void own_panels(const Stage& stage, Visit visit) const {
+    own_panels(stage.units, own_range(stage), visit);
+  }
+  template <class Visit>
+  void own_panels(int features, Range own, Visit visit) const {
     for (int panel = own.first; panel < own.end; ++panel) visit(panel, plan.layout.width(features, panel));
   }
   int first_row(int t) const { return static_cast<int>(std::int64_t{rows} * t / threads); }
@@ -88,6 +100,8 @@ struct Program<T>::Step {
   // For the stages from `first` on.
   void gather(const Feeds& x, std::int64_t position, int first = 0) const;
   void gather(const Stage& stage, const Feed& x, std::int64_t position) const;
+  // Asks for the part of the next batch's rows that goes with a part of the work on what reads this stage.
+  void fetch_rows(const Stage& stage, int part, int parts) const;
   void gather_targets(std::size_t head, const Feed& y, std::int64_t position) const;
   void gather_weights(std::size_t head, const Run& run, std::int64_t position) const;
 
@@ -148,7 +162,7 @@ struct Program<T>::Step {
   // This thread's part of a stage's kernel, block after block: visit(panel, part, offset, inputs of the part, width).
   template <class Visit>
   void own_blocks(int number, Visit visit) const;
-  // The kernel's gradient of one stage; visit(offset, n) while a block of it is in cache.
+  // The kernel's gradient of one stage; visit(offset, n, gradient) while a block of it is in cache.
   template <class Visit>
   void weight_gradient(int number, Visit visit) const;
   // The gradients of one stage's variables, below whose dz this thread's part is done.
@@ -215,9 +229,14 @@ struct Program<T>::Step {
 
   // This thread's spendings of the step.
   void rules(double rate, double momenta) const;
-  void spend(Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
+  void spend(Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const {
+    spend(clip, number, offset, n, p.gradients_ + offset);
+  }
+  void spend(Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n, const T* g) const;
   // The same without what constraints do afterwards.
-  void apply(Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
+  void apply(Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n, const T* g) const;
+  // Asks for where an update of a block begins; from there on the caches run ahead by themselves.
+  void fetch_update(std::ptrdiff_t offset) const;
   Average<T> average(std::ptrdiff_t offset) const;
   // visit(variable number, panel, offset, n) for this thread's slices of a stage's trainable variables, those left out
   // that a lower stage shares.

@@ -26,10 +26,20 @@ Average<T> Program<T>::Step::average(std::ptrdiff_t offset) const {
 }
 
 template <class T>
-void Program<T>::Step::spend(Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const {
+void Program<T>::Step::fetch_update(std::ptrdiff_t offset) const {
+  constexpr int several = 256 / static_cast<int>(sizeof(T)), line = 64 / static_cast<int>(sizeof(T));
+  const auto begin = [&](const T* from) {
+    for (int i = 0; i < several; i += line) __builtin_prefetch(from + offset + i, 0, 2);
+  };
+  begin(p.parameters_);
+  for (int s = 0; s < plan.rule_slots; ++s) begin(p.slot(s));
+}
+
+template <class T>
+void Program<T>::Step::spend(Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n, const T* g) const {
   const Variable& v = plan.variables[static_cast<std::size_t>(number)];
   const auto one = [&](std::ptrdiff_t at, std::ptrdiff_t count) {
-    apply(clip, number, at, count);
+    apply(clip, number, at, count, g + (at - offset));
     if (samples) changed(number, panel_of(v, at), at, count);
     if (steps && plan.rates[static_cast<std::size_t>(v.rate)] != 0)
       settle(spendings[static_cast<std::size_t>(v.rate)], number, at, count);
@@ -45,7 +55,7 @@ void Program<T>::Step::spend(Clip clip, int number, std::ptrdiff_t offset, std::
 }
 
 template <class T>
-void Program<T>::Step::apply(Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const {
+void Program<T>::Step::apply(Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n, const T* g) const {
   const Variable& v = plan.variables[static_cast<std::size_t>(number)];
   const Average<T> averaging = plan.average < 0 ? Average<T>{} : average(offset);
   if (!steps || plan.rates[static_cast<std::size_t>(v.rate)] == 0) {  // the variable keeps its bits
@@ -57,8 +67,7 @@ void Program<T>::Step::apply(Clip clip, int number, std::ptrdiff_t offset, std::
   const Spending& how = spendings[static_cast<std::size_t>(v.rate)];
   std::visit(
       [&](const auto& found) {
-        k.update(found, clip, v.decays ? how.decay : Decay{}, p.parameters_ + offset, p.gradients_ + offset, slots, n,
-                 averaging);
+        k.update(found, clip, v.decays ? how.decay : Decay{}, p.parameters_ + offset, g, slots, n, averaging);
       },
       how.rule);
 }
@@ -77,7 +86,7 @@ void Program<T>::Step::own_slices(const Stage& stage, Visit visit, bool with_ker
     one(s.shift, panel, width);
     one(s.scale, panel, width);
   };
-  own_panels(stage.units, [&](int panel, int width) {
+  own_panels(stage, [&](int panel, int width) {
     if (with_kernel) one(stage.kernel, panel, width);
     for (const Segment& s : stage.segments)
       if (s.groups.count == 0) both(s, panel, width);
