@@ -305,7 +305,6 @@ double Program<T>::penalty(int rows) {
   return self.weight_penalty() + self.activity_penalty() / rows;
 }
 
-
 template class Program<float>;
 template class Program<double>;
 

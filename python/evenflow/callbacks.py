@@ -246,6 +246,7 @@ class CSVLogger(Callback):
             return
         logs = logs or {}
         if self._writer is None:
+            self._drop_the_rest()
             names = sorted(logs)
             if not any(name.startswith("val_") for name in names):
                 names += [f"val_{name}" for name in names]
