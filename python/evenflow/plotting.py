@@ -62,6 +62,7 @@ def heat_map(
     values = np.array(list(layers.values()), np.float64)
     figure = _figure("heat_map", (9.0, 1.5 + 0.3 * len(values)))
     from matplotlib.colors import LogNorm, Normalize, TwoSlopeNorm
+    from matplotlib.ticker import LogFormatter
 
     axes = figure.subplots()
     finite = values[np.isfinite(values)]
@@ -82,7 +83,9 @@ def heat_map(
     axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("epoch")
     axes.set_title(title or quantity, fontsize=11)
-    figure.colorbar(image, ax=axes, pad=0.02)
+    bar = figure.colorbar(image, ax=axes, pad=0.02)
+    if isinstance(norm, LogNorm):
+        bar.formatter = bar.minorformatter = LogFormatter(minor_thresholds=(1.0, 0.4))
     if path is not None:
         figure.savefig(path)
     return figure
