@@ -262,6 +262,7 @@ MADE = [
     lambda: ELU(1.5),
     lambda: Softmax(),
     lambda: Rescaling(1 / 255, offset=-0.5),
+    lambda: layers.Scaling("zeros", scale_regularizer="l2", trainable=False),
     lambda: InputLayer((3, 2)),
     lambda: layers.Add(name="sum"),
     lambda: layers.Multiply(),
