@@ -9,7 +9,7 @@ from example import blobs, network, state
 from programs import of_model
 
 import evenflow
-from evenflow import executor, schedules
+from evenflow import schedules
 from evenflow.callbacks import Callback, LambdaCallback
 from evenflow.models import load_model
 from evenflow.optimizers import SGD, Adam
@@ -25,6 +25,7 @@ from evenflow.schedules import (
     PolynomialDecay,
     PowerDecay,
 )
+from evenflow.training import executor
 
 EVERY = [
     ExponentialDecay(0.1, 10, 0.5, staircase=True),
