@@ -37,7 +37,7 @@ CORE_USERS = {
     "training.executor",
     "training.position",
 }
-# Python: each package, or module of its own, may import itself and those before it. Those of a row do not know each other.
+# Python: each package or module may import itself and those of the rows before; those of a row do not know each other.
 PACKAGES = [
     ["errors", "reference"],
     ["common"],

@@ -10,12 +10,14 @@ import itertools
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence, Set
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import errors
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 ARRAYS = ("__array__", "__dlpack__", "shape", "columns", "tocsr")  # what has one of these is no stream of batches
 END = object()
@@ -208,6 +210,8 @@ class Stream:
 
     def _ahead(self, numbers: Iterator[int], workers: int) -> Iterator[Any]:
         """The batches in order, while threads make those that follow."""
+        from concurrent.futures import ThreadPoolExecutor  # where it is used: not every training wants it
+
         with ThreadPoolExecutor(workers, thread_name_prefix="evenflow") as pool:
             waiting: deque[Future[Any]] = deque()
             try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -120,7 +119,7 @@ def write(filepath: PathLike, tensors: Tensors, metadata: dict[str, str], *, ove
 
 def write_file(target: Path, content: bytes) -> None:
     """Write beside the target, flush to the disk, rename: a reader sees the old file or the new one, never a part."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
             file.write(content)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,9 @@ from .. import errors
 from .encoding import TableEncoding, is_number
 from .files import CsvFiles, ParquetFiles, Part, read_paths
 from .scan import Coder, Files, count_rows, numbers, scan
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Array = NDArray[Any]
 Path = str | os.PathLike[str]
@@ -128,6 +130,8 @@ class TableStream:
         With a generator the parts of the files (row groups, or about a mebibyte of lines) come in shuffled order, and
         so do the rows within each block.
         """
+        from concurrent.futures import ThreadPoolExecutor  # where it is used: not every training wants it
+
         running = self._blocks(generator)
         with ThreadPoolExecutor(1, thread_name_prefix="evenflow") as pool:
             coming: Future[Any] = pool.submit(next, running, END)
