@@ -3,6 +3,8 @@
 tests/test_parity_schedules.py has their values beside Keras and PyTorch.
 """
 
+import importlib
+
 import numpy as np
 import pytest
 from example import blobs, network, state
@@ -185,7 +187,10 @@ def test_a_callback_may_change_the_schedule():
 
 
 def test_where_keras_has_them():
-    assert evenflow.optimizers.schedules is evenflow.schedules
+    there = importlib.import_module("evenflow.optimizers.schedules")
+    assert there.__all__ == schedules.__all__
+    assert all(getattr(there, name) is getattr(schedules, name) for name in there.__all__)
+    assert evenflow.optimizers.schedules is there
     assert evenflow.optimizers.schedules.ExponentialDecay is ExponentialDecay
 
 
