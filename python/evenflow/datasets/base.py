@@ -40,7 +40,7 @@ class Dataset:
         return self.x_train.shape[1:]
 
 
-def _split(rows: int, test_fraction: float, where: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def split_rows(rows: int, test_fraction: float, where: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows to train on and to test on. The order is fixed: runs with different seeds stay comparable."""
     if not 0 <= test_fraction < 1:
         raise ValueError(f"{where}: test_fraction must be in [0, 1), got {test_fraction}")

@@ -6,7 +6,7 @@ import importlib
 
 import numpy as np
 
-from .base import Dataset, _split
+from .base import Dataset, split_rows
 
 
 def load_digits(*, test_fraction: float = 0.2) -> Dataset:
@@ -20,7 +20,7 @@ def load_digits(*, test_fraction: float = 0.2) -> Dataset:
         raise ModuleNotFoundError(
             "load_digits: scikit-learn is not installed; install it with: pip install 'evenflow[demo]'"
         ) from error
-    train, test = _split(len(bunch.target), test_fraction, "load_digits")
+    train, test = split_rows(len(bunch.target), test_fraction, "load_digits")
     x = bunch.images.astype(np.uint8)
     y = bunch.target.astype(np.int64)
     classes = tuple(str(digit) for digit in range(10))

@@ -26,9 +26,7 @@ FASHION_MNIST_CLASSES = (
     "Bag",
     "Ankle boot",
 )
-
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-
 HOW_TO_GET_FASHION_MNIST = "apt-get install dataset-fashion-mnist"
 
 IDX_FILES = {
@@ -37,7 +35,6 @@ IDX_FILES = {
     "x_test": "t10k-images-idx3-ubyte",
     "y_test": "t10k-labels-idx1-ubyte",
 }
-
 # The third byte of an IDX file, and the big-endian type it stands for.
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ..tables import encode_table, read_table
-from .base import Dataset, _split
+from .base import Dataset, split_rows
 
 
 def load_csv(
@@ -29,7 +29,7 @@ def load_csv(
     """
     source = Path(path)
     table = read_table(source)
-    train, test = _split(table.rows, test_fraction, str(source))
+    train, test = split_rows(table.rows, test_fraction, str(source))
     encoding, x, y = encode_table(table, target, task=task, ignore=ignore, training_rows=train)
     return Dataset(
         source.name.split(".")[0],

@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike
 from .. import errors
 from ..common.functions import takes
 from ..data import arrays
-from ..losses.base import Loss
-from .base import Array
+from .base import Array, Loss
 
 Function = Callable[[Array, Array], tuple[Any, ArrayLike]]
 

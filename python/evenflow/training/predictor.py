@@ -24,11 +24,9 @@ from .blocks import stream_of
 from .executor import SLICE_PRODUCTS, SMALLEST_CAPACITY, Executor, executor_for
 
 Array = NDArray[Any]
-
 Shape = tuple[int, ...]
 
 DEFAULT_BATCH = 32
-
 FIRST_DRAW = 1 << 47  # of calls with training=True: no optimizer gets there
 
 
