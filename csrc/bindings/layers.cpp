@@ -26,7 +26,7 @@ py::array dense_forward(const py::object& x_, const py::object& w_, const py::ob
     const std::vector<T> shift = padded(k.layout, units, bias);
     Tensor<T> c(k, rows, units);
     for (int p = 0; p < k.layout.panels(units); ++p) {
-      k.product(c.panel(p), a.panel(0), a.stride(), packed.panel(p), rows, inputs, c.width(p));
+      k.product(c.panel(p), a.panel(0), a.stride(), packed.panel(p), 0, rows, inputs, c.width(p));
       Columns<T> columns;
       columns.shift = shift.data() + p * k.layout.full();
       if (bias != nullptr)
@@ -60,7 +60,7 @@ py::tuple dense_backward(const py::object& dy_, const py::object& x_, const py::
       std::vector<T> scratch(static_cast<std::size_t>(k.layout.padded(units)) * static_cast<std::size_t>(full));
       for (int p = 0; p < k.layout.panels(inputs); ++p) {
         k.transpose(scratch.data(), packed.data, inputs, units, p * full, below.width(p));
-        k.product(below.panel(p), dz.panel(0), dz.stride(), scratch.data(), rows, units, below.width(p));
+        k.product(below.panel(p), dz.panel(0), dz.stride(), scratch.data(), 0, rows, units, below.width(p));
       }
       std::vector<T> sums(static_cast<std::size_t>(k.layout.panels(units) * full));
       for (int p = 0; p < k.layout.panels(units); ++p) {

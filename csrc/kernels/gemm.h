@@ -107,16 +107,17 @@ struct Gemm {
   }
 
   template <int N>
-  EVENFLOW_INLINE static void product_panel(T* c, const T* a, std::ptrdiff_t a_stride, const T* b, int rows,
+  EVENFLOW_INLINE static void product_panel(T* c, const T* a, std::ptrdiff_t a_stride, const T* b, int first, int rows,
                                             int depth) {
     tiles(rows, tile_rows<V, N>,
-          [=](int row, int size) { product_of<N, tile_rows<V, N>>(size)(c, a, a_stride, b, row, depth); });
+          [=](int row, int size) { product_of<N, tile_rows<V, N>>(size)(c, a, a_stride, b, first + row, depth); });
   }
-  static void product(T* c, const T* a, std::ptrdiff_t a_stride, const T* b, int rows, int depth, int width) {
+  static void product(T* c, const T* a, std::ptrdiff_t a_stride, const T* b, int first, int rows, int depth,
+                      int width) {
     if (width == 2 * V::lanes)
-      product_panel<2>(c, a, a_stride, b, rows, depth);
+      product_panel<2>(c, a, a_stride, b, first, rows, depth);
     else
-      product_panel<1>(c, a, a_stride, b, rows, depth);
+      product_panel<1>(c, a, a_stride, b, first, rows, depth);
   }
 
   template <int N>

@@ -153,8 +153,8 @@ struct Kernels {
   // And back, the whole row.
   void (*collect)(T* to, const T* panels, std::ptrdiff_t stride, int row, int features);
 
-  // c[rows][width] = a[rows][depth] b[depth][width]; a in panels, a_stride apart.
-  void (*product)(T* c, const T* a, std::ptrdiff_t a_stride, const T* b, int rows, int depth, int width);
+  // c[rows][width] = a[rows][depth] b[depth][width] for `rows` rows from `first` on; a in panels, a_stride apart.
+  void (*product)(T* c, const T* a, std::ptrdiff_t a_stride, const T* b, int first, int rows, int depth, int width);
   // b[output][width] = the transposed weights w of inputs [first, first + width); rows past inputs are zero.
   void (*transpose)(T* b, const T* w, int inputs, int outputs, int first, int width);
   // dw[count][width] = x^T dz for the first count features of one panel of x.

@@ -78,11 +78,14 @@ void Program<T>::Step::backward_rows(int number) const {
 
 template <class T>
 template <class Visit>
-void Program<T>::Step::own_blocks(int number, Visit visit) const {
+void Program<T>::Step::own_blocks(int number, Visit visit, bool by_inputs) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   if (stage.kernel < 0 || !plan.variables[static_cast<std::size_t>(stage.kernel)].trainable) return;
-  own_panels(stage, [&](int panel, int width) {
-    for (int part = 0; part < plan.layout.panels(stage.inputs); ++part) {
+  const Stage& below = plan.stages[static_cast<std::size_t>(stage.from[0])];
+  const Range own = by_inputs ? Range{0, plan.layout.panels(stage.units)} : own_range(stage);
+  const Range parts = by_inputs ? own_range(below) : Range{0, plan.layout.panels(stage.inputs)};
+  own_panels(stage.units, own, [&](int panel, int width) {
+    for (int part = parts.first; part < parts.end; ++part) {
       const int first = part * plan.layout.full();
       const int count = std::min(plan.layout.full(), stage.inputs - first);
       visit(panel, part, slice(stage.kernel, panel) + static_cast<std::ptrdiff_t>(first) * width, count, width);
@@ -97,12 +100,15 @@ void Program<T>::Step::weight_gradient(int number, Visit visit) const {
   if (stage.kernel < 0) return;
   const Stage& below = plan.stages[static_cast<std::size_t>(stage.from[0])];
   const bool adds = plan.adds(stage.kernel, number), completes = plan.completes(stage.kernel, number);
-  const bool passes = passing && !measures && !accumulates && !adds && completes &&
-                      !plan.variables[static_cast<std::size_t>(stage.kernel)].regularization.penalty.active();
+  const Regularization& regularization = plan.variables[static_cast<std::size_t>(stage.kernel)].regularization;
+  const bool passes = passing && !measures && !accumulates && !adds && completes && !regularization.penalty.active();
+  // One panel would be one thread's work. What is counted or limited over a panel is left to its owner.
+  const bool by_inputs = passes && plan.layout.panels(stage.units) == 1 && below.map != Map::gather && !samples &&
+                         !regularization.settles();
   const Range own = own_range(stage);
   const int blocks = (own.end - own.first) * plan.layout.panels(stage.inputs);
   int block = 0;
-  own_blocks(number, [&](int panel, int part, std::ptrdiff_t offset, int count, int width) {
+  const auto one = [&](int panel, int part, std::ptrdiff_t offset, int count, int width) {
     const std::ptrdiff_t n = static_cast<std::ptrdiff_t>(count) * width;
     T *const to = p.gradients_ + offset, *const g = passes ? scratch : to;
     if (passing && completes) fetch_update(offset);
@@ -114,7 +120,8 @@ void Program<T>::Step::weight_gradient(int number, Visit visit) const {
     penalize(stage.kernel, panel, offset, n);
     if (measures || accumulates) written(stage.kernel, panel, part, offset, n);
     visit(offset, n, g);
-  });
+  };
+  own_blocks(number, one, by_inputs);
 }
 
 template <class T>

@@ -144,6 +144,20 @@ void Program<T>::Step::forward_stage(const Stage& stage, bool training) const {
 }
 
 template <class T>
+void Program<T>::Step::forward_own_rows(const Stage& stage) const {
+  const int width = plan.layout.width(stage.units, 0), first = first_row(thread), count = first_row(thread + 1) - first;
+  const std::ptrdiff_t begin = static_cast<std::ptrdiff_t>(first) * width;
+  k.product(at(stage.product, 0), at(plan.stages[static_cast<std::size_t>(stage.from[0])].output, 0),
+            plan.panel_stride(), p.parameters_ + slice(stage.kernel, 0), first, count, stage.inputs, width);
+  for (const Segment& s : stage.segments) {
+    T* y = at(result(s), 0) + begin;
+    k.activations[s.activation].forward[static_cast<int>(s.form)](
+        y, at(s.in, 0) + begin, count, width, columns(s, stage.units, 0, false), s.parameters.data());
+    if (stage.units < width) k.clear_padding(y, count, width, stage.units);
+  }
+}
+
+template <class T>
 void Program<T>::Step::forward_rows(const Stage& stage) const {
   k.normalize_rows(at(stage.product, 0), p.activations_ + stage.inverses,
                    at(plan.stages[static_cast<std::size_t>(stage.from[0])].output, 0), plan.panel_stride(), stage.units,
@@ -153,14 +167,20 @@ void Program<T>::Step::forward_rows(const Stage& stage) const {
 }
 
 template <class T>
-void Program<T>::Step::forward(bool training, int first) const {
+void Program<T>::Step::forward(bool training, int first, bool own_rows_next) const {
   for (std::size_t s = static_cast<std::size_t>(first); s < plan.stages.size(); ++s) {
     const Stage& stage = plan.stages[s];
     if (stage.meets) barrier.wait(threads);
     if (of_rows(stage.map)) forward_rows(stage);
-    forward_stage(stage, training);
+    if (by_rows(stage))
+      forward_own_rows(stage);
+    else
+      forward_stage(stage, training);
   }
-  barrier.wait(threads);
+  const auto made_by_rows = [&](const Head& head) {
+    return by_rows(plan.stages[static_cast<std::size_t>(head.stage)]);
+  };
+  if (!own_rows_next || !std::all_of(plan.heads.begin(), plan.heads.end(), made_by_rows)) barrier.wait(threads);
 }
 
 template <class T>

@@ -96,6 +96,7 @@ struct Stage {
   bool is_output = false;  // of the network: its gradient begins with the loss's
   bool meets = false;      // threads meet before it in the forward pass
   bool mirrored = false;   // threads share its panels out in reverse
+  bool by_rows = false;    // or its rows, since one panel is all it has and the loss comes next
   int kernel = -1;         // variable
   int inputs = 0, units = 0;
   std::ptrdiff_t product = nowhere;  // what the map writes

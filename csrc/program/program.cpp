@@ -187,7 +187,7 @@ Progress Program<T>::run(const Feeds& x, const Feeds& y, const Run& run) {
         self.counts_for(run.health, steps_counted, rows_counted);
         steps_counted += self.steps;
         if (self.samples) rows_counted += rows;
-        self.forward(run.training);
+        self.forward(run.training, 0, true);
         for (std::size_t h = 0; h < heads; ++h) self.loss(h, run.training, run.weighted(h));
         if (thread == 0 && now() - begin >= seconds) stop.store(true, std::memory_order_relaxed);
         barrier.wait(count);

@@ -90,6 +90,12 @@ void Plan::make_schedules() {
       std::all_of(variables.begin(), variables.end(), [](const Variable& v) { return v.stages.size() <= 1; });
   for (std::size_t s = 0; s < stages.size(); ++s)
     stages[s].mirrored = chain && stages[s].map == Map::linear && s / 2 % 2 == 1;
+  for (Stage& stage : stages)
+    stage.by_rows = stage.map == Map::linear && layout.panels(stage.units) == 1 && stage.is_output &&
+                    stage.readers.empty() &&
+                    std::all_of(stage.segments.begin(), stage.segments.end(), [](const Segment& s) {
+                      return s.form != Affine::normalize && s.noise.kind < 0 && s.learned < 0 && !s.activity.active();
+                    });
   std::vector<bool> needed;
   for (const Stage& stage : stages)
     needed.push_back(stage.trainable || std::any_of(stage.from.begin(), stage.from.end(),

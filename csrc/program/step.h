@@ -111,9 +111,13 @@ struct Program<T>::Step {
   void forward_segment(const Stage& stage, const Segment& s, int panel, int width, bool training) const;
   void forward_columns(const Stage& stage, int panel, int width, bool training) const;
   void forward_stage(const Stage& stage, bool training) const;
+  // This thread's rows of a stage of one panel.
+  void forward_own_rows(const Stage& stage) const;
+  bool by_rows(const Stage& stage) const { return stage.by_rows && health == nullptr; }
   void forward_rows(const Stage& stage) const;
-  // From the gathered inputs, or the stages below `first`, to the last stage's output; meets at the end.
-  void forward(bool training, int first = 0) const;
+  // From the gathered inputs, or the stages below `first`, to the last stage's output; meets at the end, or does not
+  // where each thread goes on with the rows that it made.
+  void forward(bool training, int first = 0, bool own_rows_next = false) const;
   // What the loss would have applied: an output's prediction, in its probabilities when there is something to apply.
   const T* finish_output(std::size_t head) const;
   // This thread's rows of all predictions, [rows][units] each; meets.
@@ -160,8 +164,9 @@ struct Program<T>::Step {
   // dz of a stage, from those that read it.
   void backward_stage(int number, bool training) const;
   // This thread's part of a stage's kernel, block after block: visit(panel, part, offset, inputs of the part, width).
+  // Its panels, or its inputs of all panels.
   template <class Visit>
-  void own_blocks(int number, Visit visit) const;
+  void own_blocks(int number, Visit visit, bool by_inputs = false) const;
   // The kernel's gradient of one stage; visit(offset, n, gradient) while a block of it is in cache.
   template <class Visit>
   void weight_gradient(int number, Visit visit) const;
