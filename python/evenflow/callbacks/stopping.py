@@ -16,6 +16,8 @@ class TerminateOnNaN(Callback):
     It looks between native calls, so that it costs nothing: within a twentieth of a second.
     """
 
+    leaves_model = True
+
     def __init__(self, raise_error: bool = False) -> None:
         self.raise_error = errors.boolean("TerminateOnNaN", "raise_error", raise_error)
 
@@ -36,6 +38,8 @@ class TimeBudget(Callback):
     Where BackupAndRestore lets a training go on, the time until the backup counts, not what came after it. With
     `verbose`, says so.
     """
+
+    leaves_model = True
 
     def __init__(self, seconds: float, verbose: int = 0) -> None:
         self.seconds = errors.number("TimeBudget", "seconds", seconds, above=0.0)
