@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core, variables
+from . import _core, ids, variables
 from .data import Inputs, Several
 from .optimizer import AVERAGE, MOMENTUM_PRODUCT, Optimizer, Slots
 from .variables import Variable
@@ -37,6 +37,7 @@ class Executor:
         self._variables = list(model_variables)
         self._copied: dict[str, int] = {}  # stamp of the value the program has, by path
         self._seen = -1  # when all variables were last compared
+        self.reads_ids = bool(ids.limits(spec["layers"]))
         trainable = {entry["name"] for entry in spec["layers"] if entry.get("trainable")}
         self._trained = [v for v in self._variables if v.path.split("/")[0] in trainable]
 

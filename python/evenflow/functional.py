@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import data, errors, keywords, naming
+from . import columns, errors, frames, keywords, naming
 from .data import Inputs, Several
 from .layer import Layer, Shape
 from .layers import REGISTRY, InputLayer
@@ -57,6 +57,8 @@ class Functional(Model):
         for value in self._values:
             for source in value.sources:
                 self._readers[source.number].append(value)
+        self._feeds = columns.feeds_of(self._inputs, self._readers)
+        self._lookups = {i: feed.lookup for i, feed in enumerate(self._feeds) if feed.lookup is not None}
         check_entries(self.name, self.layer_spec(), self._tops())
         for value in self._values:
             value.layer.check_built(_shape_in(value), self.dtype)
@@ -173,16 +175,17 @@ class Functional(Model):
         return self.formed(outputs if len(self._outputs) > 1 else [outputs])
 
     def input_row_shapes(self) -> list[Shape]:
-        """The shapes of a row of each input."""
-        return [value.row_shape for value in self._inputs]
+        """The shapes of a row of each input of the core's: what is looked up in two ways comes twice."""
+        return [feed.row_shape for feed in self._feeds]
 
     def read_array(self, where: str, argument: str, x: object) -> Inputs:
         """Inputs as an array, or as several: a list in the order of `inputs`, or a dict by their names."""
         names = [value.name for value in self._inputs]
-        if len(names) == 1:
-            return super().read_array(where, argument, x)
         if isinstance(x, Several):
             return x
+        if len(names) == 1:
+            frames.check_names(where, argument, frames.column_names(x), self.feature_names)
+            return columns.read(where, [argument], [x], self._feeds)
         expected = f"a list of {len(names)} arrays, or a dict by the names of the inputs {names}"
         if not isinstance(x, (list, tuple, dict)):
             raise errors.wrong_type(where, argument, expected, x)
@@ -190,14 +193,11 @@ class Functional(Model):
             raise errors.wrong_value(where, argument, expected, sorted(map(str, x)) if isinstance(x, dict) else len(x))
         listed = [x[name] for name in names] if isinstance(x, dict) else list(x)
         labels = [f"{argument}[{names[i] if isinstance(x, dict) else i}]" for i in range(len(names))]
-        arrays = [data.as_array(where, label, one) for label, one in zip(labels, listed, strict=True)]
-        for label, array in zip(labels[1:], arrays[1:], strict=True):
-            data.same_length(where, (labels[0], label), arrays[0], array)
-        return Several(arrays)
+        return columns.read(where, labels, listed, self._feeds)
 
     def feature_counts(self) -> int | list[int]:
-        """Features of a row of each input."""
-        counts = [math.prod(value.row_shape) for value in self._inputs]
+        """Features of a row of each input of the core's."""
+        counts = [math.prod(feed.row_shape) for feed in self._feeds]
         return counts[0] if len(counts) == 1 else counts
 
     def wiring(self) -> list[tuple[Layer, list[int]]]:
@@ -226,8 +226,10 @@ class Functional(Model):
             name = self._names[value.number]
             below = [top[source.number] for source in value.sources]
             own = [dict(entry) for entry in (*value.layer.spec(), *value.layer.activity_spec())]
-            if isinstance(value.layer, InputLayer) and not chain:
-                own = [{"kind": "input", "name": value.name, "input": self._inputs.index(value)}]
+            feed = columns.number_of(value, self._feeds)
+            if feed is not None and not chain:
+                below = [name if not own else f"{name}/ids"]
+                entries.append({"kind": "input", "name": below[0], "input": feed})
             for entry in own:
                 if name != value.name:  # another call of the layer
                     entry["shares"], entry["name"] = entry["name"], name + entry["name"].removeprefix(value.name)

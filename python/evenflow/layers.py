@@ -9,9 +9,12 @@ from typing import Any
 from . import constraints, errors, initializers, regularizers
 from .activation_layer import activation_spec
 from .activation_layers import ELU, Activation, LeakyReLU, ReLU, Softmax
+from .embedding import Embedding
+from .encodings import CategoryEncoding, Discretization
 from .initializers import Auto
 from .layer import Layer, Shape, flat_features
 from .learned_activations import PReLU, Swish, activation_config, read_activation
+from .lookups import IntegerLookup, StringLookup
 from .merging import Add, Concatenate, Multiply
 from .noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, RReLU
 from .normalization import BatchNormalization, Normalization
@@ -28,14 +31,18 @@ __all__ = [
     "Add",
     "AlphaDropout",
     "BatchNormalization",
+    "CategoryEncoding",
     "Concatenate",
     "Dense",
+    "Discretization",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GaussianDropout",
     "GaussianNoise",
     "Input",
     "InputLayer",
+    "IntegerLookup",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
@@ -48,6 +55,7 @@ __all__ = [
     "Rescaling",
     "Scaling",
     "Softmax",
+    "StringLookup",
     "Swish",
 ]
 
@@ -55,9 +63,12 @@ __all__ = [
 class InputLayer(Layer):
     """States the shape of one row."""
 
-    ARGUMENTS = ("shape",)
+    ARGUMENTS = ("shape", "dtype")
 
-    def __init__(self, shape: Sequence[int] | int, *, name: str | None = None, **unknown: Any) -> None:
+    def __init__(
+        self, shape: Sequence[int] | int, dtype: str | None = None, *, name: str | None = None, **unknown: Any
+    ) -> None:
+        self.dtype = read_input_dtype("Input", dtype)
         if "activity_regularizer" in unknown:
             raise errors.unknown_argument("InputLayer", ["activity_regularizer"], [*self.ARGUMENTS, "name"])
         super().__init__(name=name, input_shape=shape, **unknown)
@@ -65,12 +76,27 @@ class InputLayer(Layer):
         self.keep_value(self.value)
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "shape": list(self.expected_shape or ())}
+        own = {} if self.dtype is None else {"dtype": self.dtype}
+        return {"name": self.name, "shape": list(self.expected_shape or ()), **own}
 
 
-def Input(shape: Sequence[int] | int, *, name: str | None = None, **unknown: Any) -> Value:  # noqa: N802, Keras' name
-    """A value of rows of this shape: the first element of a Sequential, or what layers of a `Model` are called on."""
-    return InputLayer(shape, name=name, **unknown).value
+INPUT_DTYPES = ("float32", "float64", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "bool", "string")
+
+
+def read_input_dtype(where: str, dtype: object) -> str | None:
+    """`dtype=` of an input: says what the rows are expected to be, and changes no number. Words are for a
+    `StringLookup`."""
+    if dtype is not None and dtype not in INPUT_DTYPES:
+        raise errors.unknown_name(where, "dtype", dtype, INPUT_DTYPES)
+    return dtype  # type: ignore[return-value]  # one of these
+
+
+def Input(  # noqa: N802, Keras' name
+    shape: Sequence[int] | int, dtype: str | None = None, *, name: str | None = None, **unknown: Any
+) -> Value:
+    """A value of rows of this shape: the first element of a Sequential, or what layers of a `Model` are called on.
+    `dtype` says what is expected: "string" for the words of a `StringLookup`; numbers of every type are read alike."""
+    return InputLayer(shape, dtype, name=name, **unknown).value
 
 
 class Flatten(Layer):
@@ -272,6 +298,7 @@ REGISTRY = Registry(
         Softmax,
         Rescaling,
         Scaling,
+        *(Embedding, CategoryEncoding, Discretization, StringLookup, IntegerLookup),
         ActivityRegularization,
         *(Add, Multiply, Concatenate),
         *(Dropout, AlphaDropout, GaussianNoise, GaussianDropout, RReLU),

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from . import errors, keywords, lint, saving
+from . import errors, ids, keywords, lint, saving
 from .activations import OUTPUTS
 from .layer import Layer, assign_all
 from .summary import table
@@ -91,6 +91,17 @@ class Model(Trainer):
     def trainable(self, value: bool) -> None:
         for layer in self.layers:
             layer.trainable = value
+
+    def id_limits(self) -> dict[int, ids.Limit]:
+        """The inputs that are read as ids of categories, by their numbers, and how many there are."""
+        if not any(layer.READS_IDS or layer.LOOKS_UP for layer in self.layers):
+            return {}
+        found = ids.limits(self.layer_spec())
+        for number, lookup in self._lookups.items():
+            if number in found and lookup.vocabulary_size() > found[number].count:
+                expected = f"at least the {lookup.vocabulary_size()} ids of {lookup.label}"
+                raise errors.wrong_value(f"layer {found[number].layer!r}", "input_dim", expected, found[number].count)
+        return found
 
     # variables
 

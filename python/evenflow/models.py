@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from . import errors, folding, keywords, naming, recalibration
+from . import columns, errors, folding, frames, keywords, naming, recalibration
 from .cloning import clone_model
+from .data import Inputs
 from .layer import Layer, Shape
 from .layers import REGISTRY, Input, InputLayer
 from .model import Model, check_dtype, check_entries
@@ -78,8 +79,10 @@ class Sequential(Model):
         check_entries(self.name, _entries(layers), rescaling_first=True)
         if row_shape is not None:
             _shapes(layers, row_shape, self.dtype)
+        lookup = columns.lookup_of([one for one in layers if not isinstance(one, InputLayer)])
         self._release()
         self._layers, self._output_shape = layers, None
+        self._lookups = {} if lookup is None else {0: lookup}
         if row_shape is not None:
             self._build(row_shape)
 
@@ -109,6 +112,8 @@ class Sequential(Model):
         self._tell_activations()
         if not self._layers:
             self._row_shape = self.feature_names = None
+        if not self.layers:
+            self._lookups = {}
         return layer
 
     # building
@@ -158,6 +163,13 @@ class Sequential(Model):
         if row_shape == self._row_shape:
             self._output_shape = shape
         return shape
+
+    def read_array(self, where: str, argument: str, x: object) -> Inputs:
+        """Inputs as an array; of ids, where the first layer looks them up."""
+        if not self._lookups:
+            return super().read_array(where, argument, x)
+        frames.check_names(where, argument, frames.column_names(x), self.feature_names)
+        return self._lookups[0].ids_of(where, argument, x)
 
     @property
     def output_names(self) -> list[str]:

@@ -6,12 +6,12 @@ import math
 import os
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import data, errors, frames, keywords
+from . import data, errors, frames, ids, keywords
 from .blocks import stream_of
 from .callback import CallbackList, closing, read_callbacks
 from .data import Inputs, Several
@@ -19,6 +19,9 @@ from .executor import SLICE_PRODUCTS, SMALLEST_CAPACITY, Executor, executor_for
 from .seeds import counter_seed
 from .streams import is_stream, refuse
 from .variables import Variable
+
+if TYPE_CHECKING:
+    from .lookups import Lookup
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -38,6 +41,7 @@ class Predictor:
         self._row_shape: Shape | None = None
         self.feature_names: tuple[str, ...] | None = None  # of the first table that it was trained on
         self.draws = 0  # of random layers by calls with training=True
+        self._lookups: dict[int, Lookup[Any]] = {}  # of the core's inputs by their numbers
 
     # what a model provides
 
@@ -120,6 +124,10 @@ class Predictor:
         """The shapes of a row of each input."""
         return [] if self._row_shape is None else [self._row_shape]
 
+    def id_limits(self) -> dict[int, ids.Limit]:
+        """The inputs that are read as ids of categories, by their numbers, and how many there are."""
+        return {}
+
     def feature_counts(self) -> int | list[int]:
         """Features of a row."""
         return math.prod(self._row_shape or ())
@@ -161,14 +169,17 @@ class Predictor:
     ) -> tuple[Inputs, Shape, list[int]]:
         """Inputs as 2-D rows, the shape of a row (the first input's), and the units of the outputs it leads to."""
         allow_nonfinite = errors.boolean(where, "allow_nonfinite", allow_nonfinite)
+        limits = self.id_limits()
 
-        def flat(argument: str, array: Any, expected: Shape | None) -> tuple[Array, Shape]:
+        def flat(argument: str, array: Any, expected: Shape | None, number: int = 0) -> tuple[Array, Shape]:
             shape = data.row_shape(where, argument, array, expected)
+            if number in limits:
+                return ids.read(where, argument, array, limits[number]), shape
             return data.read_inputs(where, argument, array, self.dtype, allow_nonfinite=allow_nonfinite), shape
 
         if isinstance(x, Several):
             shapes = self.input_row_shapes()
-            pairs = [flat(f"{argument}[{i}]", *pair) for i, pair in enumerate(zip(x.arrays, shapes, strict=True))]
+            pairs = [flat(f"{argument}[{i}]", *pair, i) for i, pair in enumerate(zip(x.arrays, shapes, strict=True))]
             units = self.output_units(shapes[0])
             return Several([array for array, _ in pairs]), shapes[0], units
         shape = data.row_shape(where, argument, x, self._row_shape)
@@ -215,6 +226,8 @@ class Predictor:
             and steps is None
             and callbacks is None
             and executor.is_current()
+            and not executor.reads_ids
+            and not self._lookups
         ):
             rows = x if x.ndim == 2 else x.reshape(len(x), -1)
             if data.is_finite(rows):
