@@ -224,7 +224,9 @@ def test_ids_out_of_range_change_nothing(call, wrong, rng):
         "predict": lambda: model.predict(bad),
         "train_on_batch": lambda: model.train_on_batch(bad, y),
         "validation": lambda: model.fit(good, y, validation_data=(bad, y), verbose=0),
-        "one row": lambda: model.predict(bad[6:7], ),
+        "one row": lambda: model.predict(
+            bad[6:7],
+        ),
     }
     row = 0 if call == "one row" else 6
     with pytest.raises(ValueError, match=f"in row {row}, column 1, expected whole numbers from 0 to 9: ids of the 10"):
@@ -284,7 +286,11 @@ def test_health_sees_a_table(rng):
 
 def town_and_numbers(**options: Any) -> Any:
     """A model of words in two ways, of years and of numbers."""
-    word, year, numbers = Input((1,), dtype="string", name="word"), Input((1,), name="year"), Input((2,), name="numbers")
+    word, year, numbers = (
+        Input((1,), dtype="string", name="word"),
+        Input((1,), name="year"),
+        Input((2,), name="numbers"),
+    )
     vocabulary = ["red", "green", "blue"]
     parts = [
         Flatten()(Embedding(4, 3, name="table")(StringLookup(vocabulary=vocabulary, name="ids")(word))),

@@ -78,7 +78,9 @@ NORMS = {"kind": "norm", "min_value": 0.0, "max_value": 0.7, "rate": 1.0}
 
 def changed(spec: Spec, **more: Any) -> Spec:
     """With regularizers or constraints of the embeddings."""
-    layers = [layer | (more if layer["kind"] == "embedding" and "shares" not in layer else {}) for layer in spec["layers"]]
+    layers = [
+        layer | (more if layer["kind"] == "embedding" and "shares" not in layer else {}) for layer in spec["layers"]
+    ]
     return {**spec, "layers": layers}
 
 
@@ -163,7 +165,9 @@ def test_settings_are_the_references(name, fusion, isa, rng):
     compare(spec, CATEGORIES["wide and deep"][1], rng, np.dtype("float64"), 0.02, threads=2, fusion=fusion)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "clipvalue", "clipnorm", "global_clipnorm", "adagrad"])
+@pytest.mark.parametrize(
+    "optimizer", ["sgd", "momentum", "adam", "clipvalue", "clipnorm", "global_clipnorm", "adagrad"]
+)
 @pytest.mark.parametrize("name", CATEGORIES)
 def test_threads_and_fusion_change_no_bit(name, optimizer, dtype, rng):
     spec, categories = CATEGORIES[name]

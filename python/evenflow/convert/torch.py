@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from .. import errors
-from ..layer import Layer
 from ..layers import BatchNormalization, Dense, Embedding
-from ..model import Model
-from ..row_normalization import LayerNormalization, RMSNormalization
-from ..variables import Variable
+from ..layers.base import Layer
+from ..layers.row_normalization import LayerNormalization, RMSNormalization
+from ..layers.variables import Variable
+from ..models.model import Model
 from .filling import Array, PathLike, blank, existing, put, unusable
 
 Group = dict[str, Array]  # the arrays of a module by their last names
@@ -75,7 +75,9 @@ def from_torch(
         groups = _sorted(where, groups, [layer.name for layer in model.layers])
     if not model.built:
         if any(isinstance(layer, Embedding) for layer in model.layers):
-            raise ValueError(f"{where}: an Embedding does not tell the number of inputs: add Input(shape=...) to the layers")
+            raise ValueError(
+                f"{where}: an Embedding does not tell the number of inputs: add Input(shape=...) to the layers"
+            )
         first = next(iter(groups) if names is None else (names[n.name] for n in model.layers if n.name in names), "")
         model.build((None, _inputs(where, first, groups)))
     slots = list(_slots(where, model))

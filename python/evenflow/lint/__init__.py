@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..data import Inputs, Several
+from ..data.arrays import Inputs, Several
 from . import ends, hidden, selu
 from .network import Finding as Finding
 from .network import Network
 
 if TYPE_CHECKING:
-    from ..model import Model
+    from ..models.model import Model
 
 RULES: Sequence[Callable[[Network], Iterator[Finding]]] = (
     selu.selu_initializer,
@@ -44,7 +44,9 @@ def check(model: Model, x: Inputs | None = None) -> list[Finding]:
     if x is not None:
         step = max(1, len(x) // SEEN_ROWS)
         ids = model.id_limits()  # inputs whose numbers have no scale
-        arrays = [a for i, a in enumerate(x.arrays if isinstance(x, Several) else [x]) if a is not None and i not in ids]
+        arrays = [
+            a for i, a in enumerate(x.arrays if isinstance(x, Several) else [x]) if a is not None and i not in ids
+        ]
         flat = [np.asarray(a[::step], np.float64).reshape(-(-len(a) // step), -1) for a in arrays]
         found += ends.of_inputs(network, flat)
     return found
