@@ -286,11 +286,8 @@ def test_health_sees_a_table(rng):
 
 def town_and_numbers(**options: Any) -> Any:
     """A model of words in two ways, of years and of numbers."""
-    word, year, numbers = (
-        Input((1,), dtype="string", name="word"),
-        Input((1,), name="year"),
-        Input((2,), name="numbers"),
-    )
+    word = Input((1,), dtype="string", name="word")
+    year, numbers = Input((1,), name="year"), Input((2,), name="numbers")
     vocabulary = ["red", "green", "blue"]
     parts = [
         Flatten()(Embedding(4, 3, name="table")(StringLookup(vocabulary=vocabulary, name="ids")(word))),

@@ -78,10 +78,8 @@ NORMS = {"kind": "norm", "min_value": 0.0, "max_value": 0.7, "rate": 1.0}
 
 def changed(spec: Spec, **more: Any) -> Spec:
     """With regularizers or constraints of the embeddings."""
-    layers = [
-        layer | (more if layer["kind"] == "embedding" and "shares" not in layer else {}) for layer in spec["layers"]
-    ]
-    return {**spec, "layers": layers}
+    own = [layer["kind"] == "embedding" and "shares" not in layer for layer in spec["layers"]]
+    return {**spec, "layers": [layer | (more if o else {}) for layer, o in zip(spec["layers"], own, strict=True)]}
 
 
 def data(spec: Spec, categories: list[int | None], rows: int, rng: Any, dtype: Any) -> tuple[Any, Any]:
@@ -165,9 +163,7 @@ def test_settings_are_the_references(name, fusion, isa, rng):
     compare(spec, CATEGORIES["wide and deep"][1], rng, np.dtype("float64"), 0.02, threads=2, fusion=fusion)
 
 
-@pytest.mark.parametrize(
-    "optimizer", ["sgd", "momentum", "adam", "clipvalue", "clipnorm", "global_clipnorm", "adagrad"]
-)
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "clipvalue", "clipnorm", "global_clipnorm", "adagrad"])
 @pytest.mark.parametrize("name", CATEGORIES)
 def test_threads_and_fusion_change_no_bit(name, optimizer, dtype, rng):
     spec, categories = CATEGORIES[name]
@@ -258,7 +254,7 @@ def test_ids_that_are_none_are_refused(call, wrong, rng):
     y = np.zeros((5, 2), np.float32)
     arguments = {"train": (x, y), "evaluate": (x, y), "predict": (x,), "forward": (x,)}[call]
     rate = {"learning_rate": 0.1} if call == "train" else {}
-    with pytest.raises(ValueError, match="whole numbers from 0 to 39 for layer 'layer_0'.* in row 3, column 1"):
+    with pytest.raises(ValueError, match=r"whole numbers from 0 to 39 for layer 'layer_0'.* in row 3, column 1"):
         getattr(program, call)(*arguments, **rate)
     same(state(program), before)
 

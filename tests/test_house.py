@@ -30,6 +30,7 @@ CORE_USERS = {
     "cli.info",
     "cli.train",
     "data.arrays",
+    "data.ids",
     "kernels",
     "losses.base",
     "metrics.base",

@@ -53,7 +53,7 @@ class Registry(Generic[T]):
             if name not in self.classes or not isinstance(config, Mapping):
                 raise errors.unknown_name(where, argument, name, self.classes)
             found = self.classes[name]
-            return getattr(found, "from_config", lambda given: found(**given))(dict(config))  # type: ignore[no-any-return]
+            return getattr(found, "from_config", lambda given: found(**given))(dict(config))
         raise errors.wrong_type(where, argument, f"a name or an object such as {self.example}", identifier)
 
 

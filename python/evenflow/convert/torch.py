@@ -75,9 +75,7 @@ def from_torch(
         groups = _sorted(where, groups, [layer.name for layer in model.layers])
     if not model.built:
         if any(isinstance(layer, Embedding) for layer in model.layers):
-            raise ValueError(
-                f"{where}: an Embedding does not tell the number of inputs: add Input(shape=...) to the layers"
-            )
+            raise ValueError(f"{where}: an Embedding does not tell the number of inputs: begin with Input(shape=...)")
         first = next(iter(groups) if names is None else (names[n.name] for n in model.layers if n.name in names), "")
         model.build((None, _inputs(where, first, groups)))
     slots = list(_slots(where, model))

@@ -17,9 +17,9 @@ IN_PLACE = ("float32", "float64", "uint8", "int32", "int64")  # what the core re
 
 
 class Limit(NamedTuple):
-    """Ids are from 0 to `count` - 1, because this layer has so many."""
+    """Ids are from 0 to `categories` - 1, because this layer has so many."""
 
-    count: int
+    categories: int
     layer: str
 
 
@@ -36,7 +36,7 @@ def limits(entries: Sequence[dict[str, Any]]) -> dict[int, Limit]:
         if below is not None and below["kind"] != "input":
             continue
         number = 0 if below is None else below.get("input", 0)
-        if number not in found or count < found[number].count:
+        if number not in found or count < found[number].categories:
             found[number] = Limit(count, entry["name"])
     return found
 
@@ -48,13 +48,13 @@ def read(where: str, argument: str, x: Array, limit: Limit) -> Array:
     if flat.dtype.name not in IN_PLACE or not flat.dtype.isnative or not flat.flags.aligned:
         flat = flat.astype(np.float32 if flat.dtype.itemsize < 4 and flat.dtype.kind == "f" else _wide(flat.dtype))
     for start in range(0, len(flat), CHECK_ROWS):
-        found = _core.find_wrong_id(flat[start : start + CHECK_ROWS], limit.count)
+        found = _core.find_wrong_id(flat[start : start + CHECK_ROWS], limit.categories)
         if found is not None:
             row, column = start + found[0], found[1]
             value = x.reshape(x.shape[0], -1)[row, column]
             raise ValueError(
                 f"{where}: {argument} has {value} in row {row}, column {column}, expected whole numbers from 0 to "
-                f"{limit.count - 1}: ids of the {limit.count} categories of layer {limit.layer!r}"
+                f"{limit.categories - 1}: ids of the {limit.categories} categories of layer {limit.layer!r}"
             )
     return flat
 

@@ -40,7 +40,8 @@ class CategoryEncoding(Preparation):
         return encoded_shape(self, input_shape, self.output_mode, self.num_tokens)
 
     def _of_array(self, inputs: Any) -> Array:
-        given = arrays.as_array(self.label, "inputs", np.asarray(inputs) if isinstance(inputs, (list, int)) else inputs)
+        listed = isinstance(inputs, (list, tuple, int))
+        given = arrays.as_array(self.label, "inputs", np.asarray(inputs) if listed else inputs)
         limit = ids.Limit(self.num_tokens, self.name)
         flat = given.reshape(-1, given.shape[-1] if given.ndim else 1)
         found = ids.read(self.label, "inputs", flat, limit).astype(np.int64).reshape(given.shape)

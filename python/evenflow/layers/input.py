@@ -37,7 +37,7 @@ def read_dtype(where: str, dtype: object) -> str | None:
     `StringLookup`."""
     if dtype is not None and dtype not in DTYPES:
         raise errors.unknown_name(where, "dtype", dtype, DTYPES)
-    return dtype  # type: ignore[return-value]  # one of these
+    return None if dtype is None else str(dtype)
 
 
 def Input(  # noqa: N802, Keras' name

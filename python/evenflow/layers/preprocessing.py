@@ -21,9 +21,8 @@ class Preparation(Layer):
 
     def __call__(self, inputs: object) -> Any:
         """The layer's value of another layer's; or of numbers or strings, in an array, what it makes of them."""
-        if isinstance(inputs, Value) or (
-            isinstance(inputs, (list, tuple)) and any(isinstance(i, Value) for i in inputs)
-        ):
+        listed = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+        if any(isinstance(one, Value) for one in listed):
             return super().__call__(inputs)
         return self._of_array(inputs)
 
@@ -72,7 +71,7 @@ def encode(ids: Array, mode: str, tokens: int) -> Array:
         return ids
     if mode == "one_hot":
         ids = ids[..., 0] if ids.ndim > 1 and ids.shape[-1] == 1 else ids
-        return (ids[..., None] == np.arange(tokens)).astype(np.float32)
+        return np.asarray(ids[..., None] == np.arange(tokens), np.float32)
     ids = ids[None] if ids.ndim == 0 else ids
     flat = ids.reshape(-1, ids.shape[-1])
     found = np.zeros((len(flat), tokens + 1), np.float32)  # the last column: of what is none

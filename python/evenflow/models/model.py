@@ -102,9 +102,11 @@ class Model(Trainer):
             return {}
         found = ids.limits(self.layer_spec())
         for number, lookup in self._lookups.items():
-            if number in found and lookup.vocabulary_size() > found[number].count:
+            if number in found and lookup.vocabulary_size() > found[number].categories:
                 expected = f"at least the {lookup.vocabulary_size()} ids of {lookup.label}"
-                raise errors.wrong_value(f"layer {found[number].layer!r}", "input_dim", expected, found[number].count)
+                raise errors.wrong_value(
+                    f"layer {found[number].layer!r}", "input_dim", expected, found[number].categories
+                )
         return found
 
     # variables

@@ -13,7 +13,7 @@ from .arrays import Array, wide
 def embedding_forward(ids: ArrayLike, table: ArrayLike) -> Array:
     """The rows of the table [input_dim, columns] that ids [rows, ids] name, side by side: y [rows, ids * columns]."""
     ids, table = np.asarray(ids).astype(np.int64), wide(table)
-    return table[ids].reshape(len(ids), -1)
+    return np.asarray(table[ids].reshape(len(ids), -1))
 
 
 def embedding_backward(dy: ArrayLike, ids: ArrayLike, rows: int) -> Array:
