@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import evenflow
-from evenflow import constraints
+from evenflow import cli, constraints
 from evenflow.layers import (
     Add,
     CategoryEncoding,
@@ -421,3 +421,24 @@ def test_numbers_may_be_normalized_before_they_are_binned(rng):
     kernel, bias = model.get_weights()[-2:]
     hot = np.stack([~above, above], axis=2).reshape(100, 4)
     assert np.mean(np.abs(model.predict(data) - (hot @ kernel + bias)) < 1e-5) > 0.97
+
+
+def test_the_command_line_predicts_tables_of_words(tmp_path, capsys, rng):
+    word, year = Input((1,), dtype="string", name="town"), Input((1,), name="year")
+    parts = [Flatten()(Embedding(3, 2)(StringLookup(vocabulary=["Ulm", "Bonn"])(word))), year]
+    model = Model([word, year], Dense(1)(Concatenate()(parts)))
+    model.save(tmp_path / "both.safetensors")
+    path = tmp_path / "new.csv"
+    path.write_text("year,town\n2001,Ulm\n1999,Rome\n", encoding="utf-8")
+    assert cli.main(["predict", str(tmp_path / "both.safetensors"), str(path)]) == 0
+    printed = [float(line) for line in capsys.readouterr().out.split()[1:]]
+    expected = model.predict({"town": np.array([["Ulm"], ["Rome"]], object), "year": np.array([[2001.0], [1999.0]])})
+    np.testing.assert_allclose(printed, expected[:, 0], rtol=1e-6)
+    lookup = StringLookup(vocabulary=["Ulm", "Bonn"], output_mode="one_hot")
+    alone = Sequential([Input((1,), dtype="string"), lookup, Dense(1)])
+    alone.save(tmp_path / "alone.safetensors")
+    path.write_text("town\nBonn\n", encoding="utf-8")
+    assert cli.main(["predict", str(tmp_path / "alone.safetensors"), str(path)]) == 0
+    assert float(capsys.readouterr().out.split()[1]) == pytest.approx(
+        float(alone.predict(np.array([["Bonn"]], object))[0, 0]), rel=1e-6
+    )

@@ -14,6 +14,7 @@ from ..data import frames
 from ..data.arrays import Inputs, Several
 from ..layers import REGISTRY, InputLayer
 from ..layers.base import Layer, Shape
+from ..layers.lookups import StringLookup
 from ..layers.values import Value, ancestors, call, read_values
 from ..training.predictor import last_activation
 from . import columns
@@ -197,6 +198,10 @@ class Functional(Model):
         listed = [x[name] for name in names] if isinstance(x, dict) else list(x)
         labels = [f"{argument}[{names[i] if isinstance(x, dict) else i}]" for i in range(len(names))]
         return columns.read(where, labels, listed, self._feeds)
+
+    def word_inputs(self) -> set[int]:
+        """The numbers of the inputs that are words, for a StringLookup."""
+        return {feed.input for feed in self._feeds if isinstance(feed.lookup, StringLookup)}
 
     def feature_counts(self) -> int | list[int]:
         """Features of a row of each input of the core's."""

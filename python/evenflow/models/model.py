@@ -14,6 +14,7 @@ from ..activations import OUTPUTS
 from ..common import keywords
 from ..data import ids
 from ..layers.base import Layer, assign_all
+from ..layers.lookups import StringLookup
 from ..layers.values import Value
 from ..layers.variables import Variable
 from ..saving.state import load_weights, save_weights
@@ -108,6 +109,10 @@ class Model(Trainer):
                     f"layer {found[number].layer!r}", "input_dim", expected, found[number].categories
                 )
         return found
+
+    def word_inputs(self) -> set[int]:
+        """The numbers of the inputs that are words, for a StringLookup."""
+        return {0} if isinstance(self._lookups.get(0), StringLookup) else set()
 
     # variables
 
