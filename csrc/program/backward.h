@@ -81,13 +81,14 @@ template <class Visit>
 void Program<T>::Step::own_blocks(int number, Visit visit, bool by_inputs) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   if (stage.kernel < 0 || !plan.variables[static_cast<std::size_t>(stage.kernel)].trainable) return;
+  const Variable& v = plan.variables[static_cast<std::size_t>(stage.kernel)];  // a table's units are not the stage's
   const Stage& below = plan.stages[static_cast<std::size_t>(stage.from[0])];
-  const Range own = by_inputs ? Range{0, plan.layout.panels(stage.units)} : own_range(stage);
-  const Range parts = by_inputs ? own_range(below) : Range{0, plan.layout.panels(stage.inputs)};
-  own_panels(stage.units, own, [&](int panel, int width) {
+  const Range own = by_inputs ? Range{0, plan.layout.panels(v.units)} : own_range(v.units, stage.mirrored);
+  const Range parts = by_inputs ? own_range(below) : Range{0, plan.layout.panels(v.inputs)};
+  own_panels(v.units, own, [&](int panel, int width) {
     for (int part = parts.first; part < parts.end; ++part) {
       const int first = part * plan.layout.full();
-      const int count = std::min(plan.layout.full(), stage.inputs - first);
+      const int count = std::min(plan.layout.full(), v.inputs - first);
       visit(panel, part, slice(stage.kernel, panel) + static_cast<std::ptrdiff_t>(first) * width, count, width);
     }
   });
@@ -98,6 +99,7 @@ template <class Visit>
 void Program<T>::Step::weight_gradient(int number, Visit visit) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   if (stage.kernel < 0) return;
+  if (stage.map == Map::embedding) return table_gradient(number, visit);
   const Stage& below = plan.stages[static_cast<std::size_t>(stage.from[0])];
   const bool adds = plan.adds(stage.kernel, number), completes = plan.completes(stage.kernel, number);
   const Regularization& regularization = plan.variables[static_cast<std::size_t>(stage.kernel)].regularization;
