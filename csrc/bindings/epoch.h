@@ -8,7 +8,8 @@
 #include "bindings/arrays.h"
 #include "bindings/names.h"
 #include "program/feed.h"
-#include "program/program.h"
+#include "program/plan.h"
+#include "program/run.h"
 
 namespace evenflow {
 

@@ -15,7 +15,7 @@ struct RowNormalization {
     return V(Rows::total(units, term) / static_cast<T>(units));
   }
 
-  static void forward(T* y, T* inverse, const T* x, std::ptrdiff_t stride, int units, double epsilon, bool centered,
+  EVENFLOW_INLINE static void forward(T* y, T* inverse, const T* x, std::ptrdiff_t stride, int units, double epsilon, bool centered,
                       T* scratch, int first, int last) {
     for (int row = first; row < last; ++row) {
       Rows::gather(scratch, x, stride, row, units);
@@ -33,9 +33,9 @@ struct RowNormalization {
     }
   }
 
-  static void backward(T* dx, const T* dy, const T* y, const T* inverse, std::ptrdiff_t stride, int units,
+  EVENFLOW_INLINE static void backward(T* dx, const T* dy, const T* y, const T* inverse, std::ptrdiff_t stride, int units,
                        bool centered, T* scratch, int first, int last) {
-    T* normalized = scratch + Rows::layout.padded(units);
+    T* normalized = scratch + Rows::layout().padded(units);
     for (int row = first; row < last; ++row) {
       Rows::gather(scratch, dy, stride, row, units);
       Rows::gather(normalized, y, stride, row, units);

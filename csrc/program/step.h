@@ -175,7 +175,6 @@ struct Program<T>::Step {
   // The same for all gradients, after they were written by somebody else.
   void read_gradients() const;
   bool needs_norm() const { return plan.spec.optimizer.clipnorm || plan.spec.optimizer.global_clipnorm; }
-  static double shrink(double norm, double limit) { return norm <= limit ? 1 : limit / norm; }
 
   // ---- regularizers and constraints (penalties.h)
 
