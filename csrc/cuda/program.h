@@ -53,7 +53,7 @@ class Program {
   std::int64_t iterations = 0;
   Momenta momenta;
   static constexpr int forward_rows = 0;
-  static constexpr bool norms_known = false;
+  bool norms_known = false;
 
  private:
   enum class Mode { train, evaluate, predict };
