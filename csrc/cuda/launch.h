@@ -79,6 +79,10 @@ void loss(cudaStream_t, const AnyLoss&, const Rows<T>&);
 template <class T>
 void predict(cudaStream_t, const Rows<T>&, const Control*, std::int64_t batch_size);
 
+// What writes the records of each kind of metric, on the device.
+template <class T>
+void metric_kernels(MetricKernel<T>* on_device);
+
 // ---- rows.cu
 
 // A row operation, there and back: y of x, or dx of dy.
@@ -97,12 +101,6 @@ template <class T>
 void normalize_rows(cudaStream_t, const Normalized<T>&);
 template <class T>
 void normalize_rows_backward(cudaStream_t, const Normalized<T>&);
-
-// ---- metrics.cu
-
-// What writes the records of each kind of metric, on the device.
-template <class T>
-void metric_kernels(MetricKernel<T>* on_device);
 
 // ---- update.cu
 

@@ -1,7 +1,9 @@
-// The loss of a batch: a warp for each row runs the loops that vectors of a processor run.
+// Loss and metrics of a batch: a warp for each row runs the loops that vectors of a processor run. They stand together,
+// since a kernel calls no function of another file by its address.
 #include "cuda/launch.h"
 #include "cuda/vector.cuh"
 #include "kernels/losses.h"
+#include "kernels/metrics.h"
 
 namespace evenflow {
 
@@ -67,6 +69,19 @@ __global__ void predict_kernel(Rows<T> all, const Control* control, std::int64_t
   });
 }
 
+template <class T, class Kind>
+__device__ void record(const Metric& m, const MetricRow<T>& row, double* to, std::ptrdiff_t stride) {
+  metric_kinds::Records<Vec<T, warp>>::template record<Kind>(m, row, to, stride);
+}
+template <class T, class... Kind>
+__device__ void fill(MetricKernel<T>* table, List<Kind...>) {
+  ((*table++ = record<T, Kind>), ...);
+}
+template <class T>
+__global__ void fill_kernel(MetricKernel<T>* table) {
+  fill(table, MetricKinds{});
+}
+
 template <class T>
 unsigned blocks(const Rows<T>& all) {
   return static_cast<unsigned>((all.rows + rows_of_block - 1) / rows_of_block);
@@ -88,6 +103,14 @@ void predict(cudaStream_t stream, const Rows<T>& all, const Control* control, st
 }
 template void predict(cudaStream_t, const Rows<float>&, const Control*, std::int64_t);
 template void predict(cudaStream_t, const Rows<double>&, const Control*, std::int64_t);
+
+// Where functions lie on the device, only the device knows.
+template <class T>
+void metric_kernels(MetricKernel<T>* on_device) {
+  fill_kernel<<<1, 1>>>(on_device);
+}
+template void metric_kernels(MetricKernel<float>*);
+template void metric_kernels(MetricKernel<double>*);
 
 }  // namespace cuda
 }  // namespace evenflow

@@ -23,7 +23,7 @@ __device__ void fill_panel(const Product<T>& p, T* shared) {
 }
 
 template <class T>
-__global__ void forward_kernel(Columns<T> c, const Control* control) {
+__global__ void __launch_bounds__(2 * product_threads) forward_kernel(Columns<T> c, const Control* control) {
   __shared__ T shared[product_shared];
   fill_panel<T, false>(c.product, shared);
   const Own own(c.units);
@@ -32,7 +32,7 @@ __global__ void forward_kernel(Columns<T> c, const Control* control) {
 }
 
 template <class T>
-__global__ void backward_kernel(Columns<T> c, const Control* control) {
+__global__ void __launch_bounds__(2 * product_threads) backward_kernel(Columns<T> c, const Control* control) {
   __shared__ T shared[product_shared];
   fill_panel<T, true>(c.product, shared);
   const Own own(c.units);
