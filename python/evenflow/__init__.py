@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         utils,
     )
     from ._core import Program, __version__, num_threads, set_num_threads
+    from .common.devices import get_device, set_device
     from .common.naming import clear_session
     from .common.seeds import set_seed
     from .layers import Input
@@ -70,9 +71,11 @@ _NAMES = {
     "__version__": "_core",
     "clear_session": "common.naming",
     "find_learning_rate": "training.finder",
+    "get_device": "common.devices",
     "num_threads": "_core",
     "recalibrate_batch_norm": "models.recalibration",
     "report": "reporting",
+    "set_device": "common.devices",
     "set_num_threads": "_core",
     "set_seed": "common.seeds",
 }
@@ -91,6 +94,7 @@ __all__ = [
     "convert",
     "datasets",
     "find_learning_rate",
+    "get_device",
     "initializers",
     "kernels",
     "layers",
@@ -106,6 +110,7 @@ __all__ = [
     "regularizers",
     "report",
     "schedules",
+    "set_device",
     "set_num_threads",
     "set_seed",
     "torch",

@@ -75,6 +75,7 @@ class FrozenCache:
             batch=batch,
             training=training,
             exact=exact,
+            device=self.model.device,
         )
         return self.executor, self._features[id(pair)]
 
