@@ -3,8 +3,8 @@
     python -m evenflow.bench.gpu [--build] [--workloads tiny,geron] [--rounds 5] [--json FILE]
 
 `--build`, in a checkout, builds and installs the package with its second extension first. Float32 for everybody, with
-products in full float32: NVIDIA's TF32 is off in PyTorch and in JAX as it is in evenflow. Everybody starts from the same
-variables and walks through the same batches, and the first losses must be those of a float64 calculation in NumPy
+products in full float32: NVIDIA's TF32 is off in PyTorch and in JAX as it is in evenflow. Everybody starts from the
+same variables and walks through the same batches, and the first losses must be those of a float64 calculation in NumPy
 (`problem.Peer.check`). All peers of a workload live in one process; blocks of steps are timed in turn, A B A B.
 """
 

@@ -198,7 +198,13 @@ def test_every_metric(metric, units, rng):
     if blocks > 1:
         loss = {"kind": "quantile", "quantiles": [0.5] * blocks}
     layers = [{"kind": "activation", "activation": "linear", "name": "a"}]
-    spec = {"inputs": units, "layers": layers, "loss": loss, "metrics": [{**metric, "weighted": True}], "optimizer": SGD}
+    spec = {
+        "inputs": units,
+        "layers": layers,
+        "loss": loss,
+        "metrics": [{**metric, "weighted": True}],
+        "optimizer": SGD,
+    }
     weights = rng.integers(0, 4, (77, 1)).astype(np.float64)
     cpu, gpu = (k.Program(spec, dtype="float64", batch_size=32) for k in (_core, cuda))
     for given in ({}, {"sample_weight": weights}):

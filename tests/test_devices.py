@@ -60,7 +60,9 @@ def test_unknown_devices(call):
 @pytest.mark.skipif(not isinstance(GPU, str), reason="there is a GPU")
 def test_what_is_missing_is_said():
     for call in (evenflow.set_device, lambda device: model(device=device)):
-        with pytest.raises(RuntimeError, match=r"device 'cuda': (this build has no extension|no program runs on a GPU)"):
+        with pytest.raises(
+            RuntimeError, match=r"device 'cuda': (this build has no extension|no program runs on a GPU)"
+        ):
             call("cuda")
     trained = model()
     with pytest.raises(RuntimeError, match="device 'cuda'"):
@@ -183,7 +185,9 @@ def test_what_the_gpu_does_not_run_leaves_the_model_as_it_was():
         trained(x, training=True)
     for a, b in zip(before, trained.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    branching = evenflow.Sequential([layers.Input((12,)), layers.Dense(12), layers.PReLU(shared_axes=[1]), layers.Dense(3)])
+    branching = evenflow.Sequential(
+        [layers.Input((12,)), layers.Dense(12), layers.PReLU(shared_axes=[1]), layers.Dense(3)]
+    )
     branching.compile(loss=losses.SparseCategoricalCrossentropy(from_logits=True), device="cuda")
     with pytest.raises(ValueError, match="device 'cuda': expected a chain"):
         branching.fit(x, y, verbose=0)

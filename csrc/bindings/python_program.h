@@ -442,5 +442,4 @@ class PyProgramOf {
   mutable std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
 };
 
-
 }  // namespace evenflow

@@ -10,9 +10,9 @@
 
 namespace evenflow::cuda {
 
-constexpr int warp = 32;          // threads; and the lanes that features are padded to
-constexpr int panel_width = 16;   // features of the panel that a block owns
-constexpr int block_rows = 64;    // rows of a tile of a product
+constexpr int warp = 32;            // threads; and the lanes that features are padded to
+constexpr int panel_width = 8;      // features of the panel that a block owns
+constexpr int block_rows = 64;      // rows of a tile of a product
 constexpr int update_block = 4096;  // parameters of a block of the update
 
 // Where a normalization has its statistics from, for a kernel; plan.h has the same of plans.
@@ -74,7 +74,7 @@ struct Table {
 
 // What changes from call to call, in the device's memory, so that a captured step need not.
 struct Control {
-  std::int64_t step = 0;   // of this call, from 0
+  std::int64_t step = 0;   // of this call, from 0: the next that is gathered
   std::int64_t first = 0;  // row of the data set with which the call begins, unless there is an order
   std::uint64_t draw = 0;  // of the call's first step
   Table x, y, weights;
@@ -84,6 +84,7 @@ struct Control {
   const void* spendings = nullptr;  // [step][rate]
   void* out = nullptr;              // predictions
   double* results = nullptr;
+  std::int64_t current = 0;  // the step that was gathered last
 };
 
 // The places of a run's sums.

@@ -35,7 +35,7 @@ __device__ std::int64_t class_of(const Batch<T>& b, const Table& y, std::int64_t
 }
 
 template <class T>
-__global__ void gather_kernel(Batch<T> b, const Control* control, std::int64_t batch_size) {
+__global__ void gather_kernel(Batch<T> b, Control* control, std::int64_t batch_size) {
   const int row = static_cast<int>(blockIdx.x);
   const std::int64_t position = control->step * batch_size + row;
   const std::int64_t from = control->order != nullptr ? control->order[position] : control->first + position;
@@ -50,6 +50,7 @@ __global__ void gather_kernel(Batch<T> b, const Control* control, std::int64_t b
     for (int j = first; j < y.columns; j += step)
       b.targets[static_cast<std::ptrdiff_t>(row) * b.target_stride + j] = element<T>(y, from, j);
   if (first != 0) return;
+  if (row == 0) control->current = control->step;
   if (b.labels != nullptr) b.labels[row] = element<std::int64_t>(y, from, 0);
   if (b.weights == nullptr) return;
   double weight = control->weights.data != nullptr ? element<double>(control->weights, from, 0) : 1;
@@ -95,8 +96,7 @@ __global__ void add_up_kernel(Sums s, Control* control) {
         if (threadIdx.x == 0) to[j] += sum;
       } else if (threadIdx.x == 0) {  // in the order of rows, which may name the same place
         for (int row = 0; row < s.rows; ++row)
-          if (records[row] >= 0)
-            to[static_cast<std::ptrdiff_t>(records[row])] += weights != nullptr ? weights[row] : 1;
+          if (records[row] >= 0) to[static_cast<std::ptrdiff_t>(records[row])] += weights != nullptr ? weights[row] : 1;
       }
     }
   }
@@ -112,11 +112,11 @@ __global__ void next_step_kernel(Control* control) { ++control->step; }
 }  // namespace
 
 template <class T>
-void gather(cudaStream_t stream, const Batch<T>& b, const Control* control, std::int64_t batch_size) {
+void gather(cudaStream_t stream, const Batch<T>& b, Control* control, std::int64_t batch_size) {
   gather_kernel<<<static_cast<unsigned>(b.rows), 128, 0, stream>>>(b, control, batch_size);
 }
-template void gather(cudaStream_t, const Batch<float>&, const Control*, std::int64_t);
-template void gather(cudaStream_t, const Batch<double>&, const Control*, std::int64_t);
+template void gather(cudaStream_t, const Batch<float>&, Control*, std::int64_t);
+template void gather(cudaStream_t, const Batch<double>&, Control*, std::int64_t);
 
 void divide(cudaStream_t stream, const Divisor& d) { divide_kernel<<<1, sum_threads, 0, stream>>>(d); }
 void add_up(cudaStream_t stream, const Sums& s, Control* control) {

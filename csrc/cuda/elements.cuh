@@ -62,8 +62,8 @@ __device__ __forceinline__ void draw(List<Types...>, const Segment<T>& s, std::u
   const auto use = [&](auto layer) {
     using Random = typename decltype(layer)::template Random<V>;
     constexpr int of_block = 128 / Random::bits;
-    const Counter c = counter_of(step, s.number, static_cast<std::uint32_t>(row),
-                                 static_cast<std::uint32_t>(feature / of_block));
+    const Counter c =
+        counter_of(step, s.number, static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(feature / of_block));
     std::uint64_t words[4] = {c.block, c.row, c.step_low, c.step_high_and_layer};
     philox4x32(words, s.seed);
     const int place = feature % of_block;

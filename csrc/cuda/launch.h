@@ -34,7 +34,7 @@ struct Batch {
   double* weights = nullptr;
 };
 template <class T>
-void gather(cudaStream_t, const Batch<T>&, const Control*, std::int64_t batch_size);
+void gather(cudaStream_t, const Batch<T>&, Control*, std::int64_t batch_size);
 // What a loss's sum is divided by, where that is no constant: the weights of rows, or those that are not ignored.
 struct Divisor {
   const double* weights = nullptr;
@@ -45,7 +45,7 @@ struct Divisor {
 };
 void divide(cudaStream_t, const Divisor&);
 
-// The sums of a step are added to the call's, and the next step begins.
+// The sums of a step are added to the call's, and the next step may be gathered.
 struct Sums {
   int rows = 0;
   const double *losses = nullptr, *weights = nullptr;

@@ -91,8 +91,7 @@ unsigned blocks(const Rows<T>& all) {
 
 template <class T>
 void loss(cudaStream_t stream, const AnyLoss& any, const Rows<T>& all) {
-  std::visit(
-      [&](const auto& loss) { loss_kernel<<<blocks(all), rows_of_block * warp, 0, stream>>>(loss, all); }, any);
+  std::visit([&](const auto& loss) { loss_kernel<<<blocks(all), rows_of_block * warp, 0, stream>>>(loss, all); }, any);
 }
 template void loss(cudaStream_t, const AnyLoss&, const Rows<float>&);
 template void loss(cudaStream_t, const AnyLoss&, const Rows<double>&);

@@ -34,8 +34,8 @@ class Places {
   void take(P*& pointer, std::ptrdiff_t count) {
     constexpr std::size_t boundary = 256;
     pieces_.emplace_back(reinterpret_cast<char**>(&pointer), bytes_);
-    bytes_ += (sizeof(P) * static_cast<std::size_t>(std::max<std::ptrdiff_t>(count, 1)) + boundary - 1) / boundary *
-              boundary;
+    bytes_ +=
+        (sizeof(P) * static_cast<std::size_t>(std::max<std::ptrdiff_t>(count, 1)) + boundary - 1) / boundary * boundary;
   }
   std::size_t bytes() const { return bytes_; }
   void settle(char* base) const {
@@ -54,6 +54,7 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool)
     : plan_(supported(std::move(plan))), k_(named(kernels)) {
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "starting");
   check(cudaStreamCreateWithFlags(&side_, cudaStreamNonBlocking), "starting");
+  check(cudaStreamCreateWithFlags(&sums_, cudaStreamNonBlocking), "starting");
   check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "starting");
   if (settings().library && Matmul::available()) matmul_ = std::make_unique<Matmul>(settings().tf32);
   place();
@@ -69,8 +70,8 @@ template <class T>
 Program<T>::~Program() {
   graphs_.clear();
   if (event_ != nullptr) cudaEventDestroy(event_);
-  if (side_ != nullptr) cudaStreamDestroy(side_);
-  if (stream_ != nullptr) cudaStreamDestroy(stream_);
+  for (cudaStream_t stream : {sums_, side_, stream_})
+    if (stream != nullptr) cudaStreamDestroy(stream);
 }
 
 template <class T>

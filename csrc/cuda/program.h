@@ -75,7 +75,9 @@ class Program {
   void describe_update();
   void describe_metrics();
   std::size_t variable(int number) const { return static_cast<std::size_t>(number); }
-  T* of_variable(int number) const { return number < 0 ? nullptr : parameters_ + plan_.variables[variable(number)].offset; }
+  T* of_variable(int number) const {
+    return number < 0 ? nullptr : parameters_ + plan_.variables[variable(number)].offset;
+  }
   T* gradient_of(int number) const {
     return number < 0 || !plan_.variables[variable(number)].trainable
                ? nullptr
@@ -92,8 +94,9 @@ class Program {
   bool large(int rows) const { return rows > 2 * block_rows; }
   Normalized<T> normalized(std::size_t stage, int rows) const;
   Columns<T> columns(std::size_t stage, int rows, bool training) const;
-  void fork();  // what comes next on the side waits for what was asked for so far
-  void join();
+  void enqueue_sums(cudaStream_t stream, int rows, bool weighted);
+  void fork(cudaStream_t to);  // what comes next there waits for what was asked for so far
+  void join(cudaStream_t from);
 
   Control begin(const Feeds& x, const Feeds& y, const Run& run);
   // What the steps from `first` on, of the epoch, do to parameters.
@@ -104,7 +107,7 @@ class Program {
 
   const Plan plan_;
   const Kernels<T> k_;
-  cudaStream_t stream_ = nullptr, side_ = nullptr;
+  cudaStream_t stream_ = nullptr, side_ = nullptr, sums_ = nullptr;  // of a step; of kernels' gradients; of sums
   cudaEvent_t event_ = nullptr;
   std::unique_ptr<Matmul> matmul_;
   Buffer arena_, order_, spendings_, classes_, out_;

@@ -1,5 +1,5 @@
-// Runs of steps: the host writes down what the steps of some hundredths of a second need, has them replayed, and fetches
-// their sums.
+// Runs of steps: the host writes down what the steps of some hundredths of a second need, has them replayed, and
+// fetches their sums.
 #include <algorithm>
 #include <chrono>
 
@@ -11,7 +11,7 @@ namespace {
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-constexpr std::int64_t first_steps = 16;     // whose time says how many come next
+constexpr std::int64_t first_steps = 16;      // whose time says how many come next
 constexpr std::int64_t most_steps = 1 << 16;  // of one part of a call
 
 }  // namespace
@@ -52,8 +52,8 @@ void Program<T>::write_spendings(const Run& run, std::int64_t first, std::int64_
     const double keep = number == 1 ? 0 : o.ema_momentum.value_or(0);
     const bool overwrites = o.ema_overwrite_frequency > 0 && number % o.ema_overwrite_frequency == 0;
     for (const double factor : plan_.rates) {
-      const Spending spending = spending_of(
-          o, {run.learning_rate[first + k] * factor, static_cast<double>(number), product, momentum});
+      const Spending spending =
+          spending_of(o, {run.learning_rate[first + k] * factor, static_cast<double>(number), product, momentum});
       write_spent(to, spending.rule, spending.decay, spending.rate, keep, overwrites);
       to += size;
     }
@@ -88,7 +88,8 @@ void Program<T>::add_results(Progress& progress) {
 
 template <class T>
 Progress Program<T>::run(const Feeds& x, const Feeds& y, const Run& run) {
-  if (run.health != nullptr) throw std::invalid_argument("train: health: expected None on the device 'cuda', received a Health");
+  if (run.health != nullptr)
+    throw std::invalid_argument("train: health: expected None on the device 'cuda', received a Health");
   if (run.norms != nullptr)
     throw std::invalid_argument("train: gradient_norms: expected None on the device 'cuda', received an array");
   const double start = now();
@@ -106,8 +107,9 @@ Progress Program<T>::run(const Feeds& x, const Feeds& y, const Run& run) {
   progress.next_step = run.first_step;
   Control control = begin(x, y, run);
   if (!run.training && plan_.penalized) penalize(stream_, update_, false);
-  Graph& whole = graph({mode, std::min<int>(run.batch_size, static_cast<int>(std::min<std::int64_t>(rows, run.batch_size))),
-                        run.batch_size, weighted});
+  Graph& whole =
+      graph({mode, std::min<int>(run.batch_size, static_cast<int>(std::min<std::int64_t>(rows, run.batch_size))),
+             run.batch_size, weighted});
   const auto left = [&] { return run.seconds - (now() - start); };
   while (progress.next_step < end && (progress.next_step == run.first_step || left() > 0)) {
     const std::int64_t step = progress.next_step, first = step * run.batch_size;
@@ -127,7 +129,8 @@ Progress Program<T>::run(const Feeds& x, const Feeds& y, const Run& run) {
       control.spendings = spendings_.as();
     }
     upload(control_, &control, sizeof control, stream_);
-    check(cudaMemsetAsync(results_, 0, sizeof(double) * static_cast<std::size_t>(result_count_), stream_), "clearing sums");
+    check(cudaMemsetAsync(results_, 0, sizeof(double) * static_cast<std::size_t>(result_count_), stream_),
+          "clearing sums");
     check(cudaStreamSynchronize(stream_), "copying to it");
     const double begun = now();
     replay(mode, part / run.batch_size, run.batch_size, static_cast<int>(part % run.batch_size), weighted);

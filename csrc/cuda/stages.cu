@@ -9,7 +9,7 @@ namespace {
 
 template <class T, bool a_transposed, bool b_transposed>
 __global__ void __launch_bounds__(product_threads) product_kernel(Product<T> p) {
-  __shared__ T shared[product_shared];
+  __shared__ __align__(4 * sizeof(T)) T shared[product_shared<T>];
   product_tile<T, a_transposed, b_transposed>(p, static_cast<int>(blockIdx.y) * block_rows,
                                               static_cast<int>(blockIdx.x) * panel_width, shared);
 }
@@ -24,19 +24,19 @@ __device__ void fill_panel(const Product<T>& p, T* shared) {
 
 template <class T>
 __global__ void __launch_bounds__(2 * product_threads) forward_kernel(Columns<T> c, const Control* control) {
-  __shared__ T shared[product_shared];
+  __shared__ __align__(4 * sizeof(T)) T shared[product_shared<T>];
   fill_panel<T, false>(c.product, shared);
   const Own own(c.units);
-  const std::uint64_t step = control->draw + static_cast<std::uint64_t>(control->step);
+  const std::uint64_t step = control->draw + static_cast<std::uint64_t>(control->current);
   for (int i = 0; i < c.count; ++i) forward_segment(c.segments[i], c, own, step, shared);
 }
 
 template <class T>
 __global__ void __launch_bounds__(2 * product_threads) backward_kernel(Columns<T> c, const Control* control) {
-  __shared__ T shared[product_shared];
+  __shared__ __align__(4 * sizeof(T)) T shared[product_shared<T>];
   fill_panel<T, true>(c.product, shared);
   const Own own(c.units);
-  const std::uint64_t step = control->draw + static_cast<std::uint64_t>(control->step);
+  const std::uint64_t step = control->draw + static_cast<std::uint64_t>(control->current);
   for (int i = c.count; i-- > 0;) backward_segment(c.segments[i], c, own, step, shared);
 }
 
@@ -76,9 +76,9 @@ void backward_columns(cudaStream_t stream, const Columns<T>& c, const Control* c
   backward_kernel<<<blocks(c.units, panel_width), threads(c), 0, stream>>>(c, control);
 }
 
-#define EVENFLOW_INSTANTIATE(T)                                                     \
-  template void product(cudaStream_t, Form, const Product<T>&);                     \
-  template void forward_columns(cudaStream_t, const Columns<T>&, const Control*);   \
+#define EVENFLOW_INSTANTIATE(T)                                                   \
+  template void product(cudaStream_t, Form, const Product<T>&);                   \
+  template void forward_columns(cudaStream_t, const Columns<T>&, const Control*); \
   template void backward_columns(cudaStream_t, const Columns<T>&, const Control*);
 EVENFLOW_INSTANTIATE(float)
 EVENFLOW_INSTANTIATE(double)

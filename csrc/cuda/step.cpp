@@ -48,13 +48,13 @@ typename Program<T>::Graph& Program<T>::graph(const Key& key) {
 }
 
 template <class T>
-void Program<T>::fork() {
+void Program<T>::fork(cudaStream_t to) {
   check(cudaEventRecord(event_, stream_), "capturing a step");
-  check(cudaStreamWaitEvent(side_, event_, 0), "capturing a step");
+  check(cudaStreamWaitEvent(to, event_, 0), "capturing a step");
 }
 template <class T>
-void Program<T>::join() {
-  check(cudaEventRecord(event_, side_), "capturing a step");
+void Program<T>::join(cudaStream_t from) {
+  check(cudaEventRecord(event_, from), "capturing a step");
   check(cudaStreamWaitEvent(stream_, event_, 0), "capturing a step");
 }
 
@@ -93,15 +93,28 @@ void Program<T>::enqueue(const Key& key) {
     return;
   }
   enqueue_loss(rows, mode == Mode::train, weighted);
+  const bool early = !plan_.penalized;  // else the weights' penalties come with the way back
+  if (early) {
+    fork(sums_);
+    enqueue_sums(sums_, rows, weighted);
+  }
   if (mode == Mode::train) {
     enqueue_backward(rows);
     enqueue_update();
   }
+  if (early)
+    join(sums_);
+  else
+    enqueue_sums(stream_, rows, weighted);
+}
+
+template <class T>
+void Program<T>::enqueue_sums(cudaStream_t stream, int rows, bool weighted) {
   Sums sums;
   sums.rows = rows;
   sums.losses = losses_;
   sums.weights = weighted ? weights_ : nullptr;
-  sums.loss_weight = loss->weight;
+  sums.loss_weight = plan_.spec.outputs[0].loss->weight;
   sums.activities = activity_sums_;
   sums.activity_count = activity_panels_;
   sums.penalties = update_.penalties;
@@ -109,7 +122,7 @@ void Program<T>::enqueue(const Key& key) {
   sums.states = device_states_;
   sums.state_count = static_cast<int>(states_.size());
   sums.capacity = plan_.capacity;
-  add_up(stream_, sums, control_);
+  add_up(stream, sums, control_);
 }
 
 template <class T>
@@ -262,7 +275,7 @@ void Program<T>::enqueue_backward(int rows) {
       p.k = rows;
       p.a_stride = plan_.layout.padded(stage.inputs);
       p.b_stride = p.c_stride = plan_.layout.padded(stage.units);
-      fork();
+      fork(side_);
       beside = true;
       if (large(rows))
         multiply(side_, Form::first_transposed, p);
@@ -270,7 +283,7 @@ void Program<T>::enqueue_backward(int rows) {
         product(side_, Form::first_transposed, p);
     }
   }
-  if (beside) join();
+  if (beside) join(side_);
 }
 
 template <class T>

@@ -7,9 +7,10 @@ namespace evenflow::cuda {
 namespace {
 
 [[noreturn]] void refuse(const std::string& what) {
-  throw std::invalid_argument("Program: device 'cuda': expected a chain of dense layers, batch normalization, "
-                              "activations and random layers, received " +
-                              what + ", which only the CPU runs");
+  throw std::invalid_argument(
+      "Program: device 'cuda': expected a chain of dense layers, batch normalization, "
+      "activations and random layers, received " +
+      what + ", which only the CPU runs");
 }
 
 }  // namespace
@@ -26,7 +27,8 @@ void refuse_unsupported(const Plan& plan) {
     if (!chain) refuse("branches or merged layers at '" + stage.layer + "'");
     for (const Segment& segment : stage.segments) {
       if (segment.groups.count > 0) refuse("statistics that several features share");
-      if (segment.shared) refuse("an activation's parameter that all units share, in '" + segment.activation_layer + "'");
+      if (segment.shared)
+        refuse("an activation's parameter that all units share, in '" + segment.activation_layer + "'");
     }
   }
   for (const Variable& v : plan.variables)

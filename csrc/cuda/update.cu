@@ -27,8 +27,7 @@ __global__ void penalize_kernel(Update<T> u, bool with_gradients) {
   const Penalty penalty = v.penalty;
   const double found = slice_sum(slice, shared, [&](std::ptrdiff_t i) {
     const T p = u.parameters[i];
-    if (with_gradients && !v.proximal)
-      u.gradients[i] = penalty.template slope_added<true, true>(u.gradients[i], p);
+    if (with_gradients && !v.proximal) u.gradients[i] = penalty.template slope_added<true, true>(u.gradients[i], p);
     const double x = static_cast<double>(p);
     return penalty.l1 * abs(x) + penalty.l2 * x * x;
   });
@@ -64,7 +63,7 @@ __global__ void update_kernel(Update<T> u, const Control* control, Rule) {
   __shared__ double shared[update_threads];
   const Slice slice = u.slices[blockIdx.x];
   const Trained& v = u.variables[slice.variable];
-  const Spent<Rule>& spent = static_cast<const Spent<Rule>*>(control->spendings)[control->step * u.rates + v.rate];
+  const Spent<Rule>& spent = static_cast<const Spent<Rule>*>(control->spendings)[control->current * u.rates + v.rate];
   Clip clip;
   if (u.clip_value != 0) clip.limit = u.clip_value;
   clip.scale = clipping(u, v, shared);
@@ -148,10 +147,10 @@ void limit_norms(cudaStream_t stream, T* w, int inputs, int units, int stride, c
   norm_kernel<<<blocks, update_threads, 0, stream>>>(w, rows, columns, step, limits);
 }
 
-#define EVENFLOW_INSTANTIATE(T)                                                                     \
-  template void penalize(cudaStream_t, const Update<T>&, bool);                                     \
-  template void square_sums(cudaStream_t, const Update<T>&);                                        \
-  template void update(cudaStream_t, const AnyRule&, const Update<T>&, const Control*);             \
+#define EVENFLOW_INSTANTIATE(T)                                                         \
+  template void penalize(cudaStream_t, const Update<T>&, bool);                         \
+  template void square_sums(cudaStream_t, const Update<T>&);                            \
+  template void update(cudaStream_t, const AnyRule&, const Update<T>&, const Control*); \
   template void limit_norms(cudaStream_t, T*, int, int, int, const NormLimits&);
 EVENFLOW_INSTANTIATE(float)
 EVENFLOW_INSTANTIATE(double)

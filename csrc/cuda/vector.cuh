@@ -104,8 +104,7 @@ struct Vec {
     return x.r;
   }
   HD friend T maximum(Vec x) {
-    for (int distance = width / 2; distance > 0; distance /= 2)
-      x.r = evenflow::max(x.r, of_lane(x.r, distance));
+    for (int distance = width / 2; distance > 0; distance /= 2) x.r = evenflow::max(x.r, of_lane(x.r, distance));
     return x.r;
   }
 };

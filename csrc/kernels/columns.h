@@ -120,10 +120,9 @@ struct ColumnKernels {
   }
 
   static void moving_average(T* moving, const T* batch, double momentum, double share, int width) {
-    each_vector<V>(
-        width, [&](int j) {
-          evenflow::moving_average(V::load(moving + j), V::load(batch + j), momentum, share).store(moving + j);
-        });
+    each_vector<V>(width, [&](int j) {
+      evenflow::moving_average(V::load(moving + j), V::load(batch + j), momentum, share).store(moving + j);
+    });
   }
 
   static void normalize_backward(T* dz, const T* x, int rows, int width, const Columns<T>& columns, const T* dshift,

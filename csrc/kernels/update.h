@@ -56,7 +56,8 @@ struct FlatKernels {
   struct All : Decayed {
     V coupled;
     Averaging averaging;
-    EVENFLOW_INLINE All(Clip c, const Decay& decay, const Average<T>& a) : Decayed(c, decay), coupled(decay.coupled), averaging(a) {}
+    EVENFLOW_INLINE All(Clip c, const Decay& decay, const Average<T>& a)
+        : Decayed(c, decay), coupled(decay.coupled), averaging(a) {}
     EVENFLOW_INLINE V gradient(V g, V p) const { return fma(coupled, p, this->clip(g)); }
     template <class Load, class Store>
     EVENFLOW_INLINE V after(V p, Load load, Store store, std::ptrdiff_t i) const {
