@@ -1,5 +1,7 @@
 // Loss and metrics of a batch: a warp for each row runs the loops that vectors of a processor run. They stand together,
 // since a kernel calls no function of another file by its address.
+#pragma once
+
 #include "cuda/launch.h"
 #include "cuda/vector.cuh"
 #include "kernels/losses.h"
@@ -93,23 +95,17 @@ template <class T>
 void loss(cudaStream_t stream, const AnyLoss& any, const Rows<T>& all) {
   std::visit([&](const auto& loss) { loss_kernel<<<blocks(all), rows_of_block * warp, 0, stream>>>(loss, all); }, any);
 }
-template void loss(cudaStream_t, const AnyLoss&, const Rows<float>&);
-template void loss(cudaStream_t, const AnyLoss&, const Rows<double>&);
 
 template <class T>
 void predict(cudaStream_t stream, const Rows<T>& all, const Control* control, std::int64_t batch_size) {
   predict_kernel<<<blocks(all), rows_of_block * warp, 0, stream>>>(all, control, batch_size);
 }
-template void predict(cudaStream_t, const Rows<float>&, const Control*, std::int64_t);
-template void predict(cudaStream_t, const Rows<double>&, const Control*, std::int64_t);
 
 // Where functions lie on the device, only the device knows.
 template <class T>
 void metric_kernels(MetricKernel<T>* on_device) {
   fill_kernel<<<1, 1>>>(on_device);
 }
-template void metric_kernels(MetricKernel<float>*);
-template void metric_kernels(MetricKernel<double>*);
 
 }  // namespace cuda
 }  // namespace evenflow
