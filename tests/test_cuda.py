@@ -96,7 +96,8 @@ def test_what_is_refused_is_named(name):
 
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS, "lion"])
 def test_every_optimizer(optimizer, rng):
-    spec = with_optimizer(DEEP, OPTIMIZERS.get(optimizer, LION))
+    plain = network(16, [dense(33), activation("tanh"), dense(3)], SQUARED)  # no gradient is rounding alone
+    spec = with_optimizer(DEEP, OPTIMIZERS[optimizer]) if optimizer != "lion" else with_optimizer(plain, LION)
     x, y = data(spec, 77, rng)
     cpu, gpu = pair(spec, dtype="float64")
     for _ in range(2):
@@ -104,7 +105,7 @@ def test_every_optimizer(optimizer, rng):
             program.train(x, y, learning_rate=comparable_rate(optimizer))
     assert gpu.iterations == cpu.iterations
     assert gpu.momentum_product == cpu.momentum_product
-    close(cpu, gpu, tolerance=1e-7 if optimizer != "lion" else 1e-2)
+    close(cpu, gpu, tolerance=1e-7)
 
 
 def test_rates_and_momenta_of_steps(rng):
@@ -338,9 +339,9 @@ def test_what_programs_of_the_processor_alone_do(method):
 def test_health_and_norms_are_refused(rng):
     program = made(cuda, DEEP)
     x, y = data(DEEP, 32, rng, np.float32)
-    before = state(program)
+    before, trained = state(program), sum(trainable for _, _, trainable in program.variables())
     with pytest.raises(ValueError, match="gradient_norms: expected None on the device 'cuda'"):
-        program.train(x, y, learning_rate=0.1, gradient_norms=np.zeros((1, len(before))))
+        program.train(x, y, learning_rate=0.1, gradient_norms=np.zeros((1, trained)))
     same(before, state(program))
 
 

@@ -13,7 +13,7 @@ namespace evenflow::cuda {
 constexpr int warp = 32;            // threads; and the lanes that features are padded to
 constexpr int panel_width = 8;      // features of the panel that a block owns
 constexpr int block_rows = 64;      // rows of a tile of a product
-constexpr int update_block = 4096;  // parameters of a block of the update
+constexpr int update_block = 1024;  // parameters of a block of the update
 
 // Where a normalization has its statistics from, for a kernel; plan.h has the same of plans.
 enum class Moments { none, batch, moving, given, applied };

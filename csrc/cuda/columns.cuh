@@ -18,18 +18,26 @@ struct Own {
         valid(feature < units) {}
 };
 
-// The sum over the threads that have the same feature, in an order that the block's size decides.
+// Sums over the threads that have the same feature: within a warp first, then warp after warp.
+template <class T, int count>
+__device__ void column_sums(T (&values)[count], T* shared) {
+  const int t = static_cast<int>(threadIdx.x), warps = static_cast<int>(blockDim.x) / warp;
+  for (int distance = panel_width; distance < warp; distance *= 2)
+    for (T& value : values) value += __shfl_xor_sync(0xffffffffu, value, distance);
+  __syncthreads();
+  if (t % warp < panel_width)
+    for (int i = 0; i < count; ++i) shared[(i * warps + t / warp) * panel_width + t % warp] = values[i];
+  __syncthreads();
+  for (int i = 0; i < count; ++i) {
+    values[i] = 0;
+    for (int w = 0; w < warps; ++w) values[i] += shared[(i * warps + w) * panel_width + t % panel_width];
+  }
+}
 template <class T>
 __device__ T column_sum(T value, T* shared) {
-  const int t = static_cast<int>(threadIdx.x);
-  __syncthreads();
-  shared[t] = value;
-  __syncthreads();
-  for (int half = static_cast<int>(blockDim.x) / 2; half >= panel_width; half /= 2) {
-    if (t < half) shared[t] += shared[t + half];
-    __syncthreads();
-  }
-  return shared[t % panel_width];
+  T values[1] = {value};
+  column_sums(values, shared);
+  return values[0];
 }
 
 // The sum over all threads of the block.
@@ -190,8 +198,12 @@ __device__ void backward_segment(const Segment<T>& s, const Columns<T>& c, const
     if (writes) s.dlearned[own.feature] = of_learned;
   }
   const bool through = s.form == Affine::normalize && s.moments == Moments::batch;
-  if (s.dshift != nullptr || through) sum = column_sum(sum, shared);
-  if (s.dscale != nullptr || through) product = column_sum(product, shared);
+  if (s.dshift != nullptr || s.dscale != nullptr || through) {
+    T sums[2] = {sum, product};
+    column_sums(sums, shared);
+    sum = sums[0];
+    product = sums[1];
+  }
   if (writes && s.dshift != nullptr) s.dshift[own.feature] = sum;
   if (writes && s.dscale != nullptr) s.dscale[own.feature] = product;
   if (!through || !own.valid) return;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "cuda/launch.h"
@@ -57,10 +58,9 @@ class Program {
 
  private:
   enum class Mode { train, evaluate, predict };
-  using Key = std::tuple<Mode, int, int, bool>;  // rows, batch size, whether rows have weights
+  using Key = std::tuple<Mode, int, int, bool, int>;  // rows, batch size, whether rows have weights, steps
   struct Graph {
     cudaGraphExec_t exec = nullptr;
-    double seconds = 0;  // of a replay, as far as known
     Graph() = default;
     Graph(const Graph&) = delete;
     ~Graph() {
@@ -85,7 +85,7 @@ class Program {
   }
 
   Graph& graph(const Key& key);
-  void enqueue(const Key& key);  // a step, to be captured
+  void enqueue(Mode mode, int rows, int batch_size, bool weighted);  // a step, to be captured
   void enqueue_forward(int rows, bool training);
   void enqueue_loss(int rows, bool training, bool weighted);
   void enqueue_backward(int rows);
@@ -129,6 +129,7 @@ class Program {
   std::ptrdiff_t result_count_ = first_state;
   int activity_panels_ = 0;
   std::map<Key, Graph> graphs_;
+  std::map<std::pair<Mode, int>, double> seconds_;  // of a step of so many rows, as far as known
 };
 
 extern template class Program<float>;

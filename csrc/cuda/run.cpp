@@ -11,6 +11,7 @@ namespace {
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
+constexpr int steps_at_once = 8;              // of a graph: fewer launches, and no gap between them
 constexpr std::int64_t first_steps = 16;      // whose time says how many come next
 constexpr std::int64_t most_steps = 1 << 16;  // of one part of a call
 
@@ -65,11 +66,12 @@ void Program<T>::write_spendings(const Run& run, std::int64_t first, std::int64_
 
 template <class T>
 void Program<T>::replay(Mode mode, std::int64_t count, int batch_size, int rest, bool weighted) {
-  if (count > 0) {
-    const Graph& whole = graph({mode, batch_size, batch_size, weighted});
-    for (std::int64_t i = 0; i < count; ++i) check(cudaGraphLaunch(whole.exec, stream_), "running a step");
-  }
-  if (rest > 0) check(cudaGraphLaunch(graph({mode, rest, batch_size, weighted}).exec, stream_), "running a step");
+  const auto launch = [&](int rows, int steps) {
+    check(cudaGraphLaunch(graph({mode, rows, batch_size, weighted, steps}).exec, stream_), "running steps");
+  };
+  for (; count >= steps_at_once; count -= steps_at_once) launch(batch_size, steps_at_once);
+  for (; count > 0; --count) launch(batch_size, 1);
+  if (rest > 0) launch(rest, 1);
   check(cudaStreamSynchronize(stream_), "running steps");
 }
 
@@ -107,15 +109,13 @@ Progress Program<T>::run(const Feeds& x, const Feeds& y, const Run& run) {
   progress.next_step = run.first_step;
   Control control = begin(x, y, run);
   if (!run.training && plan_.penalized) penalize(stream_, update_, false);
-  Graph& whole =
-      graph({mode, std::min<int>(run.batch_size, static_cast<int>(std::min<std::int64_t>(rows, run.batch_size))),
-             run.batch_size, weighted});
+  double& seconds = seconds_[{mode, static_cast<int>(std::min<std::int64_t>(rows, run.batch_size))}];
   const auto left = [&] { return run.seconds - (now() - start); };
   while (progress.next_step < end && (progress.next_step == run.first_step || left() > 0)) {
     const std::int64_t step = progress.next_step, first = step * run.batch_size;
-    std::int64_t count = std::min(end - step, whole.seconds > 0 ? most_steps : first_steps);
-    if (whole.seconds > 0 && left() < 1e6)
-      count = std::min(count, std::max<std::int64_t>(1, static_cast<std::int64_t>(left() / whole.seconds)));
+    std::int64_t count = std::min(end - step, seconds > 0 ? most_steps : first_steps);
+    if (seconds > 0 && left() < 1e6)
+      count = std::min(count, std::max<std::int64_t>(1, static_cast<std::int64_t>(left() / seconds)));
     const std::int64_t part = std::min(rows - first, count * run.batch_size);  // rows
     control.first = first;
     control.draw = static_cast<std::uint64_t>(iterations);
@@ -134,7 +134,7 @@ Progress Program<T>::run(const Feeds& x, const Feeds& y, const Run& run) {
     check(cudaStreamSynchronize(stream_), "copying to it");
     const double begun = now();
     replay(mode, part / run.batch_size, run.batch_size, static_cast<int>(part % run.batch_size), weighted);
-    whole.seconds = (now() - begun) / static_cast<double>(count);
+    seconds = (now() - begun) / static_cast<double>(count);
     add_results(progress);
     if (run.training) iterations += count;
     progress.steps += count;

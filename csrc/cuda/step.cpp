@@ -34,6 +34,13 @@ class Capture {
   bool open_ = true;
 };
 
+// Whether the gradient of what comes out of a stage's segments is that of what comes in.
+bool keeps_gradient(const Stage& stage) {
+  for (const evenflow::Segment& s : stage.segments)
+    if (s.form == Affine::normalize || s.activation != 0 || s.noise.kind >= 0 || s.activity.active()) return false;
+  return true;
+}
+
 }  // namespace
 
 template <class T>
@@ -41,7 +48,8 @@ typename Program<T>::Graph& Program<T>::graph(const Key& key) {
   Graph& found = graphs_[key];
   if (found.exec != nullptr) return found;
   Capture capture(stream_);
-  enqueue(key);
+  const auto [mode, rows, batch_size, weighted, steps] = key;
+  for (int i = 0; i < steps; ++i) enqueue(mode, rows, batch_size, weighted);
   check(cudaGetLastError(), "capturing a step");
   found.exec = capture.end();
   return found;
@@ -59,8 +67,7 @@ void Program<T>::join(cudaStream_t from) {
 }
 
 template <class T>
-void Program<T>::enqueue(const Key& key) {
-  const auto [mode, rows, batch_size, weighted] = key;
+void Program<T>::enqueue(Mode mode, int rows, int batch_size, bool weighted) {
   const Stage& input = plan_.stages[0];
   const auto& loss = plan_.spec.outputs[0].loss;
   Batch<T> batch;
@@ -263,7 +270,11 @@ void Program<T>::enqueue_backward(int rows) {
           p.a = nullptr;
         }
       }
-      if (c.product.a != nullptr || c.count > 0) backward_columns(stream_, c, control_);
+      if (c.product.a == nullptr && c.count == 0) continue;
+      const bool aside = c.product.a == nullptr && keeps_gradient(stage);
+      if (aside) fork(side_);
+      beside = beside || aside;
+      backward_columns(aside ? side_ : stream_, c, control_);
     } else if (stage.kernel >= 0 && gradient_of(stage.kernel) != nullptr) {
       const Stage& below = plan_.stages[s - 1];
       Product<T> p;

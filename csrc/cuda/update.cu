@@ -63,7 +63,7 @@ __global__ void update_kernel(Update<T> u, const Control* control, Rule) {
   __shared__ double shared[update_threads];
   const Slice slice = u.slices[blockIdx.x];
   const Trained& v = u.variables[slice.variable];
-  const Spent<Rule>& spent = static_cast<const Spent<Rule>*>(control->spendings)[control->current * u.rates + v.rate];
+  const Spent<Rule> spent = static_cast<const Spent<Rule>*>(control->spendings)[control->current * u.rates + v.rate];
   Clip clip;
   if (u.clip_value != 0) clip.limit = u.clip_value;
   clip.scale = clipping(u, v, shared);
