@@ -88,6 +88,19 @@ def test_steps_of_every_network(name, batch, rng):
     np.testing.assert_allclose(gpu.predict(x), cpu.predict(x), rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize("name", ["batch norm before", "frozen", "dropout", "scaling"])
+@pytest.mark.parametrize("batch", [32, 200])
+def test_fusion_changes_no_bit(name, batch, dtype, rng):
+    spec = with_optimizer(NETWORKS[name], OPTIMIZERS["adam"])
+    x, y = data(spec, 3 * batch, rng, dtype)
+    found = []
+    for fusion in (True, False):
+        program = made(cuda, spec, dtype=dtype.name, batch_size=batch, fusion=fusion)
+        program.train(x, y, learning_rate=0.01)
+        found.append(state(program))
+    same(*found)
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_refused_is_named(name):
     with pytest.raises(ValueError, match=r"device 'cuda': expected a chain .*, received .*, which only the CPU runs"):

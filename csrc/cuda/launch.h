@@ -107,7 +107,8 @@ void normalize_rows_backward(cudaStream_t, const Normalized<T>&);
 template <class T>
 struct Update {
   const Slice* slices = nullptr;
-  int slice_count = 0;
+  int first_slice = 0, slice_count = 0;  // that are updated, of `all`
+  int all = 0;
   const Trained* variables = nullptr;
   int rates = 1;
   T *parameters = nullptr, *gradients = nullptr;

@@ -50,8 +50,8 @@ class Places {
 }  // namespace
 
 template <class T>
-Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool)
-    : plan_(supported(std::move(plan))), k_(named(kernels)) {
+Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
+    : plan_(supported(std::move(plan))), k_(named(kernels)), fusion_(fusion) {
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "starting");
   check(cudaStreamCreateWithFlags(&side_, cudaStreamNonBlocking), "starting");
   check(cudaStreamCreateWithFlags(&sums_, cudaStreamNonBlocking), "starting");
@@ -178,7 +178,8 @@ void Program<T>::describe_segments() {
       s.quiet = activations_ + from.quiet;
       all.push_back(s);
     }
-    segments_.push_back(table(all));
+    device_segments_.push_back(all.size() > most_segments ? table(all) : nullptr);
+    segments_.push_back(all);
   }
 }
 
@@ -222,7 +223,17 @@ void Program<T>::describe_update() {
     trained.push_back(t);
   }
   update_.slices = table(slices);
-  update_.slice_count = static_cast<int>(slices.size());
+  update_.all = update_.slice_count = static_cast<int>(slices.size());
+  for (std::size_t s = 0; s < plan_.stages.size(); ++s) {
+    int first = update_.all, end = 0;  // of the stage's variables, which are neighbours
+    for (std::size_t i = 0; i < plan_.variables.size(); ++i) {
+      const Variable& v = plan_.variables[i];
+      if (!v.trainable || v.stages.front() != static_cast<int>(s)) continue;
+      first = std::min(first, trained[i].first_slice);
+      end = std::max(end, trained[i].first_slice + trained[i].slices);
+    }
+    slices_of_.emplace_back(first, std::max(first, end));
+  }
   update_.variables = table(trained);
   update_.rates = static_cast<int>(plan_.rates.size());
   update_.parameters = parameters_;

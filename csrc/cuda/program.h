@@ -89,7 +89,14 @@ class Program {
   void enqueue_forward(int rows, bool training);
   void enqueue_loss(int rows, bool training, bool weighted);
   void enqueue_backward(int rows);
+  void enqueue_weights(cudaStream_t stream, std::size_t stage, int rows);
   void enqueue_update();
+  void enqueue_update(cudaStream_t stream, std::size_t stage);
+  void limit_norms_of(cudaStream_t stream, const Variable& v);
+  // Whether kernels are updated as soon as nothing on the way down reads them any more: norms need all gradients first.
+  bool fused() const {
+    return fusion_ && !plan_.penalized && update_.clip_norm == 0 && update_.global_norm == 0;
+  }
   void multiply(cudaStream_t stream, Form form, const Product<T>& p);
   bool large(int rows) const { return rows > 2 * block_rows; }
   Normalized<T> normalized(std::size_t stage, int rows) const;
@@ -107,6 +114,7 @@ class Program {
 
   const Plan plan_;
   const Kernels<T> k_;
+  const bool fusion_;
   cudaStream_t stream_ = nullptr, side_ = nullptr, sums_ = nullptr;  // of a step; of kernels' gradients; of sums
   cudaEvent_t event_ = nullptr;
   std::unique_ptr<Matmul> matmul_;
@@ -120,8 +128,10 @@ class Program {
   double *losses_ = nullptr, *weights_ = nullptr, *records_ = nullptr, *activity_sums_ = nullptr, *divisor_ = nullptr,
          *results_ = nullptr;
   Control* control_ = nullptr;
-  std::vector<const Segment<T>*> segments_;  // of each stage, on the device
+  std::vector<std::vector<Segment<T>>> segments_;         // of each stage
+  std::vector<const Segment<T>*> device_segments_;        // and on the device, where there are many
   Update<T> update_;
+  std::vector<std::pair<int, int>> slices_of_;  // of each stage's variables: the first, and the end
   AnyRule rule_;  // of the kind that every step has
   std::vector<Sums::State> states_;
   const Sums::State* device_states_ = nullptr;

@@ -23,21 +23,21 @@ __device__ void fill_panel(const Product<T>& p, T* shared) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(2 * product_threads) forward_kernel(Columns<T> c, const Control* control) {
+__global__ void __launch_bounds__(2 * product_threads) forward_kernel(const __grid_constant__ Columns<T> c, const Control* control) {
   __shared__ __align__(4 * sizeof(T)) T shared[product_shared<T>];
   fill_panel<T, false>(c.product, shared);
   const Own own(c.units);
   const std::uint64_t step = control->draw + static_cast<std::uint64_t>(control->current);
-  for (int i = 0; i < c.count; ++i) forward_segment(c.segments[i], c, own, step, shared);
+  for (int i = 0; i < c.count; ++i) forward_segment(c.segment(i), c, own, step, shared);
 }
 
 template <class T>
-__global__ void __launch_bounds__(2 * product_threads) backward_kernel(Columns<T> c, const Control* control) {
+__global__ void __launch_bounds__(2 * product_threads) backward_kernel(const __grid_constant__ Columns<T> c, const Control* control) {
   __shared__ __align__(4 * sizeof(T)) T shared[product_shared<T>];
   fill_panel<T, true>(c.product, shared);
   const Own own(c.units);
   const std::uint64_t step = control->draw + static_cast<std::uint64_t>(control->current);
-  for (int i = c.count; i-- > 0;) backward_segment(c.segments[i], c, own, step, shared);
+  for (int i = c.count; i-- > 0;) backward_segment(c.segment(i), c, own, step, shared);
 }
 
 unsigned blocks(int count, int size) { return static_cast<unsigned>((count + size - 1) / size); }

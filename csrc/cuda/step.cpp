@@ -1,4 +1,6 @@
 // A step, as it is asked of the device: once for each batch size, to be captured.
+#include <algorithm>
+
 #include "cuda/program.h"
 
 namespace evenflow::cuda {
@@ -136,7 +138,8 @@ template <class T>
 Columns<T> Program<T>::columns(std::size_t number, int rows, bool training) const {
   const Stage& stage = plan_.stages[number];
   Columns<T> c;
-  c.segments = segments_[number];
+  c.segments = device_segments_[number];
+  if (c.segments == nullptr) std::copy(segments_[number].begin(), segments_[number].end(), c.first);
   c.count = static_cast<int>(stage.segments.size());
   c.rows = rows;
   c.units = stage.units;
@@ -242,11 +245,11 @@ void Program<T>::enqueue_loss(int rows, bool training, bool weighted) {
   loss(stream_, spec.loss, all);
 }
 
-// The gradients of kernels go beside the way down: nothing there waits for them.
+// The gradients of kernels, and their updates as the schedule has them, go beside the way down, which does not wait.
 template <class T>
 void Program<T>::enqueue_backward(int rows) {
   bool beside = false;
-  for (const Operation& operation : plan_.separate) {
+  for (const Operation& operation : fused() ? plan_.fused : plan_.separate) {
     if (operation.kind == Operation::meet) continue;
     const auto s = static_cast<std::size_t>(operation.stage);
     const Stage& stage = plan_.stages[s];
@@ -275,38 +278,60 @@ void Program<T>::enqueue_backward(int rows) {
       if (aside) fork(side_);
       beside = beside || aside;
       backward_columns(aside ? side_ : stream_, c, control_);
-    } else if (stage.kernel >= 0 && gradient_of(stage.kernel) != nullptr) {
-      const Stage& below = plan_.stages[s - 1];
-      Product<T> p;
-      p.a = activations_ + below.output;
-      p.b = dz_[s];
-      p.c = gradient_of(stage.kernel);
-      p.m = stage.inputs;
-      p.n = stage.units;
-      p.k = rows;
-      p.a_stride = plan_.layout.padded(stage.inputs);
-      p.b_stride = p.c_stride = plan_.layout.padded(stage.units);
+    } else {
       fork(side_);
       beside = true;
-      if (large(rows))
-        multiply(side_, Form::first_transposed, p);
-      else
-        product(side_, Form::first_transposed, p);
+      enqueue_weights(side_, s, rows);
+      if (operation.kind == Operation::weights_and_update) enqueue_update(side_, s);
     }
   }
   if (beside) join(side_);
 }
 
 template <class T>
+void Program<T>::enqueue_weights(cudaStream_t stream, std::size_t s, int rows) {
+  const Stage& stage = plan_.stages[s];
+  if (stage.kernel < 0 || gradient_of(stage.kernel) == nullptr) return;
+  Product<T> p;
+  p.a = activations_ + plan_.stages[s - 1].output;
+  p.b = dz_[s];
+  p.c = gradient_of(stage.kernel);
+  p.m = stage.inputs;
+  p.n = stage.units;
+  p.k = rows;
+  p.a_stride = plan_.layout.padded(stage.inputs);
+  p.b_stride = p.c_stride = plan_.layout.padded(stage.units);
+  if (large(rows))
+    multiply(stream, Form::first_transposed, p);
+  else
+    product(stream, Form::first_transposed, p);
+}
+
+// Of everything, after the way back.
+template <class T>
 void Program<T>::enqueue_update() {
-  if (update_.slice_count == 0) return;
+  if (fused() || update_.slice_count == 0) return;
   if (plan_.penalized) penalize(stream_, update_, true);
   if (update_.clip_norm != 0 || update_.global_norm != 0) square_sums(stream_, update_);
   cuda::update(stream_, rule_, update_, control_);
+  for (const Variable& v : plan_.variables) limit_norms_of(stream_, v);
+}
+
+template <class T>
+void Program<T>::enqueue_update(cudaStream_t stream, std::size_t stage) {
+  Update<T> part = update_;
+  part.first_slice = slices_of_[stage].first;
+  part.slice_count = slices_of_[stage].second - part.first_slice;
+  if (part.slice_count == 0) return;
+  cuda::update(stream, rule_, part, control_);
   for (const Variable& v : plan_.variables)
-    if (v.trainable && v.regularization.norms && plan_.rates[static_cast<std::size_t>(v.rate)] != 0)
-      limit_norms(stream_, parameters_ + v.offset, v.inputs, v.units, plan_.layout.padded(v.units),
-                  *v.regularization.norms);
+    if (!v.stages.empty() && v.stages.front() == static_cast<int>(stage)) limit_norms_of(stream, v);
+}
+
+template <class T>
+void Program<T>::limit_norms_of(cudaStream_t stream, const Variable& v) {
+  if (v.trainable && v.regularization.norms && plan_.rates[static_cast<std::size_t>(v.rate)] != 0)
+    limit_norms(stream, parameters_ + v.offset, v.inputs, v.units, plan_.layout.padded(v.units), *v.regularization.norms);
 }
 
 template class Program<float>;

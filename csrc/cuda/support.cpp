@@ -24,7 +24,7 @@ void refuse_unsupported(const Plan& plan) {
     const bool follows = (stage.map == Map::linear || of_rows(stage.map)) && stage.from[0] + 1 == static_cast<int>(s);
     const bool chain = (s == 0 ? stage.map == Map::gather : follows) && stage.is_output == last &&
                        stage.readers.size() == (last ? 0 : 1);
-    if (!chain) refuse("branches or merged layers at '" + stage.layer + "'");
+    if (!chain) refuse("branches, merged layers or layers of ids, at '" + stage.layer + "'");
     for (const Segment& segment : stage.segments) {
       if (segment.groups.count > 0) refuse("statistics that several features share");
       if (segment.shared)

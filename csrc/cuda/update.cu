@@ -22,7 +22,7 @@ __device__ double slice_sum(const Slice& slice, double* shared, Term term) {
 template <class T>
 __global__ void penalize_kernel(Update<T> u, bool with_gradients) {
   __shared__ double shared[update_threads];
-  const Slice slice = u.slices[blockIdx.x];
+  const Slice slice = u.slices[u.first_slice + blockIdx.x];
   const Trained& v = u.variables[slice.variable];
   const Penalty penalty = v.penalty;
   const double found = slice_sum(slice, shared, [&](std::ptrdiff_t i) {
@@ -31,17 +31,17 @@ __global__ void penalize_kernel(Update<T> u, bool with_gradients) {
     const double x = static_cast<double>(p);
     return penalty.l1 * abs(x) + penalty.l2 * x * x;
   });
-  if (threadIdx.x == 0) u.penalties[blockIdx.x] = found;
+  if (threadIdx.x == 0) u.penalties[u.first_slice + blockIdx.x] = found;
 }
 
 template <class T>
 __global__ void square_kernel(Update<T> u) {
   __shared__ double shared[update_threads];
-  const double found = slice_sum(u.slices[blockIdx.x], shared, [&](std::ptrdiff_t i) {
+  const double found = slice_sum(u.slices[u.first_slice + blockIdx.x], shared, [&](std::ptrdiff_t i) {
     const double g = static_cast<double>(u.gradients[i]);
     return g * g;
   });
-  if (threadIdx.x == 0) u.squares[blockIdx.x] = found;
+  if (threadIdx.x == 0) u.squares[u.first_slice + blockIdx.x] = found;
 }
 
 // The factor that the norm's limit puts on a variable's gradient: every block adds up the same sums in the same order.
@@ -51,7 +51,7 @@ __device__ double clipping(const Update<T>& u, const Trained& v, double* shared)
   const bool global = u.global_norm != 0;
   Slice all;
   all.offset = global ? 0 : v.first_slice;
-  all.count = global ? u.slice_count : v.slices;
+  all.count = global ? u.all : v.slices;
   const double squares = slice_sum(all, shared, [&](std::ptrdiff_t i) { return u.squares[i]; });
   return shrink(sqrt(squares), global ? u.global_norm : u.clip_norm);
 }
@@ -61,7 +61,7 @@ __global__ void update_kernel(Update<T> u, const Control* control, Rule) {
   using V = Vec<T, 1>;
   using Flat = FlatKernels<V>;
   __shared__ double shared[update_threads];
-  const Slice slice = u.slices[blockIdx.x];
+  const Slice slice = u.slices[u.first_slice + blockIdx.x];
   const Trained& v = u.variables[slice.variable];
   const Spent<Rule> spent = static_cast<const Spent<Rule>*>(control->spendings)[control->current * u.rates + v.rate];
   Clip clip;
