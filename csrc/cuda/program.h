@@ -49,6 +49,7 @@ class Program {
   std::int64_t step() const { return iterations; }
   // Data sets are copied when they are first met; what lies there may have changed since.
   void forget_data() { resident_.clear(); }
+  void touch_tables() {}  // of embeddings: there are none
 
   std::atomic<int> threads{0};  // of no meaning here
   std::int64_t iterations = 0;
@@ -90,12 +91,13 @@ class Program {
   void enqueue_loss(int rows, bool training, bool weighted);
   void enqueue_backward(int rows);
   void enqueue_weights(cudaStream_t stream, std::size_t stage, int rows);
-  void enqueue_update();
+  void enqueue_update(int rows);
   void enqueue_update(cudaStream_t stream, std::size_t stage);
   void limit_norms_of(cudaStream_t stream, const Variable& v);
-  // Whether kernels are updated as soon as nothing on the way down reads them any more: norms need all gradients first.
-  bool fused() const {
-    return fusion_ && !plan_.penalized && update_.clip_norm == 0 && update_.global_norm == 0;
+  // Whether kernels are updated as soon as nothing on the way down reads them any more. Norms need all gradients first,
+  // and between small products one launch for all costs less than it saves.
+  bool fused(int rows) const {
+    return fusion_ && large(rows) && !plan_.penalized && update_.clip_norm == 0 && update_.global_norm == 0;
   }
   void multiply(cudaStream_t stream, Form form, const Product<T>& p);
   bool large(int rows) const { return rows > 2 * block_rows; }

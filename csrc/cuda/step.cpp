@@ -109,7 +109,7 @@ void Program<T>::enqueue(Mode mode, int rows, int batch_size, bool weighted) {
   }
   if (mode == Mode::train) {
     enqueue_backward(rows);
-    enqueue_update();
+    enqueue_update(rows);
   }
   if (early)
     join(sums_);
@@ -249,7 +249,7 @@ void Program<T>::enqueue_loss(int rows, bool training, bool weighted) {
 template <class T>
 void Program<T>::enqueue_backward(int rows) {
   bool beside = false;
-  for (const Operation& operation : fused() ? plan_.fused : plan_.separate) {
+  for (const Operation& operation : fused(rows) ? plan_.fused : plan_.separate) {
     if (operation.kind == Operation::meet) continue;
     const auto s = static_cast<std::size_t>(operation.stage);
     const Stage& stage = plan_.stages[s];
@@ -309,8 +309,8 @@ void Program<T>::enqueue_weights(cudaStream_t stream, std::size_t s, int rows) {
 
 // Of everything, after the way back.
 template <class T>
-void Program<T>::enqueue_update() {
-  if (fused() || update_.slice_count == 0) return;
+void Program<T>::enqueue_update(int rows) {
+  if (fused(rows) || update_.slice_count == 0) return;
   if (plan_.penalized) penalize(stream_, update_, true);
   if (update_.clip_norm != 0 || update_.global_norm != 0) square_sums(stream_, update_);
   cuda::update(stream_, rule_, update_, control_);
