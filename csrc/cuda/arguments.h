@@ -59,8 +59,8 @@ constexpr int most_segments = 4;
 // A stage of a step: what fills its panels, unless that was done before, and its segments.
 template <class T>
 struct Columns {
-  Product<T> product;  // a null: done
-  Segment<T> first[most_segments];          // here, where a kernel finds them at once;
+  Product<T> product;                    // a null: done
+  Segment<T> first[most_segments];       // here, where a kernel finds them at once;
   const Segment<T>* segments = nullptr;  // or there, where they are more
   int count = 0, rows = 0, units = 0, stride = 0;
   T* dz = nullptr;  // gradient of what comes out, and of what comes in

@@ -64,7 +64,7 @@ struct Sums {
 void add_up(cudaStream_t, const Sums&, Control*);
 void next_step(cudaStream_t, Control*);
 
-// ---- losses.cu
+// ---- losses.cuh
 
 template <class T>
 struct Rows {

@@ -130,11 +130,11 @@ class Program {
   double *losses_ = nullptr, *weights_ = nullptr, *records_ = nullptr, *activity_sums_ = nullptr, *divisor_ = nullptr,
          *results_ = nullptr;
   Control* control_ = nullptr;
-  std::vector<std::vector<Segment<T>>> segments_;         // of each stage
-  std::vector<const Segment<T>*> device_segments_;        // and on the device, where there are many
+  std::vector<std::vector<Segment<T>>> segments_;   // of each stage
+  std::vector<const Segment<T>*> device_segments_;  // and on the device, where there are many
   Update<T> update_;
   std::vector<std::pair<int, int>> slices_of_;  // of each stage's variables: the first, and the end
-  AnyRule rule_;  // of the kind that every step has
+  AnyRule rule_;                                // of the kind that every step has
   std::vector<Sums::State> states_;
   const Sums::State* device_states_ = nullptr;
   const MetricOutput<T>* metrics_ = nullptr;

@@ -23,7 +23,8 @@ __device__ void fill_panel(const Product<T>& p, T* shared) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(2 * product_threads) forward_kernel(const __grid_constant__ Columns<T> c, const Control* control) {
+__global__ void __launch_bounds__(2 * product_threads)
+    forward_kernel(const __grid_constant__ Columns<T> c, const Control* control) {
   __shared__ __align__(4 * sizeof(T)) T shared[product_shared<T>];
   fill_panel<T, false>(c.product, shared);
   const Own own(c.units);
@@ -32,7 +33,8 @@ __global__ void __launch_bounds__(2 * product_threads) forward_kernel(const __gr
 }
 
 template <class T>
-__global__ void __launch_bounds__(2 * product_threads) backward_kernel(const __grid_constant__ Columns<T> c, const Control* control) {
+__global__ void __launch_bounds__(2 * product_threads)
+    backward_kernel(const __grid_constant__ Columns<T> c, const Control* control) {
   __shared__ __align__(4 * sizeof(T)) T shared[product_shared<T>];
   fill_panel<T, true>(c.product, shared);
   const Own own(c.units);

@@ -331,7 +331,8 @@ void Program<T>::enqueue_update(cudaStream_t stream, std::size_t stage) {
 template <class T>
 void Program<T>::limit_norms_of(cudaStream_t stream, const Variable& v) {
   if (v.trainable && v.regularization.norms && plan_.rates[static_cast<std::size_t>(v.rate)] != 0)
-    limit_norms(stream, parameters_ + v.offset, v.inputs, v.units, plan_.layout.padded(v.units), *v.regularization.norms);
+    limit_norms(stream, parameters_ + v.offset, v.inputs, v.units, plan_.layout.padded(v.units),
+                *v.regularization.norms);
 }
 
 template class Program<float>;

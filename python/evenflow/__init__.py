@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         recipes,
         reference,
         regularizers,
+        sklearn,
         torch,
         utils,
     )
@@ -63,6 +64,7 @@ _MODULES = (
     "reference",
     "regularizers",
     "schedules",
+    "sklearn",
     "torch",
     "utils",
 )
@@ -119,6 +121,7 @@ __all__ = [
     "set_device",
     "set_num_threads",
     "set_seed",
+    "sklearn",
     "torch",
     "utils",
 ]
