@@ -38,6 +38,15 @@ inline std::vector<py::array> arrays_of(const char* function, const char* argume
   return found;
 }
 
+// The only one, or a list.
+inline py::object as_given(const std::vector<py::array>& arrays) {
+  return arrays.size() == 1 ? py::object(arrays[0]) : py::cast(arrays);
+}
+
+inline void check_threads(int threads) {
+  if (threads < 0 || threads > 4096) refuse("Program", "threads", "0 to 4096", std::to_string(threads));
+}
+
 // Whether arrays that are written share no memory with each other, nor with those that are read.
 inline void check_apart(const char* function, const std::vector<py::array>& out, const std::vector<py::array>& x) {
   for (std::size_t i = 0; i < out.size(); ++i) {

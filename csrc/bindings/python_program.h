@@ -39,10 +39,6 @@ class PyProgramOf {
     set_threads(threads);
   }
 
-  static void check_threads(int threads) {
-    if (threads < 0 || threads > 4096) refuse("Program", "threads", "0 to 4096", std::to_string(threads));
-  }
-
   template <class F>
   auto visit(F f) const {
     return std::visit([&](const auto& program) { return f(*program); }, program_);
@@ -363,10 +359,6 @@ class PyProgramOf {
     for (std::size_t h = 0; h < arrays.size(); ++h)
       all.push_back(dense<T>(function, argument, arrays[h], {rows, plan().units(h)}, writable));
     return all;
-  }
-  // The only one, or a list.
-  static py::object as_given(const std::vector<py::array>& arrays) {
-    return arrays.size() == 1 ? py::object(arrays[0]) : py::cast(arrays);
   }
   Feeds features(const char* function, const py::object& x) const { return checked_feeds(function, x, plan()); }
   // Whoever has a view of the gradients may have written those of a table's other rows.
