@@ -17,6 +17,7 @@ from entries import (
     rescaling,
     rms_norm,
     scaling,
+    transposed,
 )
 from optimizer_specs import SGD
 
@@ -382,6 +383,39 @@ NETWORKS: dict[str, Spec] = {
             activation("softmax"),
         ],
         SPARSE,
+    ),
+    "tied": network(
+        65,
+        [
+            *(noise("gaussian_noise", stddev=0.1), dense(100), activation("sigmoid")),
+            *(dense(17, use_bias=False), batch_norm(), activation("tanh")),
+            *(transposed(3, 100), learned("prelu"), transposed(1, 65, use_bias=False), activation("sigmoid")),
+        ],
+        BINARY,
+        metrics=("mean_squared_error",),
+    ),
+    "tied, frozen and in branches": network(
+        33,
+        [
+            dense(40, trainable=False),
+            activation("sigmoid"),
+            dense(65),
+            layer_norm(),
+            transposed(2, 40, trainable=False),
+            reads(transposed(0, 33), 4),
+            reads(layer_norm(), 4),
+            again(2, dense(65), 6),
+            reads({"kind": "add"}, 3, 7),
+            rms_norm(),
+            reads(transposed(2, 40), 9),
+            again(10, transposed(2, 40), 3),
+            reads({"kind": "add"}, 6, 10, 11),
+            activation("elu"),
+            reads({"kind": "concatenate"}, 5, 13),
+            layer_norm(),
+            dense(3),
+        ],
+        SQUARED,
     ),
     "sparsemax": network(
         9,

@@ -77,11 +77,13 @@ inline std::string layer_of(const std::string& activation) {
   return end != std::string::npos && end + 11 == activation.size() ? activation.substr(0, end) : activation;
 }
 
-// What a stage makes of the outputs of other stages: `same` takes one as it is, the last three are of several.
-enum class Map { gather, linear, layer_normalization, rms_normalization, same, add, multiply, concatenate };
+// What a stage makes of the outputs of other stages: `transposed` is linear with the transpose of a kernel that a lower
+// stage has, `same` takes one as it is, the last three are of several.
+enum class Map { gather, linear, transposed, layer_normalization, rms_normalization, same, add, multiply, concatenate };
 constexpr bool of_rows(Map map) { return map == Map::layer_normalization || map == Map::rms_normalization; }
 // Whether it reads panels that other threads wrote.
-constexpr bool crosses(Map map) { return map == Map::linear || map == Map::concatenate || of_rows(map); }
+constexpr bool multiplies(Map map) { return map == Map::linear || map == Map::transposed; }
+constexpr bool crosses(Map map) { return multiplies(map) || map == Map::concatenate || of_rows(map); }
 
 // A map, followed by column operations on what it made.
 struct Stage {

@@ -54,6 +54,7 @@ struct LayerSpec {
   int shares = -1;        // the layer before it whose variables it uses: a second call of the same layer
   bool trainable = false;
   int units = 0;                     // dense
+  int transposes = -1;               // dense: the layer before it whose kernel, transposed, it uses
   bool use_bias = false;             // dense
   double momentum = 0, epsilon = 0;  // batch normalization; epsilon of all that divide by a deviation
   bool center = false, scale = false, unbiased_variance = false;

@@ -17,6 +17,7 @@ from .noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, RReLU
 from .normalization import BatchNormalization, Normalization
 from .registry import Registry, describe
 from .row_normalization import LayerNormalization, RMSNormalization
+from .transposed import DenseTranspose
 from .values import Value
 from .variables import Variable
 
@@ -30,6 +31,7 @@ __all__ = [
     "BatchNormalization",
     "Concatenate",
     "Dense",
+    "DenseTranspose",
     "Dropout",
     "Flatten",
     "GaussianDropout",
@@ -259,6 +261,7 @@ REGISTRY = Registry(
         InputLayer,
         Flatten,
         Dense,
+        DenseTranspose,
         BatchNormalization,
         Normalization,
         LayerNormalization,

@@ -56,6 +56,8 @@ def call(layer: Layer, given: object) -> Value:
     else:
         if layer.expected_shape is not None and layer.expected_shape != shapes[0]:
             raise errors.wrong_shape(layer.label, "input", ("rows", *layer.expected_shape), ("rows", *shapes[0]))
+        below = [value for value in ancestors(listed) if value.sources]
+        layer.look_below([(value.layer, value.sources[0].row_shape) for value in below])
         output = layer.compute_output_shape(shapes[0])
     value = Value(layer, listed, output)
     layer.keep_value(value)
