@@ -76,9 +76,7 @@ class DenseTranspose(Layer):
             if (layer.name if isinstance(self._dense, str) else layer) == self._dense and is_dense(layer):
                 self._dense, self.units = layer, row_shape[0]  # type: ignore[assignment]
                 return
-        raise errors.wrong_value(
-            self.label, "dense", "a Dense layer below it in the same model", self.dense_name
-        )
+        raise errors.wrong_value(self.label, "dense", "a Dense layer below it in the same model", self.dense_name)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         features = flat_features(self, input_shape)

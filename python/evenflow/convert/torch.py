@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import errors
 from ..layer import Layer
-from ..layers import BatchNormalization, Dense
+from ..layers import BatchNormalization, Dense, DenseTranspose
 from ..model import Model
 from ..row_normalization import LayerNormalization, RMSNormalization
 from ..variables import Variable
@@ -143,6 +143,8 @@ class _Slot:
 
 def _slots(where: str, model: Model) -> Iterator[_Slot]:
     for layer in model.layers:
+        if isinstance(layer, DenseTranspose):
+            raise ValueError(f"{where}: PyTorch has no module like {layer.label}, which uses another layer's kernel")
         inner = [variable for variable in layer.variables if variable.path.rpartition("/")[0] != layer.name]
         own = [variable for variable in layer.variables if variable not in inner]
         module, words = next((value for kind, value in MODULES.items() if isinstance(layer, kind)), ("", {}))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from .autoencoders import autoencoder
 from .auxiliary_task import auxiliary
-from .gan import gan
+from .games import gan
 from .pretrained import Pretrained
 
 __all__ = ["Pretrained", "autoencoder", "auxiliary", "gan"]

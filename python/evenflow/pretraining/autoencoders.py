@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import errors, keywords, optimizers
+from .. import activations, errors, keywords, optimizers
 from ..activation_layer import ActivationLayer
 from ..callbacks import History
 from ..cloning import clone_layer, undrawn
@@ -13,7 +13,7 @@ from ..layers import Dense, DenseTranspose, Input
 from ..models import Sequential
 from ..noise import GaussianNoise, NoiseLayer
 from ..registry import describe
-from .pretrained import Hidden, Pretrained, Training, read_hidden
+from .pretrained import Hidden, Pretrained, Training, free_name, read_hidden
 
 
 @keywords.checked
@@ -56,11 +56,12 @@ def autoencoder(
     tied, greedy = errors.boolean(where, "tied", tied), errors.boolean(where, "greedy", greedy)
     training = Training.read(where, epochs, batch_size, callbacks, verbose, threads, validation_split)
     chosen = optimizers.get(optimizer, where)
+    activations.resolve(output_activation, where, "output_activation")
     own, rows = read_hidden(where, hidden, x)
     blocks = _blocks(where, own)
-    activations = [output_activation, *map(_activation, blocks[:-1])]
+    below = [output_activation, *map(_activation, blocks[:-1])]
     taken = {layer.name for layer in own.layers}
-    backs = [_back(block[0], activation, tied, taken) for block, activation in zip(blocks, activations, strict=True)]
+    backs = [_back(block[0], activation, tied, taken) for block, activation in zip(blocks, below, strict=True)]
     noises = [_noise(where, noise, taken) for _ in (blocks if greedy else blocks[:1])]
 
     whole = Sequential([Input(own.shape), *own.front, *noises[0], *own.above, *reversed(backs)], dtype=own.dtype)
@@ -91,7 +92,9 @@ def _blocks(where: str, hidden: Hidden) -> list[list[Any]]:
         elif blocks:
             blocks[-1].append(layer)
         else:
-            expected = "a Dense layer first, or below it Flatten, Rescaling and Normalization (noise= disturbs features)"
+            expected = (
+                "a Dense layer first, or below it Flatten, Rescaling and Normalization (noise= disturbs features)"
+            )
             raise errors.wrong_value(where, "hidden", expected, layer.label)
     if not blocks:
         raise errors.wrong_value(where, "hidden", "at least one Dense layer", [one.label for one in hidden.front])
@@ -101,15 +104,15 @@ def _blocks(where: str, hidden: Hidden) -> list[list[Any]]:
 def _activation(block: list[Any]) -> object:
     """The activation of a block's outputs, for a layer that is to give such outputs."""
     dense = block[0]
-    if dense.activation.kind != "linear" or dense.learned is not None:
-        return clone_layer(dense.learned) if dense.learned is not None else dense.activation
+    if dense.activation.kind != "linear":
+        return dense.get_config()["activation"]
     found = next((layer for layer in reversed(block) if isinstance(layer, ActivationLayer)), None)
     return None if found is None else clone_layer(found)
 
 
 def _back(dense: Dense, activation: object, tied: bool, taken: set[str]) -> Layer:
     """The layer that leads back through a Dense layer."""
-    name = _free(f"{dense.name}_back", taken)
+    name = free_name(f"{dense.name}_back", taken)
     if tied:
         return DenseTranspose(dense, activation, name=name)
     features = dense.input_shape[1]
@@ -123,19 +126,9 @@ def _noise(where: str, noise: object, taken: set[str]) -> list[Layer]:
     if noise is None:
         return []
     if isinstance(noise, NoiseLayer):
-        config = undrawn(noise.get_config()) | {"name": _free(f"{noise.name}_below", taken)}
+        config = undrawn(noise.get_config()) | {"name": free_name(f"{noise.name}_below", taken)}
         return [type(noise)(**config)]
     if isinstance(noise, Layer) or isinstance(noise, str):
         raise errors.wrong_type(where, "noise", "a number, or a layer such as Dropout(0.3)", noise)
     deviation = errors.number(where, "noise", noise, at_least=0.0)
-    return [GaussianNoise(deviation, name=_free("noise", taken))]
-
-
-def _free(wanted: str, taken: set[str]) -> str:
-    """A name like this one that no layer has."""
-    name, number = wanted, 0
-    while name in taken:
-        number += 1
-        name = f"{wanted}_{number}"
-    taken.add(name)
-    return name
+    return [GaussianNoise(deviation, name=free_name("noise", taken))]

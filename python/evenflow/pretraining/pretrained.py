@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,11 +110,6 @@ class Hidden:
         """The layers with others on top."""
         return Sequential([Input(self.shape), *self.layers, *top], dtype=self.dtype)
 
-    def free_name(self, wanted: str) -> str:
-        """A name like this one, for a layer beside these."""
-        taken = {layer.name for layer in self.layers}
-        return next(name for name in (wanted, *(f"{wanted}_{i}" for i in itertools.count(1))) if name not in taken)
-
     def features(self, x: Array) -> Array:
         """Rows as the layers that learn see them."""
         if all(isinstance(layer, Flatten) for layer in self.front):
@@ -142,10 +136,15 @@ def read_hidden(where: str, given: object, x: object) -> tuple[Hidden, Array]:
     data.read_inputs(where, "x", rows, dtype, allow_nonfinite=False)
     copies = [clone_layer(layer) for layer in layers]
     model = Sequential([Input(shape), *copies], dtype=dtype)
+    if not model.layer_spec():
+        expected = "layers that learn, such as Dense"
+        raise errors.wrong_value(where, argument, expected, [layer.label for layer in layers])
     model.infer_output_shape(shape)
     top = last_activation(model.layer_spec())
     if top in OUTPUTS:
-        raise errors.wrong_value(where, argument, "hidden layers, without the output: Sequential(model.layers[:-1])", top)
+        raise errors.wrong_value(
+            where, argument, "hidden layers, without the output: Sequential(model.layers[:-1])", top
+        )
     for layer, copy in zip(layers, copies, strict=True):
         if layer.variables:
             copy.set_weights(layer.get_weights())
@@ -159,3 +158,12 @@ def _layer(where: str, argument: str, given: object) -> Layer:
         raise errors.wrong_type(where, argument, "layers of one value such as Dense(100, 'elu')", given)
     return layer
 
+
+def free_name(wanted: str, taken: set[str]) -> str:
+    """A name like this one that no layer has; it is taken from then on."""
+    name, number = wanted, 0
+    while name in taken:
+        number += 1
+        name = f"{wanted}_{number}"
+    taken.add(name)
+    return name

@@ -19,7 +19,7 @@ from ..models import Sequential
 from ..optimizers import Adam, Optimizer
 from ..predictor import read_threads, read_verbose
 from ..seeds import own_seed
-from .pretrained import Hidden, Pretrained, Training, read_hidden
+from .pretrained import Pretrained, Training, free_name, read_hidden
 
 Array = NDArray[Any]
 
@@ -65,7 +65,9 @@ def gan(
     own, rows = read_hidden(where, hidden, x)
     labels = _read_labels(where, y, rows)
     imitator = _read_generator(where, generator)
-    top = Dense(1 if labels is None else int(labels.max()) + 1, name=own.free_name("real"))
+    top = Dense(
+        1 if labels is None else int(labels.max()) + 1, name=free_name("real", {layer.name for layer in own.layers})
+    )
     model = own.model(top)
     features = np.ascontiguousarray(own.features(rows), own.dtype)
     if imitator.output_shape[1:] != features.shape[1:]:
@@ -189,7 +191,7 @@ class _Game:
         fake = self.imitator.forward(self._codings(rows))
         asked = self.rng.choice(self.known, self.asked, replace=False)
         logits = self.judge.forward(np.concatenate([real, fake, self.features[asked]]))
-        z, share = _log_sum(logits)
+        z, share = log_sum(logits)
         of_real, of_fake, of_known = slice(rows), slice(rows, 2 * rows), slice(2 * rows, None)
         loss = float(np.logaddexp(0, -z[of_real]).mean() + np.logaddexp(0, z[of_fake]).mean())
         dy = np.empty_like(logits)
@@ -210,13 +212,13 @@ class _Game:
     def _imitate(self, rows: int) -> dict[str, float]:
         """The generator's step: towards what the discriminator takes for real."""
         fake = self.imitator.forward(self._codings(rows))
-        z, share = _log_sum(self.judge.forward(fake))
+        z, share = log_sum(self.judge.forward(fake))
         self.imitator.backward(self.judge.backward(share * (-_sigmoid(-z) / rows)))
         self.imitator.learn()
         return {"generator_loss": float(np.logaddexp(0, -z).mean())}
 
 
-def _log_sum(logits: Array) -> tuple[Array, Array]:
+def log_sum(logits: Array) -> tuple[Array, Array]:
     """log(sum(exp(logits))) [rows, 1], and its gradient, which is softmax."""
     most = logits.max(axis=1, keepdims=True)
     parts = np.exp(logits - most)
