@@ -51,10 +51,7 @@ def test_pytorch_makes_the_same_100_steps(optimizer):
     w1, b1, w2, b2, c2, c1 = parts
     limit = 0.05 if optimizer == "clipped" else None
     model.compile(Adam(0.01, global_clipnorm=limit) if optimizer != "sgd" else SGD(0.1, momentum=0.9), "mse")
-    if optimizer == "sgd":
-        peer = torch.optim.SGD(parts, lr=0.1, momentum=0.9)
-    else:
-        peer = keras_adam(torch, parts)
+    peer = torch.optim.SGD(parts, lr=0.1, momentum=0.9) if optimizer == "sgd" else keras_adam(torch, parts)
     data = torch.tensor(x)
     for _ in range(100):
         ours = model.train_on_batch(x, x)
@@ -198,7 +195,7 @@ def test_what_is_refused():
         model.fold_batch_norm()
     model.get_layer("one").trainable = False
     model.compile("adam", "mse")
-    with pytest.raises(ValueError, match="cache_frozen: .* a kernel that is used more than once"):
+    with pytest.raises(ValueError, match=r"cache_frozen: .* a kernel that is used more than once"):
         model.fit(rows(), rows(), cache_frozen=True, verbose=0)
 
 

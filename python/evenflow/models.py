@@ -290,7 +290,8 @@ def _entries(layers: Sequence[Layer]) -> list[dict[str, Any]]:
 def _shapes(layers: Sequence[Layer | None], row_shape: Shape, dtype: str) -> list[Shape]:
     """The input shape of every layer; raises where one does not fit. None stands for "what comes out at the top"."""
     shapes: list[Shape] = []
-    shape, below = row_shape, []
+    below: list[tuple[Layer, Shape]] = []
+    shape = row_shape
     for layer in layers:
         shapes.append(shape)
         if layer is not None:

@@ -70,7 +70,8 @@ def autoencoder(
     if not greedy:
         return Pretrained(own.layers, whole, [training.fit(whole, rows, features)])
     histories: list[History] = []
-    codes, bottom = rows, [Input(own.shape), *own.front]
+    codes = rows
+    bottom: list[Any] = [Input(own.shape), *own.front]
     for block, back, disturbance in zip(blocks, backs, noises, strict=True):
         small = Sequential([*bottom, *disturbance, *block, back], dtype=own.dtype)
         small.compile(chosen.fresh(), "mse" if histories else loss)
@@ -128,7 +129,7 @@ def _noise(where: str, noise: object, taken: set[str]) -> list[Layer]:
     if isinstance(noise, NoiseLayer):
         config = undrawn(noise.get_config()) | {"name": free_name(f"{noise.name}_below", taken)}
         return [type(noise)(**config)]
-    if isinstance(noise, Layer) or isinstance(noise, str):
+    if isinstance(noise, (Layer, str)):
         raise errors.wrong_type(where, "noise", "a number, or a layer such as Dropout(0.3)", noise)
     deviation = errors.number(where, "noise", noise, at_least=0.0)
     return [GaussianNoise(deviation, name=free_name("noise", taken))]

@@ -12,9 +12,9 @@ from .. import data, errors, keywords, optimizers
 from ..callback import CallbackList, Logs, closing
 from ..callbacks import History, with_defaults
 from ..cloning import clone_model
+from ..crossentropies import BinaryCrossentropy, SparseCategoricalCrossentropy
 from ..executor import SLICE_SECONDS, Executor
 from ..layers import Dense, Input
-from ..losses import BinaryCrossentropy, SparseCategoricalCrossentropy
 from ..models import Sequential
 from ..optimizers import Adam, Optimizer
 from ..predictor import read_threads, read_verbose

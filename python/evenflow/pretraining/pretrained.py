@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from .. import data, errors
 from ..activations import OUTPUTS
-from ..callback import Callback
-from ..callbacks import History, read_callbacks
+from ..callback import Callback, read_callbacks
+from ..callbacks import History
 from ..cloning import clone_layer
 from ..layer import Layer, Shape, read_row_shape
 from ..layers import Flatten, Input, InputLayer, Normalization, Rescaling
@@ -137,8 +137,8 @@ def read_hidden(where: str, given: object, x: object) -> tuple[Hidden, Array]:
     copies = [clone_layer(layer) for layer in layers]
     model = Sequential([Input(shape), *copies], dtype=dtype)
     if not model.layer_spec():
-        expected = "layers that learn, such as Dense"
-        raise errors.wrong_value(where, argument, expected, [layer.label for layer in layers])
+        labels = [layer.label for layer in layers]
+        raise errors.wrong_value(where, argument, "layers that learn, such as Dense", labels)
     model.infer_output_shape(shape)
     top = last_activation(model.layer_spec())
     if top in OUTPUTS:

@@ -294,7 +294,7 @@ class Network:
     def _kernel(self, layer: Mapping[str, Any]) -> Array:
         """Of a dense layer: its own, or the transpose of another's."""
         if "transposes" in layer:
-            return self.variables[f"{layer['transposes']}/kernel"].T
+            return np.asarray(self.variables[f"{layer['transposes']}/kernel"].T)
         return self._own(layer)["kernel"]
 
     def _own(self, layer: Mapping[str, Any]) -> dict[str, Array]:
