@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import activations, errors, keywords, optimizers
-from ..activation_layer import ActivationLayer
+from .. import activations, errors, optimizers
 from ..callbacks import History
-from ..cloning import clone_layer, undrawn
-from ..layer import Layer
-from ..layers import Dense, DenseTranspose, Input
+from ..common import keywords
+from ..common.registry import describe
+from ..layers import Dense, DenseTranspose, GaussianNoise, Input
+from ..layers.activation_base import ActivationLayer
+from ..layers.base import Layer
+from ..layers.noise import NoiseLayer
 from ..models import Sequential
-from ..noise import GaussianNoise, NoiseLayer
-from ..registry import describe
+from ..models.cloning import clone_layer, undrawn
 from .pretrained import Hidden, Pretrained, Training, free_name, read_hidden
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from .. import data, keywords, optimizers
-from ..recipe import read_problem
+from .. import optimizers
+from ..common import keywords
+from ..data import arrays
+from ..recipes.base import read_problem
 from .pretrained import Pretrained, Training, read_hidden
 
 
@@ -40,4 +42,4 @@ def auxiliary(
     own, rows = read_hidden(where, hidden, x)
     model = own.model(*problem.top())
     problem.compile(model, chosen.fresh())
-    return Pretrained(own.layers, model, [training.fit(model, rows, data.as_array(where, "y", y))])
+    return Pretrained(own.layers, model, [training.fit(model, rows, arrays.as_array(where, "y", y))])

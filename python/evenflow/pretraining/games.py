@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import data, errors, keywords, optimizers
-from ..callback import CallbackList, Logs, closing
-from ..callbacks import History, with_defaults
-from ..cloning import clone_model
-from ..crossentropies import BinaryCrossentropy, SparseCategoricalCrossentropy
-from ..executor import SLICE_SECONDS, Executor
+from .. import errors, optimizers
+from ..callbacks import History
+from ..callbacks.base import CallbackList, Logs, closing
+from ..callbacks.progress import read_verbose, with_defaults
+from ..common import keywords
+from ..common.seeds import own_seed
+from ..data import arrays
 from ..layers import Dense, Input
-from ..models import Sequential
+from ..losses import BinaryCrossentropy, SparseCategoricalCrossentropy
+from ..models import Sequential, clone_model
 from ..optimizers import Adam, Optimizer
-from ..predictor import read_threads, read_verbose
-from ..seeds import own_seed
+from ..training.executor import SLICE_SECONDS, Executor
+from ..training.predictor import read_threads
 from .pretrained import Pretrained, Training, free_name, read_hidden
 
 Array = NDArray[Any]
@@ -234,8 +236,8 @@ def _sigmoid(z: Array) -> Array:
 def _read_labels(where: str, y: object, rows: Array) -> Array | None:
     if y is None:
         return None
-    labels = data.as_array(where, "y", y)
-    data.same_length(where, ("x", "y"), rows, labels)
+    labels = arrays.as_array(where, "y", y)
+    arrays.same_length(where, ("x", "y"), rows, labels)
     if labels.dtype.kind not in "iu" or labels.shape not in ((len(rows),), (len(rows), 1)):
         received = f"{labels.dtype} of shape {errors.shape_text(labels.shape)}"
         raise errors.wrong_kind(where, "y", "whole numbers [rows]: classes 0, 1, ..., or -1 where unknown", received)

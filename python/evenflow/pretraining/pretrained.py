@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import data, errors
+from .. import errors
 from ..activations import OUTPUTS
-from ..callback import Callback, read_callbacks
 from ..callbacks import History
-from ..cloning import clone_layer
-from ..layer import Layer, Shape, read_row_shape
+from ..callbacks.base import Callback, read_callbacks
+from ..callbacks.progress import read_verbose
+from ..data import arrays
 from ..layers import Flatten, Input, InputLayer, Normalization, Rescaling
+from ..layers.base import Layer, Shape, read_row_shape
+from ..layers.values import Value
 from ..models import Sequential
-from ..predictor import last_activation, read_threads, read_verbose
-from ..values import Value
+from ..models.cloning import clone_layer
+from ..training.predictor import last_activation, read_threads
 
 Array = NDArray[Any]
 
@@ -131,9 +133,9 @@ def read_hidden(where: str, given: object, x: object) -> tuple[Hidden, Array]:
         raise errors.wrong_type(where, argument, "a Sequential, or a list of layers", given)
     if not layers:
         raise ValueError(f"{where}: {argument}: expected at least one layer, received none")
-    rows = data.as_array(where, "x", x)
-    shape = read_row_shape(where, "x", data.row_shape(where, "x", rows, expected))  # type: ignore[arg-type]
-    data.read_inputs(where, "x", rows, dtype, allow_nonfinite=False)
+    rows = arrays.as_array(where, "x", x)
+    shape = read_row_shape(where, "x", arrays.row_shape(where, "x", rows, expected))  # type: ignore[arg-type]
+    arrays.read_inputs(where, "x", rows, dtype, allow_nonfinite=False)
     copies = [clone_layer(layer) for layer in layers]
     model = Sequential([Input(shape), *copies], dtype=dtype)
     if not model.layer_spec():
