@@ -51,6 +51,7 @@ PACKAGES = [
     ["training"],
     ["models"],
     ["backend", "convert", "datasets", "recipes", "reporting", "utils"],
+    ["pretraining"],
     ["cli"],
 ]
 HARD_DEPENDENCIES = {"numpy", "safetensors", "tqdm"}

@@ -100,8 +100,8 @@ void Program<T>::Step::weight_gradient(int number, Visit visit) const {
   const Stage& below = plan.stages[static_cast<std::size_t>(stage.from[0])];
   const Variable& kernel = plan.variables[static_cast<std::size_t>(stage.kernel)];
   const bool adds = plan.adds(stage.kernel, number), completes = plan.completes(stage.kernel, number);
-  const bool passes = passing && !measures && !accumulates && !adds && completes &&
-                      !kernel.regularization.penalty.active();
+  const bool passes =
+      passing && !measures && !accumulates && !adds && completes && !kernel.regularization.penalty.active();
   const Range own = own_range(kernel.units, stage.mirrored);
   const int blocks = (own.end - own.first) * plan.layout.panels(kernel.inputs);
   int block = 0;

@@ -26,7 +26,7 @@ Schedule Plan::way_back(const std::vector<bool>& needed, bool updates) const {
   Clock clock{schedule};
   const int count = static_cast<int>(stages.size());
   std::vector<int> done(stages.size(), -1);  // phase in which its gradient was complete
-  std::vector<int> waiting;                  // stages whose variables are still to be updated; or whose gradients to be written
+  std::vector<int> waiting;  // stages whose variables are still to be updated; or whose gradients to be written
   const auto at = [&](int s) -> const Stage& { return stages[static_cast<std::size_t>(s)]; };
   const auto is_needed = [&](int s) { return needed[static_cast<std::size_t>(s)]; };
   const auto over = [&](int s) {
