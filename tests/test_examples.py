@@ -36,6 +36,7 @@ def test_every_example_has_a_test():
         "embedding.py",
         "fashion_mnist.py",
         "health.py",
+        "many_networks.py",
         "table.py",
         "transfer.py",
     }
@@ -268,6 +269,14 @@ def test_code_of_the_pages(page, capsys):
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_many_networks(capsys):
+    pytest.importorskip("sklearn")
+    mean, accuracy = run("many_networks.py")["main"]()
+    assert mean > 0.93
+    assert accuracy > 0.93
+    assert "60 networks in" in capsys.readouterr().out
 
 
 def test_guide_lists_its_pages():

@@ -15,6 +15,8 @@ class History(Callback):
     and seconds_saved, an estimate by the former: each further pass would have taken as long.
     """
 
+    leaves_model = True
+
     def __init__(self) -> None:
         self.epoch: list[int] = []
         self.history: dict[str, list[Any]] = {}

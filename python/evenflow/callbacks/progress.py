@@ -31,6 +31,8 @@ def _is_shown(name: str, value: Any) -> bool:
 class ProgbarLogger(Callback):
     """Progress on standard output: a line per epoch, after a bar on a terminal unless verbose=2."""
 
+    leaves_model = True
+
     def __init__(self) -> None:
         self._bar: Any = None
         self._start = 0.0

@@ -15,6 +15,8 @@ class TerminateOnNaN(Callback):
     It looks between native calls, so that it costs nothing: within a twentieth of a second.
     """
 
+    leaves_model = True
+
     def __init__(self, raise_error: bool = False) -> None:
         self.raise_error = errors.boolean("TerminateOnNaN", "raise_error", raise_error)
 
@@ -34,6 +36,8 @@ class TimeBudget(Callback):
     The epoch that is under way ends with the steps it has made: its logs are means over those, and it is validated.
     With `verbose`, says so.
     """
+
+    leaves_model = True
 
     def __init__(self, seconds: float, verbose: int = 0) -> None:
         self.seconds = errors.number("TimeBudget", "seconds", seconds, above=0.0)
