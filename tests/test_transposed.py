@@ -199,6 +199,30 @@ def test_what_is_refused():
         model.fit(rows(), rows(), cache_frozen=True, verbose=0)
 
 
+def test_other_packages_have_no_such_layer(tmp_path):
+    pytest.importorskip("h5py")
+    model = Sequential([Input((5,)), Dense(3, name="d"), DenseTranspose("d", use_bias=False, name="back")])
+    with pytest.raises(ValueError, match="to_torch: PyTorch has no module like DenseTranspose 'back'"):
+        evenflow.convert.to_torch(model)
+    with pytest.raises(ValueError, match="to_keras: Keras has no layer like DenseTranspose 'back'"):
+        evenflow.convert.to_keras(model, tmp_path / "net.weights.h5")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_linter_sees_it():
+    one = Dense(6, "elu", kernel_initializer="he_normal", name="one")
+    model = Sequential([Input((9,)), one, DenseTranspose(one, "sigmoid", name="back")])
+    model.compile("adam", "binary_crossentropy")
+    assert model.check() == []
+    two = Dense(4, name="two")
+    linear = Sequential([Input((9,)), Dense(6, name="one"), two, DenseTranspose(two, name="back")])
+    linear.compile("adam", "binary_crossentropy")
+    assert [(finding.rule, finding.layer) for finding in linear.check()] == [
+        ("no_activation", "one"),
+        ("missing_softmax", "back"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
