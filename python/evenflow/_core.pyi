@@ -90,6 +90,9 @@ class Health:
 
     def __init__(self, program: Program, every: int = 1) -> None: ...
     def fits(self, program: Program) -> bool: ...  # whether it has the layers that are counted here
+    def go_on(self, counts: Mapping[str, Any]) -> None:
+        """Take over what was counted of such layers before: a dict of steps, sampled, rows, outputs and weights."""
+
     @property
     def every(self) -> int: ...
     @property

@@ -116,6 +116,9 @@ class Callback(Checked):
     def on_test_progress(self, rows: int, logs: Logs) -> None:
         """As `on_train_progress`, for `evaluate` and for validation."""
 
+    def on_predict_progress(self, rows: int) -> None:
+        """After each native call of `predict`: rows predicted so far."""
+
     def backup_state(self) -> dict[str, Any]:
         """What a backup keeps of this callback while `fit` runs: numbers, texts, lists, dicts and arrays by name."""
         return {}

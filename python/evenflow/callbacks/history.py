@@ -33,7 +33,8 @@ class History(Callback):
         self.epoch, self.history = [*self.epoch, epoch], self.history | grown  # at once: Ctrl-C leaves both or neither
 
     def backup_state(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "history": self.history}
+        return {"epoch": self.epoch, "history": self.history, "messages": self.messages}
 
     def restore_state(self, state: dict[str, Any]) -> None:
         self.epoch, self.history = state["epoch"], state["history"]
+        self.messages = state.get("messages", [])

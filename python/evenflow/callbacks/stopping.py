@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Any
 
 from .. import errors
 from .base import Callback, Logs, say
@@ -34,7 +35,8 @@ class TimeBudget(Callback):
     """Ends training `seconds` after it began, validations included, within a twentieth of a second or one step.
 
     The epoch that is under way ends with the steps it has made: its logs are means over those, and it is validated.
-    With `verbose`, says so.
+    Where BackupAndRestore lets a training go on, the time until the backup counts, not what came after it. With
+    `verbose`, says so.
     """
 
     leaves_model = True
@@ -46,6 +48,12 @@ class TimeBudget(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._start = time.monotonic()
+
+    def backup_state(self) -> dict[str, Any]:
+        return {"seconds": time.monotonic() - self._start}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        self._start = time.monotonic() - state["seconds"]
 
     def on_train_progress(self, rows: int, logs: Logs) -> None:
         self._look()

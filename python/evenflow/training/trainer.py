@@ -193,8 +193,7 @@ class Trainer(Compiled):
     def _train_epoch(self, feed: Feed, threads: int, hooks: CallbackList) -> Logs:
         progress = self.position.progress  # of an epoch that goes on
         logs: Logs = {} if progress is None else logs_of(progress, self.objectives, self.scores)
-        norms = self.gradient_norms = NormLog(feed.steps or 0) if hooks.gradient_norms else None
-        health = self.health = HealthLog(hooks.health) if hooks.health else None
+        norms, health = self._epoch_logs(feed, hooks)
         for piece in feed.pieces():
             pair, step = piece.pair, piece.first
             self._build_for(pair.row_shape, pair.names)
@@ -227,6 +226,16 @@ class Trainer(Compiled):
             if self.stop_training:
                 break
         return logs
+
+    def _epoch_logs(self, feed: Feed, hooks: CallbackList) -> tuple[NormLog | None, HealthLog | None]:
+        """Norms and counts of an epoch that begins, or, after a backup, goes on."""
+        norms, health = (None, None) if self.position.progress is None else (self.gradient_norms, self.health)
+        if hooks.gradient_norms and norms is None:
+            norms = NormLog(feed.steps or 0)
+        if hooks.health and (health is None or health.every != hooks.health):
+            health = HealthLog(hooks.health)
+        self.gradient_norms, self.health = norms if hooks.gradient_norms else None, health if hooks.health else None
+        return self.gradient_norms, self.health
 
     def _steps_between(
         self, hooks: CallbackList, pair: Pair, batch: int, *, training: bool = False, exact: bool = False
