@@ -32,6 +32,7 @@ def run(name: str) -> dict:
 
 def test_every_example_has_a_test():
     assert {path.name for path in EXAMPLES} == {
+        "columns.py",
         "digits.py",
         "embedding.py",
         "fashion_mnist.py",
@@ -40,6 +41,13 @@ def test_every_example_has_a_test():
         "table.py",
         "transfer.py",
     }
+
+
+def test_columns():
+    pytest.importorskip("sklearn")
+    found = run("columns.py")["main"]()
+    assert found.keys() == {"left out", "one_hot", "embeddings"}
+    assert all(share > 0.4 for share in found.values())
 
 
 def test_every_example_of_the_chapter_has_a_test_and_a_place_in_the_guide():

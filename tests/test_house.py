@@ -31,6 +31,7 @@ CORE_USERS = {
     "cli.info",
     "cli.train",
     "data.arrays",
+    "data.ids",
     "kernels",
     "losses.base",
     "many.fits",

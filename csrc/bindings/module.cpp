@@ -13,6 +13,7 @@ namespace evenflow {
 void bind_program(py::module_& m);
 void bind_health(py::module_& m);
 void bind_layers(py::module_& m);
+void bind_embedding(py::module_& m);
 void bind_row_normalization(py::module_& m);
 void bind_activations(py::module_& m);
 void bind_losses(py::module_& m);
@@ -139,6 +140,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   bind_program(m);
   bind_health(m);
   bind_layers(m);
+  bind_embedding(m);
   bind_row_normalization(m);
   bind_activations(m);
   bind_losses(m);

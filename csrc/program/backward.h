@@ -81,7 +81,7 @@ template <class Visit>
 void Program<T>::Step::own_blocks(int number, Visit visit) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   if (stage.kernel < 0) return;
-  const Variable& kernel = plan.variables[static_cast<std::size_t>(stage.kernel)];
+  const Variable& kernel = plan.variables[static_cast<std::size_t>(stage.kernel)];  // not always as wide as the stage
   if (!kernel.trainable) return;
   own_panels(kernel.units, own_range(kernel.units, stage.mirrored), [&](int panel, int width) {
     for (int part = 0; part < plan.layout.panels(kernel.inputs); ++part) {
@@ -97,6 +97,7 @@ template <class Visit>
 void Program<T>::Step::weight_gradient(int number, Visit visit) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   if (stage.kernel < 0) return;
+  if (stage.map == Map::embedding) return table_gradient(number, visit);
   const Stage& below = plan.stages[static_cast<std::size_t>(stage.from[0])];
   const Variable& kernel = plan.variables[static_cast<std::size_t>(stage.kernel)];
   const bool adds = plan.adds(stage.kernel, number), completes = plan.completes(stage.kernel, number);

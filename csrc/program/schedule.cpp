@@ -70,6 +70,7 @@ Schedule Plan::way_back(const std::vector<bool>& needed, bool updates) const {
     done[static_cast<std::size_t>(s)] = clock.phase;
     updates ? update_those_over() : write_those_over();
     if (at(s).trainable) {
+      if (!updates && at(s).map == Map::embedding) clock(Operation::meet);  // a table's piece has to do with all panels
       if (updates || crosses_back(s))
         waiting.push_back(s);
       else

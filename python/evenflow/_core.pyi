@@ -31,6 +31,9 @@ def build_info() -> dict[str, Any]:
 def find_nonfinite(x: _Array, dtype: str = "float64") -> tuple[int, int] | None:
     """(row, column) of the first NaN or infinity of a 2-D float array, or None. Any strides."""
 
+def find_wrong_id(x: _Array, limit: int) -> tuple[int, int] | None:
+    """(row, column) of the first value of a 2-D array that is no whole number from 0 to limit - 1, or None."""
+
 def activations() -> dict[str, dict[str, float]]:
     """Activation names the core knows, each with its hyper-parameters and their defaults."""
 
@@ -225,6 +228,8 @@ class Program:
 # Eager kernels on C-ordered float32 or float64 arrays; evenflow.kernels documents them.
 def dense_forward(x: _Array, w: _Array, b: _Array | None = None) -> _Array: ...
 def dense_backward(dy: _Array, x: _Array, w: _Array) -> tuple[_Array, _Array, _Array]: ...  # dx, dw, db
+def embedding_forward(ids: _Array, table: _Array) -> _Array: ...
+def embedding_backward(dy: _Array, ids: _Array, rows: int) -> _Array: ...  # dtable
 def layer_norm_forward(x: _Array, gamma: _Array, beta: _Array, *, epsilon: float) -> _Array: ...
 def layer_norm_backward(
     dy: _Array, x: _Array, gamma: _Array, *, epsilon: float

@@ -6,6 +6,8 @@ same instruction set. `evenflow.reference` has the same names in float64 NumPy: 
 =========================  =============================================================================
 dense_forward              y = x w + b; x [batch, inputs], w [inputs, units], b [units] or None
 dense_backward             dx = dy w^T, dw = x^T dy, db = sum of dy over the batch
+embedding_forward          the rows of table [input_dim, columns] that ids [batch, ids] name, side by side
+embedding_backward         dtable [rows, columns]: for each row the sum of dy wherever an id names it
 batch_norm_forward         y = gamma (x - mean) / sqrt(variance + epsilon) + beta, statistics of the batch
 batch_norm_inference       the same with given statistics
 batch_norm_backward        dx, dgamma, dbeta through the batch's statistics
@@ -53,6 +55,8 @@ from ._core import (
     clip_by_value,
     dense_backward,
     dense_forward,
+    embedding_backward,
+    embedding_forward,
     keep_nonnegative,
     layer_norm_backward,
     layer_norm_forward,
@@ -92,6 +96,8 @@ __all__ = [
     "clip_by_value",
     "dense_backward",
     "dense_forward",
+    "embedding_backward",
+    "embedding_forward",
     "keep_nonnegative",
     "layer_norm_backward",
     "layer_norm_forward",

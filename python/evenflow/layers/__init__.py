@@ -4,8 +4,11 @@ from .activations import ELU, Activation, LeakyReLU, ReLU, Softmax
 from .base import Layer
 from .dense import Dense
 from .dense_transpose import DenseTranspose
+from .embedding import Embedding
+from .encodings import CategoryEncoding, Discretization
 from .input import Input, InputLayer
 from .learned import PReLU, Swish
+from .lookups import IntegerLookup, StringLookup
 from .merging import Add, Concatenate, Multiply
 from .noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, RReLU
 from .normalization import BatchNormalization, Normalization
@@ -23,15 +26,19 @@ __all__ = [
     "Add",
     "AlphaDropout",
     "BatchNormalization",
+    "CategoryEncoding",
     "Concatenate",
     "Dense",
     "DenseTranspose",
+    "Discretization",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GaussianDropout",
     "GaussianNoise",
     "Input",
     "InputLayer",
+    "IntegerLookup",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
@@ -44,5 +51,6 @@ __all__ = [
     "Rescaling",
     "Scaling",
     "Softmax",
+    "StringLookup",
     "Swish",
 ]

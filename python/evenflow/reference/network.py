@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from .activations import activation_backward, activation_forward
 from .arrays import Array, wide
+from .ids import category_encoding, discretize, embedding_backward, embedding_forward
 from .layers import (
     batch_norm_backward,
     batch_norm_forward,
@@ -76,6 +77,11 @@ class Network:
                     del made["bias"]
                 if "transposes" in layer:  # the kernel is another layer's
                     del made["kernel"]
+            elif layer["kind"] == "embedding":
+                made = {"embeddings": np.zeros((layer["input_dim"], layer["units"]))}
+                features *= layer["units"]
+            elif layer["kind"] == "category_encoding":
+                features = layer["units"] * (features if layer["encoding"] == "one_hot" else 1)
             elif layer["kind"] == "batch_normalization":
                 shape = statistic_shape(layer, features)
                 made |= {"gamma": np.ones(shape)} if layer["scale"] else {}
@@ -155,6 +161,12 @@ class Network:
             h = rms_norm_forward(h, own["scale"], epsilon=layer["epsilon"])
         elif layer["kind"] == "scaling":
             h = h * own["scale"]
+        elif layer["kind"] == "embedding":
+            h = embedding_forward(h, own["embeddings"])
+        elif layer["kind"] == "category_encoding":
+            h = category_encoding(h, layer["units"], layer["encoding"])
+        elif layer["kind"] == "discretization":
+            h = discretize(h, layer["boundaries"])
         elif layer["kind"] in ("activity_regularization", "input"):
             pass
         elif layer["activation"] in OUTPUTS:
@@ -246,6 +258,11 @@ class Network:
                 found[f"{layer['transposes']}/kernel"] = dw.T
             else:
                 found["kernel"] = dw
+        elif layer["kind"] == "embedding":
+            found["embeddings"] = embedding_backward(dy, x, layer["input_dim"])
+            dy = np.zeros_like(x)
+        elif layer["kind"] in ("category_encoding", "discretization"):
+            dy = np.zeros_like(x)
         elif layer["kind"] == "batch_normalization":
             dx = self._batch_norm_backward(columns_of(dy, layer), columns_of(x, layer), layer, found)
             dy = rows_of(dx, layer, len(x))

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,12 +16,15 @@ from ..callbacks.base import CallbackList, closing
 from ..callbacks.progress import read_verbose, with_bar
 from ..common import keywords
 from ..common.seeds import counter_seed
-from ..data import arrays, frames
+from ..data import arrays, frames, ids
 from ..data.arrays import Inputs, Several
 from ..data.streams import is_stream, refuse
 from ..layers.variables import Variable
 from .blocks import stream_of
 from .executor import SLICE_PRODUCTS, SMALLEST_CAPACITY, Executor, executor_for
+
+if TYPE_CHECKING:
+    from ..layers.lookups import Lookup
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -41,6 +44,7 @@ class Predictor:
         self._row_shape: Shape | None = None
         self.feature_names: tuple[str, ...] | None = None  # of the first table that it was trained on
         self.draws = 0  # of random layers by calls with training=True
+        self._lookups: dict[int, Lookup[Any]] = {}  # of the core's inputs by their numbers
 
     # what a model provides
 
@@ -123,6 +127,10 @@ class Predictor:
         """The shapes of a row of each input."""
         return [] if self._row_shape is None else [self._row_shape]
 
+    def id_limits(self) -> dict[int, ids.Limit]:
+        """The inputs that are read as ids of categories, by their numbers, and how many there are."""
+        return {}
+
     def feature_counts(self) -> int | list[int]:
         """Features of a row."""
         return math.prod(self._row_shape or ())
@@ -164,14 +172,17 @@ class Predictor:
     ) -> tuple[Inputs, Shape, list[int]]:
         """Inputs as 2-D rows, the shape of a row (the first input's), and the units of the outputs it leads to."""
         allow_nonfinite = errors.boolean(where, "allow_nonfinite", allow_nonfinite)
+        limits = self.id_limits()
 
-        def flat(argument: str, array: Any, expected: Shape | None) -> tuple[Array, Shape]:
+        def flat(argument: str, array: Any, expected: Shape | None, number: int = 0) -> tuple[Array, Shape]:
             shape = arrays.row_shape(where, argument, array, expected)
+            if number in limits:
+                return ids.read(where, argument, array, limits[number]), shape
             return arrays.read_inputs(where, argument, array, self.dtype, allow_nonfinite=allow_nonfinite), shape
 
         if isinstance(x, Several):
             shapes = self.input_row_shapes()
-            pairs = [flat(f"{argument}[{i}]", *pair) for i, pair in enumerate(zip(x.arrays, shapes, strict=True))]
+            pairs = [flat(f"{argument}[{i}]", *pair, i) for i, pair in enumerate(zip(x.arrays, shapes, strict=True))]
             units = self.output_units(shapes[0])
             return Several([array for array, _ in pairs]), shapes[0], units
         shape = arrays.row_shape(where, argument, x, self._row_shape)
@@ -222,6 +233,8 @@ class Predictor:
             and callbacks is None
             and verbose in ("auto", 0)
             and executor.is_current()
+            and not executor.reads_ids
+            and not self._lookups
         ):
             flat = x if x.ndim == 2 else x.reshape(len(x), -1)
             if arrays.is_finite(flat):
