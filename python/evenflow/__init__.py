@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         recipes,
         reference,
         regularizers,
+        sklearn,
         torch,
         utils,
     )
@@ -64,6 +65,7 @@ _MODULES = (
     "reference",
     "regularizers",
     "schedules",
+    "sklearn",
     "torch",
     "utils",
 )
@@ -117,6 +119,7 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "set_seed",
+    "sklearn",
     "torch",
     "utils",
 ]
