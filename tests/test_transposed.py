@@ -228,7 +228,7 @@ def test_the_linter_sees_it():
     [
         ({"units": 4, "transposes": "d"}, r"expected a dense layer with a kernel of its own \[4, 3\], received 'd'"),
         ({"units": 5, "transposes": "nobody"}, "'nobody'"),
-        ({"units": 5, "transposes": "act"}, "the name of a dense layer"),
+        ({"units": 5, "transposes": "act"}, "in a dense layer, the name of one"),
         ({"units": 5, "transposes": "d", "regularizers": {"kernel": {"l2": 1.0}}}, "there is no variable 'kernel'"),
     ],
 )

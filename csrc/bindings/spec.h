@@ -195,11 +195,10 @@ class SpecReader {
     if (missing("transposes")) return;
     LayerSpec& layer = spec.layers.back();
     layer.transposes = static_cast<int>(index_of(where_, "transposes", string("transposes"), names));
-    const LayerSpec& other = spec.layers[static_cast<std::size_t>(layer.transposes)];
-    if (layer.kind != LayerSpec::dense || other.kind != LayerSpec::dense)
-      refuse(where_, "transposes", "in a dense layer, the name of a dense layer", "'" + other.name + "'");
-    if (layer.shares >= 0 && spec.layers[static_cast<std::size_t>(layer.shares)].transposes != layer.transposes)
-      refuse(where_, "transposes", "what the layer that it shares with has", "'" + other.name + "'");
+    const auto other = [&](int number) -> const LayerSpec& { return spec.layers[static_cast<std::size_t>(number)]; };
+    const bool same = layer.shares < 0 || other(layer.shares).transposes == layer.transposes;
+    if (layer.kind != LayerSpec::dense || other(layer.transposes).kind != LayerSpec::dense || !same)
+      refuse(where_, "transposes", "in a dense layer, the name of one, the same in every call", string("transposes"));
   }
 
   // Units of the input, and of each layer.
