@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from . import activations, pieces, report
+from . import activations, cross_validation, estimators, pieces, report
 from .harness import Comparison, compare
 from .peers import PEERS
 from .workloads import WORKLOADS
@@ -87,6 +87,18 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--activations", action="store_true", help="time a step of tabular with each activation, beside ReLU"
     )
+    result.add_argument(
+        "--cv",
+        type=positive(int),
+        metavar="N",
+        help=f"time a cross-validation of {cross_validation.FOLDS} folds with N settings, {cross_validation.MOST} at "
+        "most: evenflow.fit_many, scikit-learn and PyTorch",
+    )
+    result.add_argument(
+        "--estimators",
+        action="store_true",
+        help="fit evenflow.sklearn's estimators and scikit-learn's on its bundled data: scores and times",
+    )
     result.add_argument("--json", type=Path, metavar="FILE", help="write all times, settings and versions to FILE")
     return result
 
@@ -140,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if on
     ]
     comparisons: list[Comparison] = []
-    if options.workloads or not (groups or options.activations):
+    if options.workloads or not (groups or options.activations or options.cv or options.estimators):
         run, left_out = chosen_workloads(options, core.measure_fma(threads, 0.1))
         for name in run:
             comparison = compare(
@@ -165,10 +177,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     costs = activations.measure(activations.catalogue(), threads, rounds, seconds) if options.activations else []
     if costs:
         print(activations.table(costs))
+    crossed: dict[str, Any] = {}
+    crossing_failed = False
+    if options.cv:
+        count = min(options.cv, cross_validation.MOST)
+        results = cross_validation.compare(count, threads, rounds)
+        print(cross_validation.table(results, count))
+        crossed, crossing_failed = cross_validation.as_data(results, count), cross_validation.failed(results)
+    fitted = estimators.measure(rounds) if options.estimators else []
+    if fitted:
+        print(estimators.table(fitted))
     if options.json:
-        text = json.dumps(report.as_data(machine, comparisons, measured) | activations.as_data(costs), indent=1)
+        found = report.as_data(machine, comparisons, measured) | activations.as_data(costs) | crossed
+        found |= estimators.as_data(fitted)
+        text = json.dumps(found, indent=1)
         options.json.write_text(text + "\n", encoding="utf-8")
-    failed = any(comparison.failed for comparison in comparisons) or any("error" in piece for piece in measured)
+    failed = (
+        crossing_failed
+        or estimators.failed(fitted)
+        or any(comparison.failed for comparison in comparisons)
+        or any("error" in piece for piece in measured)
+    )
     return 1 if failed else 0
 
 

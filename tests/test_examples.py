@@ -38,6 +38,7 @@ def test_every_example_has_a_test():
         "fashion_mnist.py",
         "health.py",
         "many_networks.py",
+        "scikit_learn.py",
         "table.py",
         "transfer.py",
     }
@@ -260,6 +261,14 @@ def test_code_of_the_pages(page, capsys):
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.peers
+def test_scikit_learn(capsys):
+    pytest.importorskip("sklearn")
+    ours, theirs = run("scikit_learn.py")["main"]()
+    assert ours == pytest.approx(theirs, abs=0.01)
+    assert "the same course" in capsys.readouterr().out
 
 
 def test_many_networks(capsys):

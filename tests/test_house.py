@@ -36,6 +36,7 @@ CORE_USERS = {
     "losses.base",
     "many.fits",
     "metrics.base",
+    "sklearn.validation",
     "training.custom_steps",
     "training.executor",
     "training.position",
@@ -54,11 +55,11 @@ PACKAGES = [
     ["training"],
     ["models"],
     ["backend", "convert", "datasets", "many", "recipes", "reporting", "utils"],
-    ["cli"],
+    ["cli", "sklearn"],
 ]
 HARD_DEPENDENCIES = {"numpy", "safetensors", "tqdm"}
 # Packages that exist to use an optional dependency, the one of that name, and are imported on demand.
-DOORS: set[str] = set()
+DOORS = {"sklearn"}
 MOST_LINES = 450
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         recipes,
         reference,
         regularizers,
+        sklearn,
         torch,
         utils,
     )
@@ -62,6 +63,7 @@ _MODULES = (
     "reference",
     "regularizers",
     "schedules",
+    "sklearn",
     "torch",
     "utils",
 )
@@ -114,6 +116,7 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "set_seed",
+    "sklearn",
     "torch",
     "utils",
 ]
