@@ -55,6 +55,7 @@ PACKAGES = [
     ["training"],
     ["models"],
     ["backend", "convert", "datasets", "many", "recipes", "reporting", "utils"],
+    ["pretraining"],
     ["cli", "sklearn"],
 ]
 HARD_DEPENDENCIES = {"numpy", "safetensors", "tqdm"}

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from .. import errors
 from ..common.naming import snake_case
-from ..layers import REGISTRY
+from ..layers import REGISTRY, DenseTranspose
 from ..layers.base import Layer
 from ..layers.noise import NoiseLayer
 from ..layers.normalization import Normalization
@@ -81,6 +81,9 @@ def to_keras(model: Model, path: PathLike) -> None:
         raise errors.wrong_value(where, "path", "a name that ends in .weights.h5", str(path))
     if not model.built:
         raise ValueError(f"{where}: model {model.name!r} has no weights yet: add Input(shape=...) or call build or fit")
+    tied = next((layer for layer in model.layers if isinstance(layer, DenseTranspose)), None)
+    if tied is not None:
+        raise ValueError(f"{where}: Keras has no layer like {tied.label}, which uses another layer's kernel")
     if _branches(model):
         raise ValueError(
             f"{where}: model {model.name!r} has branches, whose layers Keras numbers in an order of its own"
