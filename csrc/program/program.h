@@ -116,11 +116,11 @@ class Program {
   double panel_sum(const double* sums, std::size_t variable) const;
   double square_sum(std::size_t variable) const { return panel_sum(square_sums_, variable); }
   void note_health(Health& health) const;
-  // Whether the gradient of a table's block was written since it was last zeroed.
-  unsigned char& touched(int table, std::ptrdiff_t offset) const {
-    const std::ptrdiff_t block = static_cast<std::ptrdiff_t>(plan_.layout.full()) * plan_.layout.full();
+  // Of a table's gradient in strips of so many numbers: the marks of those written since they were last zeroed.
+  static constexpr std::ptrdiff_t strip = 16;
+  unsigned char* marks(int table, std::ptrdiff_t offset) const {
     const auto number = static_cast<std::size_t>(table);
-    return touched_[number][static_cast<std::size_t>((offset - plan_.variables[number].offset) / block)];
+    return written_[number].data() + (offset - plan_.variables[number].offset) / strip;
   }
 
   const Plan plan_;
@@ -133,7 +133,7 @@ class Program {
   std::vector<OutputMemory<T>> outputs_;
   std::vector<std::vector<T>> scratch_;           // of each thread
   std::vector<std::vector<Spending>> spendings_;  // of each thread, by the variables' factors as Plan::rates has them
-  mutable std::vector<std::vector<unsigned char>> touched_;  // of each variable that is a table, its blocks
+  mutable std::vector<std::vector<unsigned char>> written_;  // of each variable that is a table, a mark for each strip
   Race race_;
   bool forward_training_ = false;
   Draws forward_draws_;
