@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 
 import evenflow
-from evenflow import callbacks, files, utils
+from evenflow import callbacks, utils
 from evenflow.layers import BatchNormalization, Dense, Dropout, Input
 from evenflow.models import Sequential
 from evenflow.optimizers import Adam, Nadam
+from evenflow.saving import files
 
 FILES = ("log.csv", "best.safetensors", "weights", "history.json")
 OPTIMIZERS = {

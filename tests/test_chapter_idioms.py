@@ -18,7 +18,7 @@ from evenflow import backend as K  # noqa: N812, Keras' custom
 def test_fashion_mnist_as_in_keras(monkeypatch):
     images, labels = np.arange(4 * 784, dtype=np.uint8).reshape(4, 28, 28), np.arange(4, dtype=np.uint8)
     small = keras.datasets.Dataset("small", "made up", "classification", images, labels, images[:2], labels[:2])
-    monkeypatch.setattr("evenflow.datasets.load_fashion_mnist", lambda: small)
+    monkeypatch.setattr("evenflow.datasets.fashion_mnist.load_fashion_mnist", lambda: small)
     (x_train_full, y_train_full), (x_test, y_test) = keras.datasets.fashion_mnist.load_data()
     assert (x_train_full.shape, y_train_full.shape, x_test.shape, y_test.shape) == (
         (4, 28, 28),
@@ -29,7 +29,7 @@ def test_fashion_mnist_as_in_keras(monkeypatch):
 
 
 def test_fashion_mnist_that_is_not_there(monkeypatch):
-    monkeypatch.setattr("evenflow.datasets.fashion_mnist_folder", lambda: None)
+    monkeypatch.setattr("evenflow.datasets.idx.fashion_mnist_folder", lambda: None)
     with pytest.raises(FileNotFoundError, match="apt-get install dataset-fashion-mnist"):
         keras.datasets.fashion_mnist.load_data()
 

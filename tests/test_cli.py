@@ -15,7 +15,7 @@ import pytest
 from test_datasets import write_csv, write_idx_folder
 
 import evenflow
-from evenflow import cli, datasets, plotting, runs
+from evenflow import cli, datasets, plotting
 from evenflow.tables import TableEncoding
 
 FILES = {"model.safetensors", "history.csv", "run.json"}
@@ -26,7 +26,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
     """Runs go to runs/ below the current folder; and no data set of this machine is found."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.setattr(datasets, "DEBIAN_FOLDER", tmp_path / "not-installed")
+    monkeypatch.setattr(datasets.idx, "DEBIAN_FOLDER", tmp_path / "not-installed")
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_a_run_is_never_overwritten(images, capsys):
     assert train(*options, "--out", "deep/run") == 1
     assert "deep/run: not empty, and a run never overwrites another" in complaint(capsys)
     assert {p: p.read_bytes() for p in Path("deep/run").iterdir()} == before
-    assert len({runs.new_folder(None, "Fashion-MNIST") for _ in range(3)}) == 3
+    assert len({cli.runs.new_folder(None, "Fashion-MNIST") for _ in range(3)}) == 3
 
 
 def test_folder_that_cannot_be_made(images, capsys):

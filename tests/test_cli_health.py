@@ -15,7 +15,7 @@ def images(tmp_path, monkeypatch):
     """A data set, with nothing beside it in the current folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.setattr(datasets, "DEBIAN_FOLDER", tmp_path / "not-installed")
+    monkeypatch.setattr(datasets.idx, "DEBIAN_FOLDER", tmp_path / "not-installed")
     write_idx_folder(tmp_path / "images", rows=80)
     return str(tmp_path / "images")
 

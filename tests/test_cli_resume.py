@@ -12,7 +12,8 @@ from test_cli import train as train_on
 from test_datasets import write_csv, write_idx_folder
 
 import evenflow
-from evenflow import files, runs
+from evenflow.cli import runs
+from evenflow.saving import files
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +86,8 @@ def test_a_run_killed_by_the_system_goes_on(options):
     assert train(*options, "--out", "calm") == 0
     code = """if True:
         import os, signal, sys
-        from evenflow import cli, runs
+        from evenflow import cli
+        from evenflow.cli import runs
 
         on_progress = runs.Recorder.on_train_progress
 

@@ -105,7 +105,7 @@ def test_idx_folder(tmp_path, gz):
     )
     assert data.scale == 1 / 255
     assert data.x_train.dtype == np.uint8  # bytes stay bytes: the network rescales
-    for key, name in datasets.IDX_FILES.items():
+    for key, name in datasets.idx.IDX_FILES.items():
         np.testing.assert_array_equal(getattr(data, key), arrays[name])
 
 
@@ -160,7 +160,7 @@ def test_idx_folder_refuses_no_rows(tmp_path):
 def test_fashion_mnist_where_keras_keeps_it(tmp_path, monkeypatch):
     write_idx_folder(tmp_path / "datasets" / "fashion-mnist", gz=True)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(datasets, "DEBIAN_FOLDER", tmp_path / "not-installed")
+    monkeypatch.setattr(datasets.idx, "DEBIAN_FOLDER", tmp_path / "not-installed")
     data = datasets.load_default()
     assert (data.name, data.source) == ("Fashion-MNIST", str(tmp_path / "datasets" / "fashion-mnist"))
     assert data.classes[9] == "Ankle boot"
@@ -170,14 +170,14 @@ def test_debian_comes_before_keras(tmp_path, monkeypatch):
     write_idx_folder(tmp_path / "datasets" / "fashion-mnist")
     write_idx_folder(tmp_path / "debian")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(datasets, "DEBIAN_FOLDER", tmp_path / "debian")
+    monkeypatch.setattr(datasets.idx, "DEBIAN_FOLDER", tmp_path / "debian")
     assert datasets.fashion_mnist_folder() == tmp_path / "debian"
 
 
 @pytest.fixture
 def no_fashion_mnist(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(datasets, "DEBIAN_FOLDER", tmp_path / "not-installed")
+    monkeypatch.setattr(datasets.idx, "DEBIAN_FOLDER", tmp_path / "not-installed")
 
 
 @pytest.mark.usefixtures("no_fashion_mnist")
@@ -201,7 +201,7 @@ def test_nothing_installed_says_what_to_install(monkeypatch):
     def refuse(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr(datasets.importlib, "import_module", refuse)
+    monkeypatch.setattr(datasets.digits.importlib, "import_module", refuse)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'evenflow\[demo\]'"):
         datasets.load_default()
 

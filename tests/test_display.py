@@ -10,7 +10,7 @@ import pytest
 from example import blobs, network
 
 from evenflow.callbacks import Callback
-from evenflow.display import shows_bars
+from evenflow.callbacks.display import shows_bars
 
 
 class Slow(Callback):

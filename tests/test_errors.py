@@ -431,7 +431,7 @@ def test_long_values_are_not_printed():
 
 
 def test_nonfinite_values_are_found_in_any_block(monkeypatch):
-    monkeypatch.setattr("evenflow.data.CHECK_BYTES", 3 * 6 * 4)
+    monkeypatch.setattr("evenflow.data.arrays.CHECK_BYTES", 3 * 6 * 4)
     for row in (0, 2, 3, 38, 39):
         with pytest.raises(ValueError, match=rf"x has nan in row {row}, column 5"):
             trained().predict(changed(X, (row, 5), np.nan))

@@ -5,7 +5,7 @@ import pytest
 from example import bits, blobs, network, state
 
 import evenflow
-from evenflow import data
+from evenflow.data import arrays
 from evenflow.models import load_model
 
 X, Y = blobs(100)
@@ -72,18 +72,18 @@ def test_names_are_kept(library, tmp_path):
 
 def test_columns_of_different_types(library):
     frame = library.DataFrame({"whole": np.arange(4), "part": np.arange(4) / 8, "yes": np.arange(4) > 1})
-    array = data.as_array("predict", "x", frame)
+    array = arrays.as_array("predict", "x", frame)
     assert array.dtype == np.float64
     assert array.tolist() == [[n, n / 8, float(n > 1)] for n in range(4)]
     text = library.DataFrame({"whole": np.arange(2), "city": ["Oslo", "Rome"]})
     with pytest.raises(TypeError, match=r"predict: x\['city'\]: expected a column of numbers .*encoded.*, received "):
-        data.as_array("predict", "x", text)
+        arrays.as_array("predict", "x", text)
 
 
 def test_missing_values_of_tables():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": pandas.array([1, None], dtype="Int64"), "b": pandas.array([True, None], "boolean")})
-    np.testing.assert_array_equal(data.as_array("predict", "x", frame), [[1, 1], [np.nan, np.nan]])
+    np.testing.assert_array_equal(arrays.as_array("predict", "x", frame), [[1, 1], [np.nan, np.nan]])
     frame = pandas.DataFrame(X, columns=NAMES)
     frame.iloc[3, 2] = None
     with pytest.raises(ValueError, match=r"fit: x has nan in row 3, column 2"):
@@ -113,7 +113,7 @@ def test_frames_in_batches():
 def test_memory_of_pandas_is_read_in_place():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(X, columns=NAMES, copy=False)
-    assert np.shares_memory(data.as_array("fit", "x", frame), X)
+    assert np.shares_memory(arrays.as_array("fit", "x", frame), X)
 
 
 @pytest.mark.peers
@@ -123,9 +123,9 @@ def test_tensors_are_read_in_place(name):
     tensor = library.from_numpy(X) if name == "torch" else library.numpy.asarray(X)
     target = library.from_numpy(Y) if name == "torch" else library.numpy.asarray(Y)
     address = tensor.data_ptr() if name == "torch" else tensor.unsafe_buffer_pointer()
-    array = data.as_array("fit", "x", tensor)
+    array = arrays.as_array("fit", "x", tensor)
     assert array.ctypes.data == address
-    rows = data.read_inputs("fit", "x", array, "float32", allow_nonfinite=False)
+    rows = arrays.read_inputs("fit", "x", array, "float32", allow_nonfinite=False)
     assert rows.ctypes.data == address
     model, expected = network(), network()
     model.fit(tensor, target, verbose=0)
@@ -168,8 +168,8 @@ class Exported:
 
 def test_whatever_speaks_dlpack_is_read_in_place():
     model, expected = network(), network()
-    assert np.shares_memory(data.as_array("fit", "x", Exported(X)), X)
-    assert np.shares_memory(data.as_array("fit", "y", Exported(Y)), Y)
+    assert np.shares_memory(arrays.as_array("fit", "x", Exported(X)), X)
+    assert np.shares_memory(arrays.as_array("fit", "y", Exported(Y)), Y)
     weights = np.random.default_rng(0).random(len(X)).astype(np.float32)
     pair = (Exported(X), Exported(Y))
     model.fit(*pair, sample_weight=Exported(weights), validation_data=pair, verbose=0)
@@ -194,14 +194,14 @@ def test_memory_of_another_device_is_refused(device, name):
 
 
 def test_pinned_memory_is_the_processors():
-    assert np.shares_memory(data.as_array("fit", "x", Exported(X, (3, 0))), X)
+    assert np.shares_memory(arrays.as_array("fit", "x", Exported(X, (3, 0))), X)
 
 
 def test_memory_maps_train_as_their_arrays_do(tmp_path):
     np.save(tmp_path / "x.npy", X)
     np.save(tmp_path / "y.npy", Y)
     x, y = (np.load(tmp_path / name, mmap_mode="r") for name in ("x.npy", "y.npy"))
-    assert np.shares_memory(data.as_array("fit", "x", x), x)
+    assert np.shares_memory(arrays.as_array("fit", "x", x), x)
     model, expected = network(), network()
     model.fit(x, y, validation_data=(x, y), verbose=0)
     expected.fit(X, Y, verbose=0)

@@ -5,7 +5,6 @@ import pytest
 from example import CLASSES, blobs, state
 
 import evenflow
-from evenflow import frozen, memory
 from evenflow.callbacks import Callback, EarlyStopping
 from evenflow.layers import (
     Activation,
@@ -20,6 +19,7 @@ from evenflow.layers import (
     Rescaling,
 )
 from evenflow.optimizers import SGD, Adam, AdamW
+from evenflow.training import frozen, memory
 
 X, Y = blobs(150)
 OTHER_X, OTHER_Y = blobs(60, seed=2)

@@ -136,7 +136,7 @@ def test_absent_hooks_leave_the_epoch_native(monkeypatch):
             setattr(program, name, value)
 
     monkeypatch.setattr(model._executor, "program", Counting())
-    monkeypatch.setattr("evenflow.executor.SLICE_SECONDS", 600.0)  # a busy machine makes no difference
+    monkeypatch.setattr("evenflow.training.executor.SLICE_SECONDS", 600.0)  # a busy machine makes no difference
 
     def count(callback):
         calls.clear()
@@ -227,8 +227,8 @@ class Clock:
 
     def __init__(self, monkeypatch):
         self.now = 0.0
-        monkeypatch.setattr("evenflow.callbacks.time", SimpleNamespace(monotonic=self.look))
-        monkeypatch.setattr("evenflow.executor.SLICE_SECONDS", 600.0)  # an epoch is one native call
+        monkeypatch.setattr("evenflow.callbacks.stopping.time", SimpleNamespace(monotonic=self.look))
+        monkeypatch.setattr("evenflow.training.executor.SLICE_SECONDS", 600.0)  # an epoch is one native call
 
     def look(self):
         self.now += 1

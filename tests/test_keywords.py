@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import evenflow
-from evenflow import callbacks, constraints, initializers, keywords, layers, metrics, models, regularizers, schedules
+from evenflow import callbacks, constraints, initializers, layers, metrics, models, regularizers, schedules
+from evenflow.common import keywords
 
 X, Y = np.zeros((8, 4), np.float32), np.zeros(8, int)
 

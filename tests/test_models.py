@@ -289,7 +289,7 @@ def test_predict_in_slices(monkeypatch):
     x, _ = blobs(1000)
     model = network()
     whole = model.predict(x)
-    monkeypatch.setattr("evenflow.predictor.SLICE_PRODUCTS", 50_000)
+    monkeypatch.setattr("evenflow.training.predictor.SLICE_PRODUCTS", 50_000)
     assert np.array_equal(model.predict(x), whole)
     assert np.array_equal(model.predict(x[:1]), whole[:1])
 

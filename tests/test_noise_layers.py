@@ -8,6 +8,7 @@ import pytest
 
 import evenflow
 from evenflow import activations, reference
+from evenflow.common.registry import describe
 from evenflow.layers import (
     REGISTRY,
     AlphaDropout,
@@ -21,7 +22,6 @@ from evenflow.layers import (
     RReLU,
 )
 from evenflow.models import load_model
-from evenflow.registry import describe
 
 MAKERS = [
     partial(Dropout, 0.25),

@@ -116,7 +116,7 @@ def test_the_same_lines_train_the_same_model(kind):
 
 
 ABSENT = {"glu"}  # of Keras' names: it halves the units
-OWN = {"gelu_tanh", "gelu_sigmoid", "clipped_relu", "prelu", "learned_swish", "rrelu"}
+OWN = {"gelu_tanh", "gelu_sigmoid", "clipped_relu", "prelu", "learned_swish", "rrelu", "isru"}
 
 
 def test_names_of_activations_are_those_of_keras():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import evenflow
-from evenflow import weights as row_weights
+from evenflow.data import weights as row_weights
 
 os.environ["KERAS_BACKEND"] = "torch"
 keras = pytest.importorskip("keras")

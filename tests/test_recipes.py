@@ -14,8 +14,7 @@ from evenflow.layers import (
     Input,
 )
 from evenflow.models import Sequential, load_model
-from evenflow.recipe import BestEpoch, WholeRun
-from evenflow.recipes import RECIPES, default_mlp, self_normalizing_mlp, tabular_mlp
+from evenflow.recipes import RECIPES, BestEpoch, WholeRun, default_mlp, self_normalizing_mlp, tabular_mlp
 
 every_recipe = pytest.mark.parametrize("make", RECIPES.values(), ids=RECIPES)
 

@@ -3,13 +3,15 @@
 tests/test_parity_schedules.py has their values beside Keras and PyTorch.
 """
 
+import importlib
+
 import numpy as np
 import pytest
 from example import blobs, network, state
 from programs import of_model
 
 import evenflow
-from evenflow import executor, schedules
+from evenflow import schedules
 from evenflow.callbacks import Callback, LambdaCallback
 from evenflow.models import load_model
 from evenflow.optimizers import SGD, Adam
@@ -25,6 +27,7 @@ from evenflow.schedules import (
     PolynomialDecay,
     PowerDecay,
 )
+from evenflow.training import executor
 
 EVERY = [
     ExponentialDecay(0.1, 10, 0.5, staircase=True),
@@ -184,7 +187,10 @@ def test_a_callback_may_change_the_schedule():
 
 
 def test_where_keras_has_them():
-    assert evenflow.optimizers.schedules is evenflow.schedules
+    there = importlib.import_module("evenflow.optimizers.schedules")
+    assert there.__all__ == schedules.__all__
+    assert all(getattr(there, name) is getattr(schedules, name) for name in there.__all__)
+    assert evenflow.optimizers.schedules is there
     assert evenflow.optimizers.schedules.ExponentialDecay is ExponentialDecay
 
 

@@ -47,8 +47,8 @@ def kind(request):
 @pytest.fixture
 def small_parts(monkeypatch):
     """CSV files of these tests have several parts too."""
-    monkeypatch.setattr("evenflow.table_files.PART_BYTES", 1500)
-    monkeypatch.setattr("evenflow.table_files.PIECE_ROWS", 17)
+    monkeypatch.setattr("evenflow.tables.files.PART_BYTES", 1500)
+    monkeypatch.setattr("evenflow.tables.files.PIECE_ROWS", 17)
 
 
 @pytest.fixture
@@ -364,8 +364,8 @@ def test_files_that_cannot_be_read(tmp_path, monkeypatch):
         "numbers": ("1,2\n3,4\n", "must name the columns"),
         "open": ('a,b\n1,"2' + "\n3,4" * 5000, "quotation mark"),
     }
-    monkeypatch.setattr("evenflow.table_files.PART_BYTES", 1500)
-    monkeypatch.setattr("evenflow.table_files.LONGEST_LINE", 10_000)
+    monkeypatch.setattr("evenflow.tables.files.PART_BYTES", 1500)
+    monkeypatch.setattr("evenflow.tables.files.LONGEST_LINE", 10_000)
     for name, (text, words) in lines.items():
         (tmp_path / f"{name}.csv").write_text(text)
         with pytest.raises(ValueError, match=words):

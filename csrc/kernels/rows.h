@@ -29,8 +29,10 @@ struct RowKernels {
   }
   static void spread(T* panels, std::ptrdiff_t stride, const T* from, int row, int features, int first, int end) {
     const int last = smaller(end * layout.full(), layout.padded(features));
-    for (int j = first * layout.full(); j < last; j += V::lanes)
-      V::load(from + j, smaller(V::lanes, features - j)).store(panels + place(j, stride, row, features));
+    int j = first * layout.full();
+    for (; j + V::lanes <= smaller(last, features); j += V::lanes)  // loads of a part are slower out of cache
+      V::load(from + j).store(panels + place(j, stride, row, features));
+    if (j < last) V::load(from + j, features - j).store(panels + place(j, stride, row, features));
   }
   static void collect(T* to, const T* panels, std::ptrdiff_t stride, int row, int features) {
     each(features, [&](int j, int valid) { V::load(panels + place(j, stride, row, features)).store(to + j, valid); });

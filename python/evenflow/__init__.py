@@ -27,18 +27,18 @@ if TYPE_CHECKING:
         recipes,
         reference,
         regularizers,
-        schedules,
         torch,
         utils,
     )
     from ._core import Program, __version__, num_threads, set_num_threads
-    from .finder import find_learning_rate
+    from .common.naming import clear_session
+    from .common.seeds import set_seed
     from .layers import Input
     from .models import Model, Sequential
-    from .naming import clear_session
-    from .recalibration import recalibrate_batch_norm
+    from .models.recalibration import recalibrate_batch_norm
+    from .optimizers import schedules
     from .reporting import report
-    from .seeds import set_seed
+    from .training.finder import find_learning_rate
 
 _MODULES = (
     "activations",
@@ -68,13 +68,13 @@ _NAMES = {
     "Program": "_core",
     "Sequential": "models",
     "__version__": "_core",
-    "clear_session": "naming",
-    "find_learning_rate": "finder",
+    "clear_session": "common.naming",
+    "find_learning_rate": "training.finder",
     "num_threads": "_core",
-    "recalibrate_batch_norm": "recalibration",
+    "recalibrate_batch_norm": "models.recalibration",
     "report": "reporting",
     "set_num_threads": "_core",
-    "set_seed": "seeds",
+    "set_seed": "common.seeds",
 }
 
 __all__ = [

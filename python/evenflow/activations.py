@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core, errors
-from .seeds import counter_seed
+from .common.seeds import counter_seed
 
 Array = NDArray[Any]
 

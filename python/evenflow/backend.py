@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import errors
-from .naming import clear_session
+from .common.naming import clear_session
 
 __all__ = ["clear_session", "get_value", "set_value"]
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import errors
-from .keywords import Checked
-from .registry import Registry
+from .common.keywords import Checked
+from .common.registry import Registry
 
 
 class Constraint(Checked):

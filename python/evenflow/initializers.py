@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import errors
-from .keywords import Checked
-from .registry import Registry
-from .seeds import own_seed
+from .common.keywords import Checked
+from .common.registry import Registry
+from .common.seeds import own_seed
 
 TRUNCATED_STDDEV = 0.8796256610342398  # standard deviation of N(0, 1) truncated at two standard deviations
 

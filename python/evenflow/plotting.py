@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .finder import Search
+    from .training.finder import Search
 
 TRAINING, VALIDATION, FAINT = "#1f6fb2", "#d9622b", "#8a8a8a"
 TITLES = {"loss": "Loss", "mean_absolute_error": "Mean absolute error", "mae": "Mean absolute error"}

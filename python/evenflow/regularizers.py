@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import errors
-from .keywords import Checked
-from .registry import Registry, describe
+from .common.keywords import Checked
+from .common.registry import Registry, describe
 
 if TYPE_CHECKING:
-    from .layer import Layer
+    from .layers.base import Layer
 
 
 class Regularizer(Checked):

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from . import errors, plotting
 from .callbacks import History
-from .files import write_file
-from .health import PREFIX, QUANTITIES
+from .callbacks.health import PREFIX, QUANTITIES
+from .saving.files import write_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

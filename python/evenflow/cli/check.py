@@ -12,7 +12,7 @@ from .network import network, recipe
 from .parsing import Commands, add_command
 
 if TYPE_CHECKING:
-    from ..model import Model
+    from ..models.model import Model
 
 DESCRIPTION = """\
 Look through a network for what is likely to go wrong in training, and say why: initializers that do not fit the

@@ -9,7 +9,7 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
-from .. import runs
+from . import runs
 from .exits import DONE
 from .parsing import Commands, add_command
 

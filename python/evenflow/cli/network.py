@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..layers import AlphaDropout, Dropout
     from ..models import Sequential
     from ..optimizers import Optimizer
-    from ..recipe import Recipe
+    from ..recipes.base import Recipe
 
 
 def network(options: argparse.Namespace, dataset: Dataset) -> Sequential:

@@ -16,7 +16,7 @@ from .parsing import Commands, add_command, positive
 if TYPE_CHECKING:
     import argparse
 
-    from ..model import Model
+    from ..models.model import Model
     from ..tables import TableEncoding
 
 TABLES = (".csv", ".tsv", ".txt")

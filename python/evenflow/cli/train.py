@@ -12,15 +12,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import runs
-from . import saved, train_arguments
+from . import runs, saved, train_arguments
 from .exits import DONE, INTERRUPTED, RunError, UsageError
 from .network import network, recipe, sketch
 from .parsing import Commands
 from .resume import RUNNING, unfinished
 
 if TYPE_CHECKING:
-    from ..callback import Callback
+    from ..callbacks.base import Callback
     from ..datasets import Dataset
     from ..models import Sequential
 

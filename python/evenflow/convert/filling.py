@@ -10,11 +10,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .. import errors
-from ..cloning import clone_layer
-from ..layer import Layer
-from ..model import Model
+from ..layers.base import Layer
+from ..layers.variables import Variable
 from ..models import Sequential
-from ..variables import Variable
+from ..models.cloning import clone_layer
+from ..models.model import Model
 
 Array = NDArray[Any]
 PathLike = str | os.PathLike[str]

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from .. import errors
-from ..functional import Functional
-from ..layer import Layer
+from ..common.naming import snake_case
 from ..layers import REGISTRY
-from ..model import DTYPES, Model
+from ..layers.base import Layer
+from ..layers.noise import NoiseLayer
+from ..layers.normalization import Normalization
+from ..layers.variables import Variable
 from ..models import Sequential
-from ..naming import snake_case
-from ..noise import NoiseLayer
-from ..normalization import Normalization
-from ..variables import Variable
+from ..models.functional import Functional
+from ..models.model import DTYPES, Model
 from .filling import Array, PathLike, blank, existing, put, unusable
 
 WEIGHTS = "model.weights.h5"

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from .. import errors
-from ..layer import Layer
 from ..layers import BatchNormalization, Dense
-from ..model import Model
-from ..row_normalization import LayerNormalization, RMSNormalization
-from ..variables import Variable
+from ..layers.base import Layer
+from ..layers.row_normalization import LayerNormalization, RMSNormalization
+from ..layers.variables import Variable
+from ..models.model import Model
 from .filling import Array, PathLike, blank, existing, put, unusable
 
 Group = dict[str, Array]  # the arrays of a module by their last names

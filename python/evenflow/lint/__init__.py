@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..data import Inputs, Several
+from ..data.arrays import Inputs, Several
 from . import ends, hidden, selu
 from .network import Finding as Finding
 from .network import Network
 
 if TYPE_CHECKING:
-    from ..model import Model
+    from ..models.model import Model
 
 RULES: Sequence[Callable[[Network], Iterator[Finding]]] = (
     selu.selu_initializer,

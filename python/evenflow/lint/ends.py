@@ -9,7 +9,7 @@ import numpy as np
 
 from ..activations import OUTPUTS
 from ..layers import Dense, Rescaling
-from ..normalization import Normalization
+from ..layers.normalization import Normalization
 from .network import NORMALIZATIONS, Finding, Network, Node
 from .selu import SELF
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from ..initializers import Auto, Constant, HeNormal, Ones, VarianceScaling, Zeros
 from ..layers import Dense
-from ..merging import Merge
-from ..normalization import BatchNormalization
+from ..layers.merging import Merge
+from ..layers.normalization import BatchNormalization
 from .network import NORMALIZATIONS, Finding, Network, initializer_of, is_like, name_of
 
 SATURATING = ("sigmoid", "tanh", "hard_sigmoid", "hard_tanh", "softsign", "sparse_sigmoid")

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..activation_layer import ActivationLayer
 from ..initializers import LecunNormal, VarianceScaling
-from ..layer import Layer
 from ..layers import Dense, Flatten, InputLayer, Rescaling
-from ..loss import Loss
-from ..merging import Merge
-from ..normalization import BatchNormalization
-from ..row_normalization import LayerNormalization, RMSNormalization
+from ..layers.activation_base import ActivationLayer
+from ..layers.base import Layer
+from ..layers.merging import Merge
+from ..layers.normalization import BatchNormalization
+from ..layers.row_normalization import LayerNormalization, RMSNormalization
+from ..losses.base import Loss
 
 if TYPE_CHECKING:
-    from ..model import Model
+    from ..models.model import Model
 
 NORMALIZATIONS = (BatchNormalization, LayerNormalization, RMSNormalization)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from ..constraints import MaxNorm
 from ..initializers import Auto, LecunNormal
 from ..layers import Dense
-from ..merging import Merge
-from ..noise import Dropout, GaussianDropout
+from ..layers.merging import Merge
+from ..layers.noise import Dropout, GaussianDropout
 from .network import NORMALIZATIONS, Finding, Network, initializer_of, is_like, name_of
 
 SELF = "A network of SELU keeps mean 0 and standard deviation 1 by itself only"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..naming import clear_session
-from ..seeds import set_random_seed
-from ..streams import PyDataset
-from ..targets import to_categorical
+from ..common.naming import clear_session
+from ..common.seeds import set_random_seed
+from ..data.streams import PyDataset
+from ..data.targets import to_categorical
 
 # Keras' former name.
 Sequence = PyDataset

@@ -1,0 +1,46 @@
+"""Layers: small descriptions that own variables. The native core does all arithmetic; `spec` is what it is told."""
+
+from .activations import ELU, Activation, LeakyReLU, ReLU, Softmax
+from .base import Layer
+from .dense import Dense
+from .input import Input, InputLayer
+from .learned import PReLU, Swish
+from .merging import Add, Concatenate, Multiply
+from .noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, RReLU
+from .normalization import BatchNormalization, Normalization
+from .registry import REGISTRY
+from .regularization import ActivityRegularization
+from .reshaping import Flatten
+from .row_normalization import LayerNormalization, RMSNormalization
+from .scaling import Rescaling, Scaling
+
+__all__ = [
+    "ELU",
+    "REGISTRY",
+    "Activation",
+    "ActivityRegularization",
+    "Add",
+    "AlphaDropout",
+    "BatchNormalization",
+    "Concatenate",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
+    "Input",
+    "InputLayer",
+    "Layer",
+    "LayerNormalization",
+    "LeakyReLU",
+    "Multiply",
+    "Normalization",
+    "PReLU",
+    "RMSNormalization",
+    "RReLU",
+    "ReLU",
+    "Rescaling",
+    "Scaling",
+    "Softmax",
+    "Swish",
+]

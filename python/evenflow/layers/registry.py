@@ -1,0 +1,44 @@
+"""From a name to a layer."""
+
+from __future__ import annotations
+
+from ..common.registry import Registry
+from .activations import ELU, Activation, LeakyReLU, ReLU, Softmax
+from .base import Layer
+from .dense import Dense
+from .input import InputLayer
+from .learned import PReLU, Swish
+from .merging import Add, Concatenate, Multiply
+from .noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, RReLU
+from .normalization import BatchNormalization, Normalization
+from .regularization import ActivityRegularization
+from .reshaping import Flatten
+from .row_normalization import LayerNormalization, RMSNormalization
+from .scaling import Rescaling, Scaling
+
+REGISTRY = Registry(
+    Layer,
+    (
+        InputLayer,
+        Flatten,
+        Dense,
+        BatchNormalization,
+        Normalization,
+        LayerNormalization,
+        RMSNormalization,
+        Activation,
+        ReLU,
+        LeakyReLU,
+        PReLU,
+        ELU,
+        Swish,
+        Softmax,
+        Rescaling,
+        Scaling,
+        ActivityRegularization,
+        *(Add, Multiply, Concatenate),
+        *(Dropout, AlphaDropout, GaussianNoise, GaussianDropout, RReLU),
+    ),
+    aliases={},
+    example="Dense(10)",
+)
