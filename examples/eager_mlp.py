@@ -4,6 +4,8 @@ Each kernel is NumPy in, NumPy out. The weights equal those of the compiled prog
 this example: what is inside `fit` is nothing but these calls.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from evenflow import kernels
@@ -15,7 +17,7 @@ ADAM = {"learning_rate": 1e-2, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
 def initial(rng, sizes):
     """For each layer its kernel, and gamma and beta, or a bias for the last."""
     layers = []
-    for inputs, units in zip(sizes[:-1], sizes[1:], strict=True):
+    for inputs, units in pairwise(sizes):
         w = rng.uniform(-1, 1, (inputs, units)) * np.sqrt(6 / (inputs + units))
         layers.append([w.astype(np.float32), np.ones(units, np.float32), np.zeros(units, np.float32)])
     layers[-1].pop(1)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import fused_cases
 import loss_cases
 import metric_cases
 import numpy as np
@@ -90,19 +91,33 @@ def flat(results: list[Any]) -> list[Any]:
 def dense_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
     rows, inputs, units = case.shape
     x, w = normal(rng, dtype, rows, inputs), normal(rng, dtype, inputs, units)
+    keywords = {"transposed": True} if case.settings.get("transposed") else {}
+    if keywords:
+        w = np.ascontiguousarray(w.T)
     if case.kernel == "dense_forward":
-        return [x, w, normal(rng, dtype, units) if case.settings["bias"] else None], {}
-    return [normal(rng, dtype, rows, units), x, w], {}
+        return [x, w, normal(rng, dtype, units) if case.settings["bias"] else None], keywords
+    return [normal(rng, dtype, rows, units), x, w], keywords
 
 
-def dense_forward_scales(args: list[Any], *_: Any) -> list[Any]:
+def dense_forward_scales(args: list[Any], keywords: Any, *_: Any) -> list[Any]:
     x, w, b = args
+    w = w.T if keywords else w
     return [4 * (abs(x) @ abs(w) + (0 if b is None else abs(b)))]
 
 
-def dense_backward_scales(args: list[Any], *_: Any) -> list[Any]:
+def dense_backward_scales(args: list[Any], keywords: Any, *_: Any) -> list[Any]:
     dy, x, w = args
-    return [4 * abs(dy) @ abs(w).T, 4 * abs(x).T @ abs(dy), summed(len(dy)) * abs(dy).sum(axis=0)]
+    dx, dw = 4 * abs(dy) @ (abs(w) if keywords else abs(w).T), 4 * abs(x).T @ abs(dy)
+    return [dx, dw.T if keywords else dw, summed(len(dy)) * abs(dy).sum(axis=0)]
+
+
+def moving_average_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
+    return [normal(rng, dtype, *case.shape), normal(rng, dtype, *case.shape)], {"momentum": case.settings["momentum"]}
+
+
+def moving_average_scales(args: list[Any], keywords: Any, *_: Any) -> list[Any]:
+    moving, batch = args
+    return [2 * (abs(moving) * keywords["momentum"] + abs(batch) * (1 - keywords["momentum"]))]
 
 
 def batch_norm_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
@@ -240,6 +255,9 @@ class Kernel:
 KERNELS = {
     "dense_forward": Kernel(dense_arguments, dense_forward_scales),
     "dense_backward": Kernel(dense_arguments, dense_backward_scales),
+    "dense_bn_act_forward": Kernel(fused_cases.arguments, fused_cases.forward_scales),
+    "dense_bn_act_backward": Kernel(fused_cases.arguments, fused_cases.backward_scales),
+    "moving_average": Kernel(moving_average_arguments, moving_average_scales),
     "batch_norm_forward": Kernel(batch_norm_arguments, batch_norm_forward_scales),
     "batch_norm_inference": Kernel(batch_norm_arguments, batch_norm_inference_scales),
     "batch_norm_backward": Kernel(batch_norm_arguments, batch_norm_backward_scales),
@@ -305,6 +323,15 @@ NOISES: list[dict[str, Any]] = [
 CASES = [
     *(Case("dense_forward", shape, {"bias": bias}) for shape in DENSE_SHAPES for bias in ("bias", None)),
     *(Case("dense_backward", shape) for shape in DENSE_SHAPES),
+    *(Case("dense_forward", shape, {"bias": "bias", "transposed": "transposed"}) for shape in DENSE_SHAPES[::3]),
+    *(Case("dense_backward", shape, {"transposed": "transposed"}) for shape in DENSE_SHAPES[::3]),
+    *(
+        Case(kernel, shape, settings)
+        for kernel in ("dense_bn_act_forward", "dense_bn_act_backward")
+        for settings in fused_cases.SETTINGS
+        for shape in [*mixed(1, BATCHES[3:], SIZES[4:], SIZES[4:])[::4], (256, 300, 300)]
+    ),
+    *(Case("moving_average", shape, {"momentum": 0.9}) for shape in FLAT_SHAPES),
     *(
         Case(kernel, shape)
         for kernel in (

@@ -53,14 +53,25 @@ def _forward(tensors: Sequence[Tensor | None], seed: Tensor | None, settings: Se
 
 
 def _backward(
-    dy: Tensor, z: Tensor, tensors: Sequence[Tensor | None], seed: Tensor | None, settings: Settings,
-    training: bool, input_gradient: bool,
+    dy: Tensor,
+    z: Tensor,
+    tensors: Sequence[Tensor | None],
+    seed: Tensor | None,
+    settings: Settings,
+    training: bool,
+    input_gradient: bool,
 ) -> list[Tensor]:
     """dx, dweight, dbias, dgamma, dbeta; empty where there is none."""
     x, weight, _, *normalization = tensors
     results = kernels.dense_bn_act_backward(
-        array(dy.contiguous()), array(x), array(weight), array(z), *map(array, normalization),
-        training=training, input_gradient=input_gradient, **settings.keywords(seed),
+        array(dy.contiguous()),
+        array(x),
+        array(weight),
+        array(z),
+        *map(array, normalization),
+        training=training,
+        input_gradient=input_gradient,
+        **settings.keywords(seed),
     )
     return [_tensor(result, dy) for result in results]
 
@@ -162,7 +173,7 @@ def _(
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x, weight, bias, gamma, beta, mean, variance, seed, *settings = inputs
+    x, weight, _, gamma, beta, mean, variance, seed, *settings = inputs
     ctx.training = gamma is not None and mean is None
     ctx.settings = settings
     statistics = output[2:] if ctx.training else (mean, variance)
@@ -191,19 +202,16 @@ def dense_bn_act(
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """y, and mean and biased variance of the batch (empty without batch normalization or with given statistics)."""
     if torch.compiler.is_compiling():
-        y, _, mean_now, variance_now = compiled_forward(
-            x, weight, bias, gamma, beta, mean, variance, seed, *settings
-        )
+        y, _, mean_now, variance_now = compiled_forward(x, weight, bias, gamma, beta, mean, variance, seed, *settings)
         return y, mean_now, variance_now
     if torch.is_grad_enabled():
         found: tuple[Tensor, Tensor, Tensor] = FusedFunction.apply(
             x, weight, bias, gamma, beta, mean, variance, seed, settings
         )
         return found
-    if gamma is None or mean is not None:
-        if seed is None:
-            tensors = (x, weight, bias, gamma, beta, mean, variance)
-            y = torch.from_numpy(kernels.dense_bn_act_inference(*map(array, tensors), **settings.keywords(None)))
-            return y, y, y
+    if seed is None and (gamma is None or mean is not None):
+        tensors = (x, weight, bias, gamma, beta, mean, variance)
+        y = torch.from_numpy(kernels.dense_bn_act_inference(*map(array, tensors), **settings.keywords(None)))
+        return y, y, y
     y, _, mean_now, variance_now = _forward((x, weight, bias, gamma, beta, mean, variance), seed, settings)
     return y, mean_now, variance_now
