@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from . import activations, pieces, report
+from . import activations, kernels, pieces, report
 from .harness import Comparison, compare
 from .peers import PEERS
 from .workloads import WORKLOADS
@@ -87,6 +87,11 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--activations", action="store_true", help="time a step of tabular with each activation, beside ReLU"
     )
+    result.add_argument(
+        "--kernels",
+        action="store_true",
+        help="time the eager kernels beside NumPy and PyTorch, sizes 8 to 4096 (256 with --quick), least times",
+    )
     result.add_argument("--json", type=Path, metavar="FILE", help="write all times, settings and versions to FILE")
     return result
 
@@ -140,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if on
     ]
     comparisons: list[Comparison] = []
-    if options.workloads or not (groups or options.activations):
+    if options.workloads or not (groups or options.activations or options.kernels):
         run, left_out = chosen_workloads(options, core.measure_fma(threads, 0.1))
         for name in run:
             comparison = compare(
@@ -165,8 +170,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     costs = activations.measure(activations.catalogue(), threads, rounds, seconds) if options.activations else []
     if costs:
         print(activations.table(costs))
+    calls: list[dict[str, Any]] = []
+    if options.kernels:
+        sizes = [n for n in kernels.SIZES if n <= 256 or not options.quick]
+        calls = kernels.measure(sizes, threads, seconds)
+        print(kernels.table(calls))
     if options.json:
-        text = json.dumps(report.as_data(machine, comparisons, measured) | activations.as_data(costs), indent=1)
+        text = json.dumps(
+            report.as_data(machine, comparisons, measured) | activations.as_data(costs) | {"kernels": calls}, indent=1
+        )
         options.json.write_text(text + "\n", encoding="utf-8")
     failed = any(comparison.failed for comparison in comparisons) or any("error" in piece for piece in measured)
     return 1 if failed else 0

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import dense_cases
 import fused_cases
 import loss_cases
 import metric_cases
@@ -86,38 +87,6 @@ def flat(results: list[Any]) -> list[Any]:
 # Arguments and scales of each kernel ----------------------------------------------------------------------------------
 # A scale counts roundings: each operation on the way to a result adds half an eps of its magnitude. Sums of products of
 # both signs get 4 (the largest of 10^5 elements of 300 terms strays that far), exp and log 2 as they promise.
-
-
-def dense_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
-    rows, inputs, units = case.shape
-    x, w = normal(rng, dtype, rows, inputs), normal(rng, dtype, inputs, units)
-    keywords = {"transposed": True} if case.settings.get("transposed") else {}
-    if keywords:
-        w = np.ascontiguousarray(w.T)
-    if case.kernel == "dense_forward":
-        return [x, w, normal(rng, dtype, units) if case.settings["bias"] else None], keywords
-    return [normal(rng, dtype, rows, units), x, w], keywords
-
-
-def dense_forward_scales(args: list[Any], keywords: Any, *_: Any) -> list[Any]:
-    x, w, b = args
-    w = w.T if keywords else w
-    return [4 * (abs(x) @ abs(w) + (0 if b is None else abs(b)))]
-
-
-def dense_backward_scales(args: list[Any], keywords: Any, *_: Any) -> list[Any]:
-    dy, x, w = args
-    dx, dw = 4 * abs(dy) @ (abs(w) if keywords else abs(w).T), 4 * abs(x).T @ abs(dy)
-    return [dx, dw.T if keywords else dw, summed(len(dy)) * abs(dy).sum(axis=0)]
-
-
-def moving_average_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
-    return [normal(rng, dtype, *case.shape), normal(rng, dtype, *case.shape)], {"momentum": case.settings["momentum"]}
-
-
-def moving_average_scales(args: list[Any], keywords: Any, *_: Any) -> list[Any]:
-    moving, batch = args
-    return [2 * (abs(moving) * keywords["momentum"] + abs(batch) * (1 - keywords["momentum"]))]
 
 
 def batch_norm_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
@@ -253,11 +222,11 @@ class Kernel:
 
 
 KERNELS = {
-    "dense_forward": Kernel(dense_arguments, dense_forward_scales),
-    "dense_backward": Kernel(dense_arguments, dense_backward_scales),
+    "dense_forward": Kernel(dense_cases.arguments, dense_cases.forward_scales),
+    "dense_backward": Kernel(dense_cases.arguments, dense_cases.backward_scales),
     "dense_bn_act_forward": Kernel(fused_cases.arguments, fused_cases.forward_scales),
     "dense_bn_act_backward": Kernel(fused_cases.arguments, fused_cases.backward_scales),
-    "moving_average": Kernel(moving_average_arguments, moving_average_scales),
+    "moving_average": Kernel(dense_cases.moving_average_arguments, dense_cases.moving_average_scales),
     "batch_norm_forward": Kernel(batch_norm_arguments, batch_norm_forward_scales),
     "batch_norm_inference": Kernel(batch_norm_arguments, batch_norm_inference_scales),
     "batch_norm_backward": Kernel(batch_norm_arguments, batch_norm_backward_scales),

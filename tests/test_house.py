@@ -55,7 +55,7 @@ PACKAGES = [
 ]
 HARD_DEPENDENCIES = {"numpy", "safetensors", "tqdm"}
 # Modules that exist to use an optional dependency, and are imported on demand.
-DOORS: set[str] = set()
+DOORS = {"torch.activations", "torch.functions", "torch.modules", "torch.optim"}
 MOST_LINES = 450
 
 

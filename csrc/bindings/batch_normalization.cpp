@@ -117,6 +117,7 @@ py::tuple batch_norm_backward(const py::object& dy_, const py::object& x_, const
       py::gil_scoped_release nogil;
       Chain<T> chain(features);
       chain.normalize(scale, nullptr, center, spread, true, epsilon);
+      chain.make_sums();
       each_panel(chain.k, rows, features, 2, [&](int p, T* dz, T* z) {
         const std::ptrdiff_t stride = Matrix<T>{gradient, rows, features}.of_columns(chain.k, dz, p, p + 1).stride;
         Matrix<T>{from, rows, features}.of_columns(chain.k, z, p, p + 1);

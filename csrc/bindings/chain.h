@@ -19,14 +19,10 @@ struct Chain {
   bool biased = false;
   std::vector<T> zeros, bias, gamma, beta, mean, variance, inverse, scale, dbias, dshift, dscale;
 
-  explicit Chain(int f)
-      : features(f),
-        zeros(static_cast<std::size_t>(k.layout.panels(f) * k.layout.full())),
-        bias(zeros.size()),
-        dbias(zeros.size()) {}
+  explicit Chain(int f) : features(f) {}
   void add_bias(const T* b) {
     biased = b != nullptr;
-    if (biased) std::copy_n(b, features, bias.begin());
+    if (biased) bias = padded(k.layout, features, b);
   }
   void normalize(const T* g, const T* b, const T* m, const T* v, bool of_batch, double e) {
     normalized = true;
@@ -36,8 +32,15 @@ struct Chain {
     beta = padded(k.layout, features, b);
     mean = padded(k.layout, features, m);
     variance = padded(k.layout, features, v);
-    for (auto* made : {&inverse, &scale, &dshift, &dscale}) made->resize(gamma.size());
+    inverse.resize(gamma.size());
+    scale.resize(gamma.size());
     for (int p = 0; !batch && p < k.layout.panels(features); ++p) prepare(p);
+  }
+
+  // Before the way back.
+  void make_sums() {
+    for (auto* made : {&zeros, &dbias, &dshift, &dscale})
+      made->assign(static_cast<std::size_t>(k.layout.panels(features) * k.layout.full()), T(0));
   }
 
   int at(int p) const { return p * k.layout.full(); }
@@ -48,7 +51,7 @@ struct Chain {
                  width(p));
   }
   Columns<T> columns(int p) const {
-    if (!normalized) return unshifted(p);
+    if (!normalized) return {};
     return {beta.data() + at(p), mean.data() + at(p), inverse.data() + at(p), scale.data() + at(p)};
   }
   Draw draw_of(int p, int row) const {
@@ -86,7 +89,7 @@ struct Chain {
     const int form = static_cast<int>(normalized ? Affine::normalize : Affine::bias);
     const auto& kernel = k.activations[activation];
     if (batch) prepare(p);
-    const Columns<T> own = columns(p);
+    const Columns<T> own = normalized ? columns(p) : unshifted(p);
     if (activation != 0) kernel.forward[form](y, z, rows, width(p), own, parameters);
     T* const sums = (normalized ? dshift : dbias).data() + at(p);
     T* const products = normalized ? dscale.data() + at(p) : nullptr;

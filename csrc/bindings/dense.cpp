@@ -55,6 +55,7 @@ void backward(const Weights<T>& w, const T* dy, const T* x, const T* z, int rows
       std::max({tiling.elements(), 2 * panel, full * full * static_cast<std::size_t>(tiling.panels)});
   const int wanted = eager_threads(nanoseconds(rows, inputs, units, dx == nullptr ? 1 : 2));
   const Scratch scratch(sizeof(T) * own * static_cast<std::size_t>(wanted));
+  chain.make_sums();
   Barrier barrier;
   team::run(wanted, [&](int thread, int threads) {
     T* memory = static_cast<T*>(scratch.data()) + own * static_cast<std::size_t>(thread);

@@ -152,7 +152,7 @@ struct Share {
 
 // Threads for a call of so many nanoseconds of one: a team costs some microseconds to call together.
 inline int eager_threads(double nanoseconds) {
-  constexpr double worthwhile = 10'000;
+  constexpr double worthwhile = 30'000;
   const int most = team::granted(team::limit());
   return nanoseconds < 2 * worthwhile ? 1 : static_cast<int>(std::min<double>(most, nanoseconds / worthwhile));
 }

@@ -67,10 +67,12 @@ void PackedWeights::check_isa(const char* function) const {
 }
 
 void bind_packed_weights(py::module_& m) {
-  py::class_<PackedWeights>(m, "PackedWeights")
+  py::class_<PackedWeights>(m, "PackedWeights", "Weights [inputs, units] in the kernels' own layout, for many calls.")
       .def(py::init<const py::object&, bool>(), py::arg("w"), py::kw_only(), py::arg("transposed") = false)
-      .def("assign", &PackedWeights::assign, py::arg("w"), py::kw_only(), py::arg("transposed") = false)
-      .def("unpack", &PackedWeights::unpack, py::kw_only(), py::arg("out") = py::none())
+      .def("assign", &PackedWeights::assign, py::arg("w"), py::kw_only(), py::arg("transposed") = false,
+           "Packs other values of the same shape and type into the same memory.")
+      .def("unpack", &PackedWeights::unpack, py::kw_only(), py::arg("out") = py::none(),
+           "The weights [inputs, units] in C order.")
       .def_property_readonly("shape", [](const PackedWeights& p) { return py::make_tuple(p.inputs(), p.units()); })
       .def_property_readonly("dtype", [](const PackedWeights& p) { return p.dtype; })
       .def_property_readonly("isa", [](const PackedWeights& p) { return std::string(p.isa()); })

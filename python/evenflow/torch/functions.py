@@ -30,6 +30,7 @@ class Settings(NamedTuple):
     rate: float
 
     def keywords(self, seed: Tensor | None) -> dict[str, Any]:
+        """The arguments of the kernels by name."""
         named = dict(zip(PARAMETERS[self.activation], self.values, strict=True))
         if seed is not None:
             named |= {"rate": self.rate, "seed": int(seed)}
@@ -37,6 +38,7 @@ class Settings(NamedTuple):
 
 
 def array(tensor: Tensor | None) -> Any:
+    """The tensor's memory as NumPy sees it."""
     return None if tensor is None else tensor.detach().numpy()
 
 
@@ -205,7 +207,7 @@ def dense_bn_act(
         y, _, mean_now, variance_now = compiled_forward(x, weight, bias, gamma, beta, mean, variance, seed, *settings)
         return y, mean_now, variance_now
     if torch.is_grad_enabled():
-        found: tuple[Tensor, Tensor, Tensor] = FusedFunction.apply(
+        found: tuple[Tensor, Tensor, Tensor] = FusedFunction.apply(  # type: ignore[no-untyped-call]
             x, weight, bias, gamma, beta, mean, variance, seed, settings
         )
         return found

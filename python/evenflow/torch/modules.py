@@ -89,31 +89,33 @@ def _hooked(module: nn.Module) -> bool:
     )
 
 
-def _fusable_norm(module: nn.Module | None, units: int) -> bool:
-    return type(module) is nn.BatchNorm1d and module.num_features == units
-
-
 def plan_of(modules: Sequence[tuple[str, nn.Module]]) -> list[Fused | tuple[str, nn.Module]]:
     """The modules in order, those that one call runs together."""
     plan: list[Fused | tuple[str, nn.Module]] = []
-    at = 0
-    while at < len(modules):
-        name, linear = modules[at]
+    rest = [*modules][::-1]
+    while rest:
+        name, linear = rest.pop()
         if type(linear) is not nn.Linear:
             plan.append((name, linear))
-            at += 1
             continue
-        end, norm, dropout, activation, parameters = at + 1, None, None, "linear", {}
-        if end < len(modules) and _fusable_norm(modules[end][1], linear.out_features):
-            norm, end = modules[end][1], end + 1
-        if end < len(modules) and (found := activations.kernel_of(modules[end][1])) is not None:
-            (activation, parameters), end = found, end + 1
-        if end < len(modules) and type(modules[end][1]) is nn.Dropout and modules[end][1].p < 1:
-            dropout, end = modules[end][1], end + 1
-        names, own = zip(*modules[at:end], strict=True)
-        values = [float(parameters[key]) for key in PARAMETERS[activation]]
-        plan.append(Fused(names, own, linear, norm, dropout, activation, values))  # type: ignore[arg-type]
-        at = end
+        taken: list[tuple[str, nn.Module]] = [(name, linear)]
+        norm = dropout = None
+        activation: tuple[str, dict[str, float]] = ("linear", {})
+        following = rest[-1][1] if rest else None
+        if type(following) is nn.BatchNorm1d and following.num_features == linear.out_features:
+            norm = following
+            taken.append(rest.pop())
+        following = rest[-1][1] if rest else None
+        if following is not None and (found := activations.kernel_of(following)) is not None:
+            activation = found
+            taken.append(rest.pop())
+        following = rest[-1][1] if rest else None
+        if type(following) is nn.Dropout and following.p < 1:
+            dropout = following
+            taken.append(rest.pop())
+        names, own = zip(*taken, strict=True)
+        values = [float(activation[1][key]) for key in PARAMETERS[activation[0]]]
+        plan.append(Fused(names, own, linear, norm, dropout, activation[0], values))
     return plan
 
 
@@ -142,7 +144,7 @@ class FusedSequential(nn.Sequential):
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return FusedSequential(OrderedDict(list(self._modules.items())[index]))  # type: ignore[arg-type]
+            return FusedSequential(OrderedDict(list(self._modules.items())[index]))
         return super().__getitem__(index)
 
     @property
@@ -165,7 +167,7 @@ class FusedSequential(nn.Sequential):
         modules = list(self._modules.items())
         cached = self.__dict__.get("_cached")
         if cached is None or cached[0] != modules or torch.compiler.is_compiling():
-            cached = (modules, plan_of(modules))  # type: ignore[arg-type]
+            cached = (modules, plan_of(modules))
             if not torch.compiler.is_compiling():
                 self.__dict__["_cached"] = cached
         plan: list[Fused | tuple[str, nn.Module]] = cached[1]
@@ -173,7 +175,7 @@ class FusedSequential(nn.Sequential):
 
     def _calls(self) -> list[tuple[tuple[str, ...], tuple[str, nn.Module] | None]]:
         found: list[tuple[tuple[str, ...], tuple[str, nn.Module] | None]] = []
-        for step in plan_of(list(self._modules.items())):  # type: ignore[arg-type]
+        for step in plan_of(list(self._modules.items())):
             if isinstance(step, Fused):
                 found.append((step.names, None))
             elif isinstance(step[1], FusedSequential):

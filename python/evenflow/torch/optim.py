@@ -28,6 +28,10 @@ def _plain(tensor: Tensor) -> bool:
     )
 
 
+# A group, the number of the step, p, g and states of each parameter, and PyTorch's states.
+Call = tuple[dict[str, Any], int, list[list[Any]], list[dict[str, Any]]]
+
+
 def _arrays(tensors: Iterable[Tensor]) -> list[Any]:
     return [tensor.detach().numpy() for tensor in tensors]
 
@@ -38,9 +42,11 @@ class _Native(torch.optim.Optimizer):
     counts: ClassVar[bool] = True  # whether states have a `step`
 
     def slots(self, group: dict[str, Any]) -> list[str]:
+        """The names of a parameter's states that the kernel changes, in its order."""
         raise NotImplementedError
 
     def update(self, group: dict[str, Any], step: int, arrays: list[list[Any]], states: list[dict[str, Any]]) -> None:
+        """Calls the kernel; arrays are p, g and the states of each parameter."""
         raise NotImplementedError
 
     def begin(self, parameter: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
@@ -49,68 +55,81 @@ class _Native(torch.optim.Optimizer):
         for name in self.slots(group):
             state[name] = torch.zeros_like(parameter)
 
-    def native(self) -> bool:
-        """Whether the kernels can take this step as a whole."""
-        for group in self.param_groups:
-            if any(group.get(flag) for flag in ("maximize", "capturable", "differentiable")):
-                return False
-            for parameter in group["params"]:
-                gradient = parameter.grad
-                if gradient is None:
-                    continue
-                if gradient.layout != torch.strided or gradient.dtype != parameter.dtype:
-                    return False
-                if not _plain(parameter) or not all(
-                    _plain(value) for key, value in self.state[parameter].items() if key in self.slots(group)
-                ):
-                    return False
-        return getattr(self, "grad_scale", None) is None and getattr(self, "found_inf", None) is None
-
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of all parameters that have gradients; the loss of `closure`, where that is given."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if not self.native():
+        calls = self._calls()
+        if calls is None:
             super().step()
             return loss
-        for group in self.param_groups:
-            same: dict[tuple[torch.dtype, int], tuple[list[Tensor], list[dict[str, Any]]]] = {}
-            steps = []
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if not state or (not self.counts and any(state.get(name) is None for name in self.slots(group))):
-                    self.begin(parameter, group, state)
-                number = 0
-                if self.counts:
-                    steps.append(state["step"])
-                    number = int(state["step"]) + 1
-                elif self.slots(group):
-                    number = 1 + (not state.pop("fresh", False))
-                parameters, states = same.setdefault((parameter.dtype, number), ([], []))
-                parameters.append(parameter)
-                states.append(state)
-            if steps:
-                torch._foreach_add_(steps, 1)
-            for (_, number), (parameters, states) in same.items():
-                arrays = [
-                    _arrays(parameters),
-                    _arrays(p.grad.contiguous() for p in parameters if p.grad is not None),
-                    *(_arrays(state[name] for state in states) for name in self.slots(group)),
-                ]
-                self.update(group, number, arrays, states)
+        for group, number, arrays, states in calls:
+            if self.counts:
+                torch._foreach_add_([state["step"] for state in states], 1)
+            self.update(group, number, arrays, states)
         return loss
+
+    def _calls(self) -> list[Call] | None:
+        """The kernels' calls of a step, each for one group, type and step number; None: they cannot take it."""
+        if getattr(self, "grad_scale", None) is not None or getattr(self, "found_inf", None) is not None:
+            return None
+        calls: list[Call] = []
+        for group in self.param_groups:
+            if any(group.get(flag) for flag in ("maximize", "capturable", "differentiable")):
+                return None
+            slots = self.slots(group)
+            same: dict[tuple[torch.dtype, int], Call] = {}
+            for parameter in group["params"]:
+                gradient = parameter.grad
+                if gradient is None:
+                    continue
+                if gradient.layout != torch.strided or gradient.dtype != parameter.dtype:
+                    return None
+                own = self._arrays(parameter, group, slots)
+                if own is None:
+                    return None
+                state, number = self.state[parameter], 1
+                if self.counts:
+                    number = int(state["step"]) + 1
+                elif slots:
+                    number += not state.pop("fresh", False)
+                call = same.get((parameter.dtype, number))
+                if call is None:
+                    call = same[parameter.dtype, number] = (group, number, [[] for _ in range(len(slots) + 2)], [])
+                contiguous = gradient if gradient.is_contiguous() else gradient.contiguous()
+                for to, array in zip(call[2], (own[0], contiguous.detach().numpy(), *own[1:]), strict=True):
+                    to.append(array)
+                call[3].append(state)
+            calls += same.values()
+        return calls
+
+    def _arrays(self, parameter: Tensor, group: dict[str, Any], slots: list[str]) -> list[Any] | None:
+        """A parameter and its states as NumPy sees them, kept from step to step; None where it cannot see them."""
+        state = self.state[parameter]
+        if not state or (not self.counts and any(state.get(name) is None for name in slots)):
+            self.begin(parameter, group, state)
+        tensors = [parameter, *(state[name] for name in slots)]
+        places = [tensor.data_ptr() for tensor in tensors]
+        views = self.__dict__.setdefault("_views", {})
+        known = views.get(parameter)
+        if known is not None and known[0] == places:
+            arrays: list[Any] = known[1]
+            return arrays
+        if not all(map(_plain, tensors)):
+            return None
+        views[parameter] = (places, _arrays(tensors))
+        found: list[Any] = views[parameter][1]
+        return found
 
 
 def _scalar_type() -> torch.dtype:
     return torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32
 
 
-def _decay(group: dict[str, Any], decoupled: bool = False) -> dict[str, float]:
+def _decay(group: dict[str, Any], decoupled: bool = False) -> dict[str, Any]:
     return {"weight_decay" if decoupled else "coupled_decay": group["weight_decay"]}
 
 
