@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from . import activations, kernels, pieces, report
+from . import activations, cross_validation, estimators, kernels, pieces, report
 from .harness import Comparison, compare
 from .peers import PEERS
 from .workloads import WORKLOADS
@@ -92,6 +92,18 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="time the eager kernels beside NumPy and PyTorch, sizes 8 to 4096 (256 with --quick), least times",
     )
+    result.add_argument(
+        "--cv",
+        type=positive(int),
+        metavar="N",
+        help=f"time a cross-validation of {cross_validation.FOLDS} folds with N settings, {cross_validation.MOST} at "
+        "most: evenflow.fit_many, scikit-learn and PyTorch",
+    )
+    result.add_argument(
+        "--estimators",
+        action="store_true",
+        help="fit evenflow.sklearn's estimators and scikit-learn's on its bundled data: scores and times",
+    )
     result.add_argument("--json", type=Path, metavar="FILE", help="write all times, settings and versions to FILE")
     return result
 
@@ -145,7 +157,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if on
     ]
     comparisons: list[Comparison] = []
-    if options.workloads or not (groups or options.activations or options.kernels):
+    alone = options.activations or options.cv or options.estimators or options.kernels
+    if options.workloads or not (groups or alone):
         run, left_out = chosen_workloads(options, core.measure_fma(threads, 0.1))
         for name in run:
             comparison = compare(
@@ -175,12 +188,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         sizes = [n for n in kernels.SIZES if n <= 256 or not options.quick]
         calls = kernels.measure(sizes, threads, seconds)
         print(kernels.table(calls))
+    crossed: dict[str, Any] = {}
+    crossing_failed = False
+    if options.cv:
+        count = min(options.cv, cross_validation.MOST)
+        results = cross_validation.compare(count, threads, rounds)
+        print(cross_validation.table(results, count))
+        crossed, crossing_failed = cross_validation.as_data(results, count), cross_validation.failed(results)
+    fitted = estimators.measure(rounds) if options.estimators else []
+    if fitted:
+        print(estimators.table(fitted))
     if options.json:
-        text = json.dumps(
-            report.as_data(machine, comparisons, measured) | activations.as_data(costs) | {"kernels": calls}, indent=1
-        )
+        found = report.as_data(machine, comparisons, measured) | activations.as_data(costs) | crossed
+        found |= estimators.as_data(fitted) | {"kernels": calls}
+        text = json.dumps(found, indent=1)
         options.json.write_text(text + "\n", encoding="utf-8")
-    failed = any(comparison.failed for comparison in comparisons) or any("error" in piece for piece in measured)
+    failed = (
+        crossing_failed
+        or estimators.failed(fitted)
+        or any(comparison.failed for comparison in comparisons)
+        or any("error" in piece for piece in measured)
+    )
     return 1 if failed else 0
 
 

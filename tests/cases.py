@@ -10,6 +10,7 @@ from typing import Any
 
 import dense_cases
 import fused_cases
+import id_cases
 import loss_cases
 import metric_cases
 import numpy as np
@@ -231,6 +232,7 @@ KERNELS = {
     "batch_norm_inference": Kernel(batch_norm_arguments, batch_norm_inference_scales),
     "batch_norm_backward": Kernel(batch_norm_arguments, batch_norm_backward_scales),
     **{name: Kernel(row_cases.arguments, scales) for name, scales in row_cases.SCALES.items()},
+    **{name: Kernel(id_cases.arguments, scales) for name, scales in id_cases.SCALES.items()},
     "softmax": Kernel(softmax_arguments, softmax_scales),
     "log_softmax": Kernel(softmax_arguments, log_softmax_scales),
     "sparsemax": Kernel(softmax_arguments, sparsemax_scales),
@@ -313,6 +315,12 @@ CASES = [
         for shape in ROW_SHAPES
     ),
     *(
+        Case(kernel, shape, {"input_dim": rows})
+        for kernel in id_cases.SCALES
+        for rows in (1, 7, 500)
+        for shape in [*mixed(2, BATCHES, (1, 2, 3, 17), id_cases.COLUMNS), (256, 10, 33)]
+    ),
+    *(
         Case(kernel, shape, {"name": name})
         for kernel in ("learned_forward", "learned_backward")
         for name in LEARNED
@@ -357,6 +365,7 @@ TIMED = [
     Case("dense_backward", (256, 300, 300)),
     *(Case(k, (256, 300)) for k in ("batch_norm_forward", "batch_norm_inference", "batch_norm_backward", "softmax")),
     *(Case(kernel, (256, 300)) for kernel in row_cases.SCALES),
+    *(Case(kernel, (256, 10, 16), {"input_dim": 1000}) for kernel in id_cases.SCALES),
     Case("loss_forward_backward", (256, 100), {"loss": "sparse_categorical_crossentropy", "from_logits": True}),
     Case("sgd_step", (50_000,), {"momentum": 0.9, "nesterov": False}),
     Case("adam_step", (50_000,), {"step": 10}),

@@ -43,6 +43,18 @@ def rescaling(scale: float, offset: float = 0.0) -> Spec:
     return {"kind": "rescaling", "scale": scale, "offset": offset}
 
 
+def embedding(input_dim: int, units: int, trainable: bool = True, **more: Any) -> Spec:
+    return {"kind": "embedding", "input_dim": input_dim, "units": units, "trainable": trainable, **more}
+
+
+def encoding(tokens: int, mode: str) -> Spec:
+    return {"kind": "category_encoding", "units": tokens, "encoding": mode}
+
+
+def discretization(*boundaries: float) -> Spec:
+    return {"kind": "discretization", "boundaries": list(boundaries)}
+
+
 def noise(kind: str, seed: int = 2**40 + 3, **parameters: float) -> Spec:
     return {"kind": "noise", "noise": kind, "parameters": parameters, "seed": seed}
 

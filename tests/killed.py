@@ -88,12 +88,15 @@ def share(y_true, y_pred):
 def train(folder, training="steps", optimizer="plain", extra=(), epochs=7):
     """Train to the end, from a backup in the folder if there is one, and leave FILES there."""
     folder = Path(folder)
-    made, counter = model(OPTIMIZERS[optimizer]()), Counter()
+    made, counter, norms = model(OPTIMIZERS[optimizer]()), Counter(), callbacks.GradientNorms(per_step=True)
     listed = [
         callbacks.BackupAndRestore(
             folder / "backup", save_freq="epoch" if training == "epochs" else 3, delete_checkpoint=False
         ),
         callbacks.EarlyStopping("loss", patience=2, min_delta=0.01, restore_best_weights=True),
+        norms,
+        callbacks.Health(every=2, warn=False, dead=0.1, saturated=0.1),
+        callbacks.TimeBudget(3600.0),
         callbacks.ReduceLROnPlateau("loss", factor=0.7, patience=1, min_delta=0.02),
         callbacks.CSVLogger(folder / "log.csv", append=True),
         callbacks.ModelCheckpoint(folder / "best.safetensors", "loss", save_best_only=True, save_weights_only=True),
@@ -117,7 +120,7 @@ def train(folder, training="steps", optimizer="plain", extra=(), epochs=7):
         history = made.fit(stream, steps_per_epoch=5, **common)
     else:
         history = made.fit(generator(), steps_per_epoch=5, **common)
-    text = json.dumps([history.epoch, history.history, counter.losses.tolist()])
+    text = json.dumps([history.epoch, history.history, history.messages, counter.losses.tolist(), norms.steps])
     iterations, slots = made.optimizer.state()
     tensors = {v.path: v.numpy() for v in made.weights} | {"/".join(("slot", *key)): a for key, a in slots.items()}
     (folder / "history.json").write_text(text)

@@ -176,6 +176,8 @@ def calls(rng: np.random.Generator, dtype: Any) -> list[tuple[str, tuple[Any, ..
         ("rms_norm_backward", (x, x.copy(), gamma), eps),
         ("activation_forward", ("mish", x), {}),
         ("activation_backward", ("mish", x, x.copy(), x.copy()), {}),
+        ("embedding_forward", (np.arange(26).reshape(13, 2) % 9, x), {}),
+        ("embedding_backward", (x, np.arange(39).reshape(13, 3) % 5, 5), {}),
         ("learned_forward", ("prelu", x, gamma), {}),
         ("learned_backward", ("prelu", x, x.copy(), gamma), {}),
         ("softmax", (x,), {}),

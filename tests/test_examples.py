@@ -32,15 +32,25 @@ def run(name: str) -> dict:
 
 def test_every_example_has_a_test():
     assert {path.name for path in EXAMPLES} == {
+        "columns.py",
         "digits.py",
         "eager_mlp.py",
         "embedding.py",
         "fashion_mnist.py",
         "health.py",
+        "many_networks.py",
         "pytorch_trainer.py",
+        "scikit_learn.py",
         "table.py",
         "transfer.py",
     }
+
+
+def test_columns():
+    pytest.importorskip("sklearn")
+    found = run("columns.py")["main"]()
+    assert found.keys() == {"left out", "one_hot", "embeddings"}
+    assert all(share > 0.4 for share in found.values())
 
 
 def test_every_example_of_the_chapter_has_a_test_and_a_place_in_the_guide():
@@ -267,6 +277,22 @@ def test_code_of_the_pages(page, capsys):
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.peers
+def test_scikit_learn(capsys):
+    pytest.importorskip("sklearn")
+    ours, theirs = run("scikit_learn.py")["main"]()
+    assert ours == pytest.approx(theirs, abs=0.01)
+    assert "the same course" in capsys.readouterr().out
+
+
+def test_many_networks(capsys):
+    pytest.importorskip("sklearn")
+    mean, accuracy = run("many_networks.py")["main"]()
+    assert mean > 0.93
+    assert accuracy > 0.93
+    assert "60 networks in" in capsys.readouterr().out
 
 
 def test_guide_lists_its_pages():

@@ -196,6 +196,19 @@ def test_row_normalization(data, dtype, rows, columns):
 
 @fuzz
 @given(st.data(), DTYPES, st.integers(0, 12), SIZES)
+def test_embedding(data, dtype, rows, columns):
+    ids = data.draw(arrays((rows, 2), "int64"))
+    table, dy = data.draw(arrays((5, columns), dtype)), data.draw(arrays((rows, 2 * columns), dtype))
+    y = attempt(_core.embedding_forward, ids, table, names=["ids", "table"])
+    if y is not None:
+        assert (y.shape, y.dtype) == ((len(ids), ids.shape[1] * table.shape[1]), table.dtype)
+        if ids.size:
+            assert 0 <= ids.min() <= ids.max() < len(table), "an id out of range was accepted"
+    attempt(_core.embedding_backward, dy, ids, 5, names=["dy", "ids", "rows"])
+
+
+@fuzz
+@given(st.data(), DTYPES, st.integers(0, 12), SIZES)
 def test_rows(data, dtype, rows, columns):
     x = data.draw(arrays((rows, columns), dtype))
     p = attempt(_core.softmax, x, names=["x"])

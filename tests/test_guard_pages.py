@@ -149,6 +149,21 @@ def test_row_normalization(fence, dtype):
         fence.clear()
 
 
+def test_embedding(fence, dtype):
+    rng = np.random.default_rng(0)
+    for n in TAILS:
+        table, dy, ids = draw((6, n), dtype), draw((5, 3 * n), dtype), rng.integers(0, 6, (5, 3))
+        ids[0] = 5  # the table's last row ends where its memory does
+        ftable, fdy, fids = map(fence, (table, dy, ids))
+        same(_core.embedding_forward(fids, ftable), _core.embedding_forward(ids, table))
+        same(_core.embedding_backward(fdy, fids, 6), _core.embedding_backward(dy, ids, 6))
+        limited, flimited = table.copy(), fence(table)
+        _core.limit_norms(limited, max_value=0.5)
+        _core.limit_norms(flimited, max_value=0.5)
+        same(flimited, limited)
+        fence.clear()
+
+
 def test_rows(fence, dtype):
     rng = np.random.default_rng(0)
     for n in TAILS:

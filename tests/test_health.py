@@ -200,3 +200,28 @@ def test_refusals(rng):
 def test_the_reference_counts_by_layer():
     assert [layer_of(path) for path in ("a/kernel", "a/activation/alpha")] == ["a", "a"]
     assert saturation(np.array([[0.0, -0.0099], [0.01, -1]])) == 0.5
+
+
+def test_counts_go_on_in_another_process(rng):
+    spec = with_optimizer(networks.DEEP, OPTIMIZERS["momentum"])
+    x, y = data(spec, 40, rng, np.dtype("float32"))
+    whole, parts = made(spec), made(spec)
+    expected, before, after = _core.Health(whole, every=2), _core.Health(parts, every=2), _core.Health(parts, every=2)
+    whole.train(x, y, learning_rate=0.01, batch_size=8, health=expected)
+    progress = parts.train(x, y, learning_rate=0.01, batch_size=8, max_steps=3, health=before)
+    plain = {name: getattr(before, name) for name in ("steps", "sampled", "rows", "outputs", "weights")}
+    after.go_on(plain)
+    assert counts(after) == counts(before)
+    parts.train(x, y, learning_rate=0.01, batch_size=8, first_step=3, after=progress, health=after)
+    assert counts(after) == counts(expected)
+    untouched = counts(after)
+    output = plain["outputs"][0]
+    for wrong in (
+        plain | {"outputs": plain["outputs"][1:]},
+        plain | {"outputs": [output | {"layer": "other"}, *plain["outputs"][1:]]},
+        plain | {"outputs": [output | {"mean": output["mean"][1:]}, *plain["outputs"][1:]]},
+        plain | {"weights": []},
+    ):
+        with pytest.raises(ValueError, match=r"^Health\.go_on: "):
+            after.go_on(wrong)
+    assert counts(after) == untouched

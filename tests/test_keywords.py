@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import evenflow
-from evenflow import callbacks, constraints, initializers, layers, metrics, models, regularizers, schedules
+from evenflow import callbacks, constraints, datasets, initializers, layers, metrics, models, regularizers, schedules
 from evenflow.common import keywords
 
 X, Y = np.zeros((8, 4), np.float32), np.zeros(8, int)
@@ -38,6 +38,8 @@ CALLS = {
     "MaxNorm: 'max' 'max_value'": lambda: constraints.MaxNorm(max=1.0),
     "HeNormal: 'sead' 'seed'": lambda: initializers.HeNormal(sead=1),
     "Precision: 'threshold' 'thresholds'": lambda: metrics.Precision(threshold=0.5),
+    "ParquetStream: 'colums' 'columns'": lambda: datasets.ParquetStream("table.parquet", colums=["a"]),
+    "CsvStream: 'delimeter' 'delimiter'": lambda: datasets.CsvStream("table.csv", delimeter=","),
     "Adam: 'momentum' 'beta_1'": lambda: evenflow.optimizers.Adam(momentum=0.9),
 }
 

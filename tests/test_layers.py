@@ -276,6 +276,11 @@ MADE = [
     lambda: layers.GaussianNoise(0.5),
     lambda: layers.RReLU(0.1, 0.2),
     lambda: Dense(3, "rrelu"),
+    lambda: layers.Embedding(7, 3, "he_normal", embeddings_regularizer="l2", embeddings_constraint="max_norm"),
+    lambda: layers.CategoryEncoding(5, "one_hot"),
+    lambda: layers.Discretization([-1.0, 0.5], output_mode="count"),
+    lambda: layers.StringLookup(vocabulary=["a", "b"], mask_token="", output_mode="multi_hot", input_shape=(2,)),
+    lambda: layers.IntegerLookup(num_oov_indices=3, vocabulary=[5, -2], max_tokens=9, pad_to_max_tokens=True),
 ]
 
 

@@ -1,5 +1,6 @@
 """Saved models come back bit for bit; a file that is not one is refused without harm."""
 
+import fcntl
 import json
 import os
 import struct
@@ -157,6 +158,39 @@ def test_a_failed_write_leaves_the_old_file(saved, monkeypatch):
                 model.save(path)
         assert path.read_bytes() == before
         assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_what_a_killed_write_left_goes_with_the_next(saved):
+    model, path = saved
+    folder, ancient = path.parent, (0, 0)
+    stale = folder / f".{path.name}.123.0123abcd.tmp"
+    fresh, running = (folder / f".{path.name}.124.0123abc{digit}.tmp" for digit in "ef")
+    foreign = [folder / name for name in (f".{path.name}.tmp", f".other.{path.name}.1.0123abcd.tmp", "notes.tmp")]
+    for leftover in (stale, fresh, running, *foreign):
+        leftover.touch()
+    for leftover in (stale, running, *foreign):
+        os.utime(leftover, ancient)
+    with running.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        model.save(path)
+        assert {p.name for p in folder.iterdir()} == {p.name for p in (path, fresh, running, *foreign)}
+    os.utime(fresh, ancient)
+    model.save(path)
+    assert {p.name for p in folder.iterdir()} == {p.name for p in (path, *foreign)}
+
+
+def test_a_write_holds_its_file(saved, monkeypatch):
+    model, path = saved
+
+    def fsync(descriptor):
+        for temporary in path.parent.glob("*.tmp"):
+            os.utime(temporary, (0, 0))
+        monkeypatch.undo()
+        model.save_weights(path)  # as another process would, in the middle of this one
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    model.save(path)
+    assert state(load_model(path)) == state(model)
 
 
 def test_a_link_stays_a_link(saved, tmp_path):

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from example import blobs, network, state
 
-from evenflow.callbacks import GradientNorms, TensorBoard
+import evenflow
+from evenflow.callbacks import BackupAndRestore, GradientNorms, LambdaCallback, TensorBoard
 
 pytest.importorskip("tensorboardX")
 X, Y = blobs(100)
 
 
-def events(folder):
-    """The summaries of all event files of a folder: (tag, step) -> value."""
+def events(folder, *, once=False):
+    """The summaries of all event files of a folder: (tag, step) -> value, each written once if that is asked."""
     from tensorboardX.proto import event_pb2
 
     found = {}
@@ -26,6 +27,7 @@ def events(folder):
             content = content[16 + length :]
             for value in event.summary.value:
                 kind = value.WhichOneof("value")
+                assert not (once and (value.tag, event.step) in found)
                 found[value.tag, event.step] = getattr(value, kind)
     return found
 
@@ -114,3 +116,32 @@ def test_without_tensorboardx(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'evenflow\[tensorboard\]'"):
         TensorBoard()
+
+
+@pytest.mark.parametrize("after", [0, 1, 4, 8])  # steps: before the first, and within the epochs
+def test_a_training_that_goes_on_writes_nothing_twice(tmp_path, after):
+    def fit(folder, *extra):
+        board = TensorBoard(tmp_path / folder, histogram_freq=1, update_freq=2)
+        backup = BackupAndRestore(tmp_path / "backup", save_freq=3)
+        evenflow.clear_session()
+        model = network()
+        model.fit(X, Y, epochs=3, validation_split=0.2, callbacks=[board, backup, *extra], verbose=0)
+
+    def counts(folder):
+        return {key: getattr(value, "sum", value) for key, value in events(tmp_path / folder, once=True).items()}
+
+    def crash(batch, logs):
+        nonlocal after
+        after -= 1
+        1 / (after + 1)
+
+    fit("calm")
+    foreign = tmp_path / "killed" / "train" / "events.out.tfevents.1.other"
+    foreign.parent.mkdir(parents=True)
+    foreign.touch()
+    with pytest.raises(ZeroDivisionError):
+        fit("killed", LambdaCallback(on_train_batch_end=crash))
+    fit("killed")
+    for folder in ("train", "validation"):
+        assert counts(f"killed/{folder}") == counts(f"calm/{folder}")
+    assert foreign.exists()

@@ -373,6 +373,32 @@ def test_a_bar_on_a_terminal(monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("Epoch 1/1 - ")
 
 
+def test_what_a_prediction_shows(monkeypatch, capsys):
+    x, _ = blobs(64)
+    model = network()
+    expected = model.predict(x, verbose=0)
+    for verbose in (1, 2):
+        assert np.array_equal(model.predict(x, verbose=verbose), expected)
+        assert re.fullmatch(r"Predict - \d+\.\d\ds - [\d,]+ samples/s\n", capsys.readouterr().out)
+    model.predict(iter([x[:30], x[30:]]), verbose=2)
+    assert capsys.readouterr().out.startswith("Predict - ")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("evenflow.callbacks.progress.DELAY", 0.0)
+
+    class Slow(Callback):
+        def on_predict_batch_begin(self, batch, logs=None):
+            time.sleep(0.06)
+
+    assert np.array_equal(model.predict(x, batch_size=16, callbacks=[Slow()]), expected)
+    shown = capsys.readouterr().out
+    assert "Predict" in shown
+    assert "75%" in shown
+    assert "\n" not in shown  # the bar is taken away again
+    monkeypatch.undo()
+    model.predict(x, batch_size=16, callbacks=[Slow()])
+    assert capsys.readouterr() == ("", "")
+
+
 def test_summary(capsys):
     evenflow.clear_session()
     model = Sequential([Flatten(input_shape=(2, 3)), Dense(4), BatchNormalization(trainable=False)])

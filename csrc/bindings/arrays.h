@@ -4,7 +4,9 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "program/feed.h"
@@ -99,6 +101,22 @@ inline Feed feed_of(const std::string& function, const std::string& argument, co
   feed.row_stride = a.strides(0);
   feed.column_stride = flat ? 0 : a.strides(1);
   return feed;
+}
+
+// Row and column of the first value that is no whole number in [0, limit).
+inline std::pair<std::int64_t, int> find_wrong_id(const Feed& x, int limit) {
+  std::vector<double> values(static_cast<std::size_t>(x.columns));
+  for (std::int64_t row = 0; row < x.rows; ++row) {
+    convert_row(values.data(), x, x.data + row * x.row_stride, 0, x.columns);
+    bool all = true;
+    for (double value : values) all &= value >= 0 && value < limit && value == std::trunc(value);
+    if (all) continue;
+    for (int c = 0; c < x.columns; ++c) {
+      const double value = values[static_cast<std::size_t>(c)];
+      if (!(value >= 0 && value < limit && value == std::trunc(value))) return {row, c};
+    }
+  }
+  return {-1, 0};
 }
 
 }  // namespace evenflow

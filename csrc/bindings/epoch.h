@@ -6,6 +6,7 @@
 #include <string>
 
 #include "bindings/arrays.h"
+#include "bindings/ids.h"
 #include "bindings/names.h"
 #include "program/feed.h"
 #include "program/program.h"
@@ -56,6 +57,12 @@ inline Feeds feeds_of(const char* function, const py::object& x, const std::vect
       refuse(function, "x", std::to_string(feeds[0].rows) + " rows in every array",
              std::to_string(feeds[i].rows) + " in array " + std::to_string(i));
   }
+  return feeds;
+}
+
+inline Feeds checked_feeds(const char* function, const py::object& x, const Plan& plan) {
+  Feeds feeds = feeds_of(function, x, plan.spec.inputs);
+  check_ids(function, plan, feeds);
   return feeds;
 }
 
@@ -132,6 +139,7 @@ class EpochData {
         targets(plan.heads.size()),
         rows(inputs[0].rows),
         plan_(plan),
+        rows_given_(rows),
         weights_(plan.heads.size()) {
     const auto& outputs = plan.spec.outputs;
     if (std::none_of(outputs.begin(), outputs.end(), [](const OutputSpec& o) { return o.loss.has_value(); }))
@@ -173,7 +181,11 @@ class EpochData {
     return found;
   }
 
-  void check_labels(const char* function) const {
+  // Of all rows there are, in an order or not.
+  void check_values(const char* function) const {
+    Feeds whole = inputs;
+    for (Feed& one : whole) one.rows = rows_given_;
+    check_ids(function, plan_, whole);
     for (std::size_t h = 0; h < targets.size(); ++h)
       if (const auto& loss = plan_.spec.outputs[h].loss; loss && loss->labels())
         evenflow::check_labels(function, targets[h], plan_.units(h), loss->ignore_class());
@@ -189,6 +201,7 @@ class EpochData {
   }
 
   const Plan& plan_;
+  const std::int64_t rows_given_;
   Feeds weights_;
   std::vector<bool> weighted_;  // of each output; nothing where no rows have weights
 };

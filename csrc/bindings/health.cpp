@@ -12,6 +12,50 @@ py::array_t<double> numbers(const std::vector<T>& values) {
   return all;
 }
 
+template <class T>
+void read(std::vector<T>& values, const py::dict& counts, const char* name) {
+  const auto given = py::array_t<double>::ensure(counts[name]);
+  if (!given || given.ndim() != 1 || given.size() != static_cast<py::ssize_t>(values.size()))
+    refuse("Health.go_on", name, std::to_string(values.size()) + " numbers", "others");
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<T>(given.at(static_cast<py::ssize_t>(i)));
+}
+
+// The entry of a list for the layer at place i.
+py::dict of_layer(const py::list& given, std::size_t i, const std::string& layer, const char* list) {
+  const py::dict one = given[i];
+  if (one["layer"].cast<std::string>() != layer)
+    refuse("Health.go_on", list, "the layers that are counted here", "others");
+  return one;
+}
+
+// Everything is read before anything is changed.
+void go_on(Health& health, const py::dict& counts) {
+  Health next = health;
+  next.steps = counts["steps"].cast<std::int64_t>();
+  next.sampled = counts["sampled"].cast<std::int64_t>();
+  next.rows = counts["rows"].cast<std::int64_t>();
+  const py::list outputs = counts["outputs"], weights = counts["weights"];
+  if (outputs.size() != next.outputs.size() || weights.size() != next.weights.size())
+    refuse("Health.go_on", "counts", "the layers that are counted here", "others");
+  for (std::size_t i = 0; i < next.outputs.size(); ++i) {
+    Health::Output& output = next.outputs[i];
+    const py::dict one = of_layer(outputs, i, output.layer, "outputs");
+    read(output.mean, one, "mean");
+    read(output.squares, one, "squares");
+    read(output.flat, one, "flat");
+    read(output.alive, one, "alive");
+    std::fill(output.alive_panels.begin(), output.alive_panels.end(), 0);  // the next step looks
+  }
+  for (std::size_t i = 0; i < next.weights.size(); ++i) {
+    Health::Weights& weight = next.weights[i];
+    const py::dict one = of_layer(weights, i, weight.layer, "weights");
+    weight.gradient = one["gradient"].cast<double>();
+    weight.update = one["update"].cast<double>();
+    weight.weight = one["weight"].cast<double>();
+  }
+  health = std::move(next);
+}
+
 }  // namespace
 
 void bind_health(py::module_& m) {
@@ -31,6 +75,8 @@ what the update changed (before constraints) and of the weights before it. For o
       .def(
           "fits", [](const Health& health, const PyProgram& program) { return health.fits(program.plan()); },
           py::arg("program"), "Whether a program has the layers that are counted here.")
+      .def("go_on", &go_on, py::arg("counts"),
+           "Take over what was counted of such layers before: a dict of steps, sampled, rows, outputs and weights.")
       .def_readonly("every", &Health::every)
       .def_readonly("steps", &Health::steps)
       .def_readonly("sampled", &Health::sampled)

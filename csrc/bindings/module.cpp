@@ -14,6 +14,7 @@ void bind_program(py::module_& m);
 void bind_health(py::module_& m);
 void bind_dense(py::module_& m);
 void bind_batch_normalization(py::module_& m);
+void bind_embedding(py::module_& m);
 void bind_row_normalization(py::module_& m);
 void bind_activations(py::module_& m);
 void bind_losses(py::module_& m);
@@ -141,6 +142,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   bind_health(m);
   bind_dense(m);
   bind_batch_normalization(m);
+  bind_embedding(m);
   bind_row_normalization(m);
   bind_activations(m);
   bind_losses(m);

@@ -63,12 +63,8 @@ void limit_norms(const py::object& w_, double min_value, double max_value, doubl
     using T = decltype(type);
     T* data;
     whole_size<T>(name, "w", w, &data, true);
-    const auto& k = kernels<T>();
-    Tensor<T> panels(k, rows_of(w), columns_of(w), data);
     py::gil_scoped_release nogil;
-    for (int p = 0; p < k.layout.panels(panels.features); ++p)
-      k.limit_norms(panels.panel(p), panels.rows, panels.width(p), limits);
-    panels.store(data);
+    kernels<T>().limit_norms(data, rows_of(w), columns_of(w), limits);
   });
 }
 

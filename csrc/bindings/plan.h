@@ -52,8 +52,9 @@ inline std::string regularization_text(const Plan& p, int variable) {
 }
 
 inline std::string map_text(const Plan& p, const Stage& stage) {
-  constexpr const char* words[] = {"gather", "product",  "layer_normalization", "rms_normalization", "read",
-                                   "add",    "multiply", "concatenate"};
+  constexpr const char* words[] = {
+      "gather", "product", "layer_normalization", "rms_normalization", "read", "add", "multiply", "concatenate",
+      "embed",  "encode",  "discretize"};
   std::string found = words[static_cast<int>(stage.map)];
   if (stage.kernel >= 0)
     found += " " + p.variables[static_cast<std::size_t>(stage.kernel)].name + regularization_text(p, stage.kernel);

@@ -212,6 +212,7 @@ class PyProgram {
       std::vector<T*> to;
       for (const auto& one : dx) to.push_back(static_cast<T*>(py::cast<py::array>(one).mutable_data()));
       const Busy busy(busy_);
+      give_back_gradients();
       py::gil_scoped_release nogil;
       p.backward(from, to);
     });
@@ -228,6 +229,7 @@ class PyProgram {
     const std::optional<double> moved = one_momentum("update", *plan().spec.optimizer.optimizer, momentum);
     return visit([&](auto& p) {
       const Busy busy(busy_);
+      give_back_gradients();
       py::gil_scoped_release nogil;
       if (lent_) p.norms_known = false;
       return p.update(learning_rate, moved, health);
@@ -298,6 +300,7 @@ class PyProgram {
   template <class T>
   static std::shared_ptr<Program<T>> make(const Spec& spec, int batch_size, bool fused) {
     const Kernels<T>& k = kernels<T>();
+    check_id_counts<T>(spec);
     return std::make_shared<Program<T>>(Plan(spec, k.layout, batch_size, known_of(k)), k, fused);
   }
 
@@ -336,7 +339,9 @@ class PyProgram {
       const T* data = dense<T>(function + " '" + name + "'", "value", from, {v.dims.begin(), v.dims.end()});
       const Busy busy(busy_);
       p.pack(v, base(p, part) + v.offset, data);
-      if (part == 1) p.norms_known = false;
+      if (part != 1) return;
+      p.norms_known = false;
+      p.touch_tables();
     });
   }
 
@@ -358,7 +363,11 @@ class PyProgram {
   static py::object as_given(const std::vector<py::array>& arrays) {
     return arrays.size() == 1 ? py::object(arrays[0]) : py::cast(arrays);
   }
-  Feeds features(const char* function, const py::object& x) const { return feeds_of(function, x, plan().spec.inputs); }
+  Feeds features(const char* function, const py::object& x) const { return checked_feeds(function, x, plan()); }
+  // Whoever has a view of the gradients may have written those of a table's other rows.
+  void give_back_gradients() {
+    if (lent_) visit([](auto& p) { p.touch_tables(); });
+  }
   void check_rows(const char* function, const char* argument, std::int64_t rows) const {
     if (rows < 1 || rows > plan().capacity)
       refuse(function, argument, "1 to " + std::to_string(plan().capacity) + " rows", std::to_string(rows));
@@ -417,7 +426,8 @@ class PyProgram {
       }
     }
     const Busy busy(busy_);
-    if (first_step == 0) data.check_labels(function);
+    if (first_step == 0) data.check_values(function);
+    give_back_gradients();
     return visit([&](auto& program) {
       py::gil_scoped_release nogil;
       return program.run(data.inputs, data.targets, run);

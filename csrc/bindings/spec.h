@@ -7,6 +7,9 @@
 
 namespace evenflow {
 
+// What a layer gives for each row of so many ids; of other layers, the same number.
+int features_of_ids(const LayerSpec& layer, int ids);
+
 class SpecReader {
  public:
   // What the caller gave, as it stays when the caller changes it.
@@ -94,6 +97,10 @@ class SpecReader {
     }
     return found;
   }
+
+  // Layers that make or read ids.
+  static void of_ids(const SpecReader& in, LayerSpec& layer);
+  std::vector<double> ascending(const char* key) const;
 
   // What the last layer of `spec` reads, by the names of the layers before it.
   void sources(Spec& spec, const std::vector<std::string>& names) const {
@@ -191,6 +198,7 @@ class SpecReader {
                 : !layer.from.empty()          ? of(layer.from[0])
                                                : units.back();
       if (layer.kind == LayerSpec::dense) own = layer.units;
+      own = features_of_ids(layer, own);
       if (layer.kind == LayerSpec::concatenate)
         for (std::size_t i = 1; i < layer.from.size(); ++i) own += of(layer.from[i]);
       units.push_back(own);
@@ -204,7 +212,7 @@ class SpecReader {
         index_of(in.where_, "kind", in.string("kind"),
                  {"rescaling", "dense", "batch_normalization", "activation", "normalization", "layer_normalization",
                   "rms_normalization", "scaling", "activity_regularization", "noise", "input", "add", "multiply",
-                  "concatenate"}));
+                  "concatenate", "embedding", "category_encoding", "discretization"}));
     layer.name = in.string("name");
     layer.trainable = in.flag("trainable", false);
     constexpr double huge = 1e300;
@@ -256,6 +264,11 @@ class SpecReader {
           layer.activation_name = "leaky_relu";
           layer.parameters[0] = (layer.random.parameters[0] + layer.random.parameters[1]) / 2;
         }
+        break;
+      case LayerSpec::embedding:
+      case LayerSpec::category_encoding:
+      case LayerSpec::discretization:
+        of_ids(in, layer);
         break;
       case LayerSpec::input:
       case LayerSpec::add:
@@ -421,4 +434,5 @@ class SpecReader {
 
 }  // namespace evenflow
 
+#include "bindings/id_spec.h"
 #include "bindings/metric_spec.h"

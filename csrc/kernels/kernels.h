@@ -56,6 +56,33 @@ struct Draw {
 
 constexpr int noise_parameters = 2;
 
+// A part of an embedding that one id of each row gives: columns [first, first + count) of the row it names of a table
+// [table_rows][columns] in C order. The ids of neighbouring rows are `stride` apart.
+template <class T>
+struct Embedded {
+  const T* ids;
+  int stride, rows;
+  int table_rows, columns, first, count;
+
+  // Where the part begins in the table; -1 where the id is none of its rows.
+  EVENFLOW_INLINE std::ptrdiff_t begin(int row) const {
+    const T id = ids[static_cast<std::ptrdiff_t>(row) * stride];
+    if (!(id >= T(0) && id < static_cast<T>(table_rows))) return -1;
+    return static_cast<std::ptrdiff_t>(id) * columns + first;
+  }
+};
+
+// The parts of features [begin, end) where each id gives so many: visit(id, first, count, feature - begin).
+template <class Visit>
+void each_part(int begin, int end, int columns, Visit visit) {
+  for (int feature = begin; feature < end;) {
+    const int first = feature % columns, rest = end - feature;
+    const int count = columns - first < rest ? columns - first : rest;
+    visit(feature / columns, first, count, feature - begin);
+    feature += count;
+  }
+}
+
 // A random layer. y may be x; the gradient dy is overwritten by that of x.
 template <class T>
 struct NoiseKernel {
@@ -160,6 +187,12 @@ struct Kernels {
   // dw[count][width] = x^T dz for the first count features of one panel of x.
   void (*weight_gradient)(T* dw, const T* x, const T* dz, int rows, int x_width, int count, int width);
 
+  // The part of row i into y[i * width ...]; NaN where the id is no row of the table.
+  void (*embed)(T* y, int width, const T* table, const Embedded<T>&);
+  // And the gradient of it, row by row, added to that of the table's elements [first, end); others are left alone.
+  void (*embed_backward)(T* dtable, std::ptrdiff_t first, std::ptrdiff_t end, const T* dy, int width,
+                         const Embedded<T>&);
+
   // Column means and biased variances, in two passes.
   void (*moments)(T* mean, T* variance, const T* x, int rows, int width);
   // inverse = 1 / sqrt(variance + epsilon), scale = gamma * inverse
@@ -213,7 +246,7 @@ struct Kernels {
   void (*soft_threshold)(T* p, std::ptrdiff_t n, double threshold);
   // p <- max(p, 0)
   void (*keep_nonnegative)(T* p, std::ptrdiff_t n);
-  // Each column of w[inputs][width], or a vector, is scaled to a norm within the limits.
+  // Each column of w[inputs][width], any width, or a vector, is scaled to a norm within the limits.
   void (*limit_norms)(T* w, int inputs, int width, const NormLimits&);
   void (*limit_norm)(T* p, std::ptrdiff_t n, const NormLimits&);
   UpdateKernels<T, Rules> updates;

@@ -71,18 +71,23 @@ struct PenaltyKernels {
     each_value(p, n, [](V x) { return at_least(x, V(0)); });
   }
 
+  // Of a panel, or of a table, whose columns need not fill vectors.
   static void limit_norms(T* w, int inputs, int width, const NormLimits& limits) {
-    T scale[2 * V::lanes];
-    each_vector<V>(width, [&](int j) {
+    for (int first = 0; first < width; first += V::lanes) {
+      const int valid = smaller(V::lanes, width - first);
+      const auto at = [&](int row) { return w + static_cast<std::ptrdiff_t>(row) * width + first; };
       const V squares = ColumnKernels<V>::sum_rows(inputs, [&](int row) {
-        const V x = V::load(w + static_cast<std::ptrdiff_t>(row) * width + j);
+        const V x = V::load(at(row), valid);
         return x * x;
       });
-      limits.scale(sqrt(squares)).store(scale + j);
-    });
-    bool any = false;
-    for (int j = 0; j < width; ++j) any |= scale[j] != T(1);
-    if (any) ColumnKernels<V>::scale_columns(w, inputs, width, scale);
+      const V scale = limits.scale(sqrt(squares));
+      T each[V::lanes];
+      scale.store(each);
+      bool any = false;
+      for (int j = 0; j < valid; ++j) any |= each[j] != T(1);
+      if (!any) continue;
+      for (int row = 0; row < inputs; ++row) (V::load(at(row), valid) * scale).store(at(row), valid);
+    }
   }
   static void limit_norm(T* p, std::ptrdiff_t n, const NormLimits& limits) {
     Clip clip;

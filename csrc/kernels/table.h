@@ -3,6 +3,7 @@
 
 #include <type_traits>
 
+#include "kernels/embedding.h"
 #include "kernels/gemm.h"
 #include "kernels/health.h"
 #include "kernels/learned.h"
@@ -47,6 +48,8 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.product = Gemm<V>::product;
   k.transpose = Gemm<V>::transpose;
   k.weight_gradient = Gemm<V>::weight_gradient;
+  k.embed = EmbeddingKernels<V>::forward;
+  k.embed_backward = EmbeddingKernels<V>::backward;
   k.moments = ColumnKernels<V>::moments;
   k.normalizer = ColumnKernels<V>::normalizer;
   k.standardizer = ColumnKernels<V>::standardizer;

@@ -81,10 +81,11 @@ template <class Visit>
 void Program<T>::Step::own_blocks(int number, Visit visit) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   if (stage.kernel < 0 || !plan.variables[static_cast<std::size_t>(stage.kernel)].trainable) return;
-  own_panels(stage, [&](int panel, int width) {
-    for (int part = 0; part < plan.layout.panels(stage.inputs); ++part) {
+  const Variable& v = plan.variables[static_cast<std::size_t>(stage.kernel)];  // a table's units are not the stage's
+  own_panels(v.units, own_range(v.units, stage.mirrored), [&](int panel, int width) {
+    for (int part = 0; part < plan.layout.panels(v.inputs); ++part) {
       const int first = part * plan.layout.full();
-      const int count = std::min(plan.layout.full(), stage.inputs - first);
+      const int count = std::min(plan.layout.full(), v.inputs - first);
       visit(panel, part, slice(stage.kernel, panel) + static_cast<std::ptrdiff_t>(first) * width, count, width);
     }
   });
@@ -95,6 +96,7 @@ template <class Visit>
 void Program<T>::Step::weight_gradient(int number, Visit visit) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   if (stage.kernel < 0) return;
+  if (stage.map == Map::embedding) return table_gradient(number, visit);
   const Stage& below = plan.stages[static_cast<std::size_t>(stage.from[0])];
   const bool adds = plan.adds(stage.kernel, number), completes = plan.completes(stage.kernel, number);
   const bool passes = passing && !measures && !accumulates && !adds && completes &&

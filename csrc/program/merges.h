@@ -52,6 +52,15 @@ void Program<T>::Step::map_panel(const Stage& stage, int panel, int width) const
       if (end < begin + width) k.clear_padding(to, rows, width, end - begin);
       break;
     }
+    case Map::embedding:
+      embed_panel(stage, panel, width);
+      break;
+    case Map::category_encoding:
+      encode_panel(stage, panel, width);
+      break;
+    case Map::discretization:
+      discretize_panel(stage, panel, width);
+      break;
     default:  // gathered before, of whole rows, or another stage's output as it is
       break;
   }
@@ -80,6 +89,11 @@ void Program<T>::Step::pull(T* to, const Stage& stage, const Stage::Reader& read
       for (std::size_t i = 0; i < above.from.size(); ++i)
         if (static_cast<int>(i) != reader.position)
           k.multiply(to, at(plan.stages[static_cast<std::size_t>(above.from[i])].output, panel), n);
+      break;
+    case Map::embedding:
+    case Map::category_encoding:
+    case Map::discretization:
+      std::fill_n(to, n, T(0));
       break;
     default:
       std::copy_n(gradient(reader.stage, panel), n, to);

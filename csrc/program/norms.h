@@ -36,9 +36,11 @@ std::vector<double> Program<T>::gradient_norms() const {
 
 template <class T>
 void Program<T>::Step::written(int number, int panel, int part, std::ptrdiff_t offset, std::ptrdiff_t n) const {
-  if (accumulates)
+  if (accumulates) {
+    touch(number, offset, n);
     k.accumulate(p.gradients_ + offset, p.slot(plan.accumulator) + offset, n,
                  steps ? 1.0 / plan.spec.optimizer.accumulation : 0);
+  }
   if (!measures) return;
   const double found = k.square_sum(p.gradients_ + offset, n);
   double* sum = p.panel_square_sum(static_cast<std::size_t>(number), panel);

@@ -9,6 +9,10 @@ namespace evenflow {
 
 template <class T>
 void Program<T>::unpack(const Variable& v, const T* packed, T* to) const {
+  if (v.is_table()) {
+    std::copy_n(packed, std::ptrdiff_t{v.rows} * v.columns, to);
+    return;
+  }
   const int inputs = v.inputs == 0 ? 1 : v.inputs, full = plan_.layout.full();
   for (int panel = 0; panel < plan_.layout.panels(v.units); ++panel) {
     const int width = plan_.layout.width(v.units, panel), first = panel * full;
@@ -19,6 +23,10 @@ void Program<T>::unpack(const Variable& v, const T* packed, T* to) const {
 
 template <class T>
 void Program<T>::pack(const Variable& v, T* packed, const T* from) const {
+  if (v.is_table()) {
+    std::copy_n(from, std::ptrdiff_t{v.rows} * v.columns, packed);
+    return;
+  }
   const int inputs = v.inputs == 0 ? 1 : v.inputs, full = plan_.layout.full();
   for (int panel = 0; panel < plan_.layout.panels(v.units); ++panel) {
     const int width = plan_.layout.width(v.units, panel), first = panel * full;

@@ -59,7 +59,7 @@ void Program<T>::Step::settle(const Spending& how, int number, std::ptrdiff_t of
   const double threshold = how.rate * r.penalty.l1;
   if (r.proximal && threshold > 0) k.soft_threshold(p.parameters_ + offset, n, threshold);
   if (r.nonnegative) k.keep_nonnegative(p.parameters_ + offset, n);
-  if (!r.norms || v.inputs == 0) return;
+  if (!r.norms || !v.is_kernel()) return;
   const int panel = panel_of(v, offset);
   const int width = panel_width(number, panel);
   T* w = p.parameters_ + slice(number, panel);
@@ -74,8 +74,12 @@ void Program<T>::Step::limit_vectors() const {
   barrier.wait(threads);  // such a norm is of several threads' panels
   if (thread != 0) return;
   for (const Variable& v : plan.variables)
-    if (v.trainable && v.inputs == 0 && v.regularization.norms && plan.rates[static_cast<std::size_t>(v.rate)] != 0)
-      k.limit_norm(p.parameters_ + v.offset, v.size, *v.regularization.norms);
+    if (v.trainable && !v.is_kernel() && v.regularization.norms && plan.rates[static_cast<std::size_t>(v.rate)] != 0) {
+      if (v.is_table())
+        k.limit_norms(p.parameters_ + v.offset, v.rows, v.columns, *v.regularization.norms);
+      else
+        k.limit_norm(p.parameters_ + v.offset, v.size, *v.regularization.norms);
+    }
 }
 
 }  // namespace evenflow

@@ -12,7 +12,7 @@ namespace evenflow {
 
 constexpr std::ptrdiff_t nowhere = -1;
 
-// Where a variable lies: kernels in panels, vectors padded. Offsets are in elements.
+// Where a variable lies: kernels in panels, vectors padded, tables in C order. Offsets are in elements.
 struct Variable {
   std::string name;
   int inputs;  // 0 for a vector
@@ -26,6 +26,12 @@ struct Variable {
   std::vector<int> dims{};  // its shape for the world
   Regularization regularization{};
   std::vector<int> stages{};  // that use it, ascending: several where a layer is called more than once
+  // Of an embedding's table: it lies in C order, and is worked on as a kernel of as many elements would be, whose
+  // panels are pieces of it. Each block of full panels' width squared is a block of `inputs` of one panel.
+  int rows = 0, columns = 0;
+
+  bool is_table() const { return rows > 0; }
+  bool is_kernel() const { return inputs > 0 && !is_table(); }  // whose norms are those of a panel's columns
 };
 
 // Where a normalization has its statistics from: batch normalization tracks them, other layers have them as variables,
@@ -77,11 +83,27 @@ inline std::string layer_of(const std::string& activation) {
   return end != std::string::npos && end + 11 == activation.size() ? activation.substr(0, end) : activation;
 }
 
-// What a stage makes of the outputs of other stages: `same` takes one as it is, the last three are of several.
-enum class Map { gather, linear, layer_normalization, rms_normalization, same, add, multiply, concatenate };
+// What a stage makes of the outputs of other stages: `same` takes one as it is, the next three are of several, and the
+// last three make or read ids: no gradient goes through them.
+enum class Map {
+  gather,
+  linear,
+  layer_normalization,
+  rms_normalization,
+  same,
+  add,
+  multiply,
+  concatenate,
+  embedding,
+  category_encoding,
+  discretization
+};
 constexpr bool of_rows(Map map) { return map == Map::layer_normalization || map == Map::rms_normalization; }
 // Whether it reads panels that other threads wrote.
-constexpr bool crosses(Map map) { return map == Map::linear || map == Map::concatenate || of_rows(map); }
+constexpr bool crosses(Map map) {
+  return map == Map::linear || map == Map::concatenate || map == Map::embedding || map == Map::category_encoding ||
+         of_rows(map);
+}
 
 // A map, followed by column operations on what it made.
 struct Stage {
@@ -106,6 +128,7 @@ struct Stage {
   bool shared = false;                // features of a segment share statistics
   double epsilon = 0;                 // of a row operation
   std::ptrdiff_t inverses = nowhere;  // what the row operation multiplied each row by
+  int spec_layer = 0;                 // embedding, encoding, discretization: whose settings it has
   int input = 0;                      // gather: which of the network's inputs, and how it is rescaled
   double factor = 1, offset = 0;
   std::string rescaling_layer;  // for printing
@@ -155,8 +178,16 @@ struct Plan {
   };
   std::vector<Watched> watched;
 
-  bool penalized = false, vector_norms = false;  // a trainable variable has a penalty; a vector has a limited norm
-  int activities = 0;                            // segments with a penalty on what comes out
+  // Inputs whose values are ids, with the layer that reads them; no limit: numbers.
+  struct Ids {
+    int limit = 0;
+    std::string layer;
+  };
+  std::vector<Ids> ids;
+
+  bool penalized = false;     // a trainable variable has a penalty
+  bool vector_norms = false;  // a vector has a limited norm, or the columns of a table
+  int activities = 0;         // segments with a penalty on what comes out
 
   // Sizes of the arena's parts, in elements.
   std::ptrdiff_t trainable_size = 0, parameter_size = 0, activation_size = 0, gradient_panel_size = 0;

@@ -40,7 +40,7 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
   place(&activations_, plan_.activation_size);
   dz_.resize(static_cast<std::size_t>(plan_.gradient_buffers));
   for (T*& dz : dz_) place(&dz, widest);
-  place(&zeros_, most);
+  place(&zeros_, std::max(most, layout.full() * layout.full()));
   outputs_.resize(plan_.heads.size());
   for (std::size_t h = 0; h < outputs_.size(); ++h) {
     const std::ptrdiff_t elements = static_cast<std::ptrdiff_t>(layout.padded(plan_.units(h))) * plan_.capacity;
@@ -48,6 +48,14 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
     place(&outputs_[h].targets, elements);
   }
   const std::ptrdiff_t doubles = bytes;
+  touched_.resize(plan_.variables.size());
+  for (std::size_t i = 0; i < plan_.variables.size(); ++i) {
+    const Variable& v = plan_.variables[i];
+    most = std::max(most, layout.padded(v.units));  // sums are kept for each panel
+    if (!v.is_table() || !v.trainable) continue;
+    const std::ptrdiff_t block = static_cast<std::ptrdiff_t>(layout.full()) * layout.full();
+    touched_[i].resize(static_cast<std::size_t>((v.size + block - 1) / block));
+  }
   const std::ptrdiff_t panels = layout.panels(most);
   std::ptrdiff_t columns = 0;  // of labels, losses, weights and metrics
   for (std::size_t h = 0; h < outputs_.size(); ++h) {
@@ -105,17 +113,23 @@ void Program<T>::reset_slots() {
   if (initial_slot() == 0) return;
   for (const Variable& v : plan_.variables) {  // not all at once: padding stays zero
     if (!v.trainable) continue;
-    const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(v.units) * (v.inputs == 0 ? 1 : v.inputs);
+    const std::ptrdiff_t size = v.is_table() ? std::ptrdiff_t{v.rows} * v.columns
+                                             : static_cast<std::ptrdiff_t>(v.units) * (v.inputs == 0 ? 1 : v.inputs);
     const std::vector<T> value(static_cast<std::size_t>(size), static_cast<T>(initial_slot()));
     for (int s = 0; s < plan_.rule_slots; ++s) pack(v, slot(s) + v.offset, value.data());
   }
 }
 
 template <class T>
+void Program<T>::touch_tables() {
+  for (std::vector<unsigned char>& blocks : touched_) std::fill(blocks.begin(), blocks.end(), 1);
+}
+
+template <class T>
 double Program<T>::flops(int rows) const {
   double total = 0;
   for (const Stage& stage : plan_.stages)
-    if (stage.kernel >= 0) total += 2.0 * rows * stage.inputs * stage.units;
+    if (stage.map == Map::linear) total += 2.0 * rows * stage.inputs * stage.units;
   return total;
 }
 

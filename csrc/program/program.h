@@ -127,6 +127,8 @@ class Program {
   double penalty(int rows);
   // What the metric `predictions` of an output saw in the last step.
   void predictions(std::size_t head, T* out, int rows) const;
+  // Somebody else may have written the gradients of tables.
+  void touch_tables();
   void reset_slots();                                                                     // to what they start from
   double momenta_until(Momenta& known, std::int64_t step, const double* momentum) const;  // of the optimizer
   std::int64_t step() const { return iterations / plan_.spec.optimizer.accumulation; }    // steps done
@@ -161,6 +163,12 @@ class Program {
   double panel_sum(const double* sums, std::size_t variable) const;
   double square_sum(std::size_t variable) const { return panel_sum(square_sums_, variable); }
   void note_health(Health& health) const;
+  // Whether the gradient of a table's block was written since it was last zeroed.
+  unsigned char& touched(int table, std::ptrdiff_t offset) const {
+    const std::ptrdiff_t block = static_cast<std::ptrdiff_t>(plan_.layout.full()) * plan_.layout.full();
+    const auto number = static_cast<std::size_t>(table);
+    return touched_[number][static_cast<std::size_t>((offset - plan_.variables[number].offset) / block)];
+  }
 
   const Plan plan_;
   const Kernels<T>& k_;
@@ -172,6 +180,7 @@ class Program {
   std::vector<OutputMemory<T>> outputs_;
   std::vector<std::vector<T>> scratch_;           // of each thread
   std::vector<std::vector<Spending>> spendings_;  // of each thread, by the variables' factors as Plan::rates has them
+  mutable std::vector<std::vector<unsigned char>> touched_;  // of each variable that is a table, its blocks
   Race race_;
   bool forward_training_ = false;
   Draws forward_draws_;

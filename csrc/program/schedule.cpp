@@ -58,8 +58,10 @@ Schedule Plan::way_back(const std::vector<bool>& needed, bool updates) const {
     done[static_cast<std::size_t>(s)] = clock.phase;
     if (updates)
       update_those_over();
-    else if (at(s).trainable)
+    else if (at(s).trainable) {
+      if (at(s).map == Map::embedding) clock(Operation::meet);  // a table's piece has to do with all panels
       clock(Operation::weights, s);
+    }
     if (updates && at(s).trainable) waiting.push_back(s);
     if (of_rows(at(s).map) && is_needed(at(s).from[0])) {
       clock(Operation::meet);

@@ -47,13 +47,17 @@ struct LayerSpec {
     input,
     add,
     multiply,
-    concatenate
+    concatenate,
+    embedding,
+    category_encoding,
+    discretization
   } kind;
   std::string name;
   std::vector<int> from;  // layers before this one that it reads
   int shares = -1;        // the layer before it whose variables it uses: a second call of the same layer
   bool trainable = false;
-  int units = 0;                     // dense
+  int units = 0;                     // dense; the columns of an embedding's table; the different ids of an encoding
+  int input_dim = 0;                 // embedding: the rows of its table
   bool use_bias = false;             // dense
   double momentum = 0, epsilon = 0;  // batch normalization; epsilon of all that divide by a deviation
   bool center = false, scale = false, unbiased_variance = false;
@@ -65,10 +69,13 @@ struct LayerSpec {
   std::array<double, most_parameters> parameters{};
   std::string learned;  // the variable of an activation that has one
   double learned_initial = 0;
-  bool shared = false;            // one element for all features
-  double factor = 1, offset = 0;  // rescaling
-  Noise random;                   // noise
-  int number = 0;                 // input: which of the network's
+  bool shared = false;                                             // one element for all features
+  double factor = 1, offset = 0;                                   // rescaling
+  Noise random;                                                    // noise
+  int number = 0;                                                  // input: which of the network's
+  enum Encoding { one_hot, multi_hot, count } encoding = one_hot;  // category encoding
+  bool masks = false;                                              // the id `units` stands for nothing
+  std::vector<double> boundaries;                                  // discretization: ascending
 };
 
 template <template <class...> class To, class From>

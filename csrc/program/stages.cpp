@@ -1,10 +1,6 @@
 // Layers folded into stages: a layer is a stage of its own when it maps features or reads several values; a column
 // operation goes on the stage it reads, unless others read that value too.
-#include <algorithm>
-#include <stdexcept>
-
-#include "program/arena.h"
-#include "program/plan.h"
+#include "program/builder.h"
 
 namespace evenflow {
 
@@ -51,388 +47,284 @@ Groups groups_of(const LayerSpec& layer, int units) {
 
 }  // namespace
 
-struct Plan::Builder {
-  Plan& plan;
-  const Known& known;
-  std::vector<int> stage_of;  // of each layer's value
-  std::vector<int> readers;   // of each layer: how many read it, the world included
-  std::vector<bool> open;     // of each stage: its last segment still lacks its activation
-  std::uint32_t random_layers = 0;
-
-  Builder(Plan& to, const Known& table) : plan(to), known(table) {
-    const std::vector<LayerSpec>& layers = plan.spec.layers;
-    readers.resize(layers.size());
-    for (std::size_t i = 0; i < layers.size(); ++i)
-      for (int source : sources(i)) ++readers[static_cast<std::size_t>(source)];
-    for (const OutputSpec& output : plan.spec.outputs)
-      if (output.layer >= 0) ++readers[static_cast<std::size_t>(output.layer)];
-    plan.heads.resize(plan.spec.outputs.size());
-    if (layers.empty() || layers[0].kind != LayerSpec::input) start_gather(0, "");
-    for (std::size_t i = 0; i < layers.size(); ++i) {
-      if (readers[i] == 0) refuse(i, "expected to be read by a later layer, received no reader");
-      stage_of.push_back(add(i));
-      regularize(i);
+Plan::Builder::Builder(Plan& to, const Known& table) : plan(to), known(table) {
+  const std::vector<LayerSpec>& layers = plan.spec.layers;
+  readers.resize(layers.size());
+  for (std::size_t i = 0; i < layers.size(); ++i)
+    for (int source : sources(i)) ++readers[static_cast<std::size_t>(source)];
+  for (const OutputSpec& output : plan.spec.outputs)
+    if (output.layer >= 0) ++readers[static_cast<std::size_t>(output.layer)];
+  plan.heads.resize(plan.spec.outputs.size());
+  plan.ids.resize(plan.spec.inputs.size());
+  if (layers.empty() || layers[0].kind != LayerSpec::input) start_gather(0, "");
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (readers[i] == 0) refuse(i, "expected to be read by a later layer, received no reader");
+    stage_of.push_back(add(i));
+    regularize(i);
+  }
+  for (std::size_t s = 0; s < plan.stages.size(); ++s) {
+    use(plan.stages[s].kernel, s);
+    for (Segment& segment : plan.stages[s].segments) {
+      segment.stage = static_cast<int>(s);
+      for (int number : {segment.shift, segment.scale, segment.learned}) use(number, s);
     }
-    for (std::size_t s = 0; s < plan.stages.size(); ++s) {
-      use(plan.stages[s].kernel, s);
-      for (Segment& segment : plan.stages[s].segments) {
-        segment.stage = static_cast<int>(s);
-        for (int number : {segment.shift, segment.scale, segment.learned}) use(number, s);
-      }
+  }
+  for (std::size_t h = 0; h < plan.heads.size(); ++h) {
+    const int layer_of_it = plan.spec.outputs[h].layer;
+    Head& head = plan.heads[h];
+    head.stage = layer_of_it < 0 ? 0 : stage_of[static_cast<std::size_t>(layer_of_it)];
+    if (stage(head.stage).is_output)
+      throw std::invalid_argument("Program: outputs: expected different values, received that of stage " +
+                                  std::to_string(head.stage) + " twice");
+    stage(head.stage).is_output = true;
+  }
+  for (std::size_t s = 0; s < plan.stages.size(); ++s)
+    for (std::size_t p = 0; p < plan.stages[s].from.size(); ++p) {
+      std::vector<Stage::Reader>& found = stage(plan.stages[s].from[p]).readers;
+      found.push_back({static_cast<int>(s), static_cast<int>(p)});
+      plan.branches = plan.branches || !plan.alone(stage(plan.stages[s].from[p]));
     }
-    for (std::size_t h = 0; h < plan.heads.size(); ++h) {
-      const int layer_of_it = plan.spec.outputs[h].layer;
-      Head& head = plan.heads[h];
-      head.stage = layer_of_it < 0 ? 0 : stage_of[static_cast<std::size_t>(layer_of_it)];
-      if (stage(head.stage).is_output)
-        throw std::invalid_argument("Program: outputs: expected different values, received that of stage " +
-                                    std::to_string(head.stage) + " twice");
-      stage(head.stage).is_output = true;
-    }
-    for (std::size_t s = 0; s < plan.stages.size(); ++s)
-      for (std::size_t p = 0; p < plan.stages[s].from.size(); ++p) {
-        std::vector<Stage::Reader>& found = stage(plan.stages[s].from[p]).readers;
-        found.push_back({static_cast<int>(s), static_cast<int>(p)});
-        plan.branches = plan.branches || !plan.alone(stage(plan.stages[s].from[p]));
-      }
-    for (Stage& each : plan.stages) watch(each);
-  }
+  for (Stage& each : plan.stages) watch(each);
+}
 
-  void watch(Stage& on) {
-    const std::size_t before = plan.watched.size();
-    const auto next = [&](const std::string& name, bool curved) {
-      plan.watched.push_back({layer_of(name), on.units, curved});
-      return static_cast<int>(plan.watched.size()) - 1;
-    };
-    for (Segment& segment : on.segments)
-      if (segment.activation != 0 && segment.noise.kind < 0) segment.watch = next(segment.activation_layer, true);
-    if (on.map != Map::linear || plan.watched.size() > before) return;
-    const bool biased = !on.segments.empty() && on.segments[0].form == Affine::bias;
-    (biased ? on.segments[0].watch : on.watch) = next(on.layer, false);
-  }
+void Plan::Builder::watch(Stage& on) {
+  const std::size_t before = plan.watched.size();
+  const auto next = [&](const std::string& name, bool curved) {
+    plan.watched.push_back({layer_of(name), on.units, curved});
+    return static_cast<int>(plan.watched.size()) - 1;
+  };
+  for (Segment& segment : on.segments)
+    if (segment.activation != 0 && segment.noise.kind < 0) segment.watch = next(segment.activation_layer, true);
+  if ((on.map != Map::linear && on.map != Map::embedding) || plan.watched.size() > before) return;
+  const bool biased = !on.segments.empty() && on.segments[0].form == Affine::bias;
+  (biased ? on.segments[0].watch : on.watch) = next(on.layer, false);
+}
 
-  const LayerSpec& layer(std::size_t i) const { return plan.spec.layers[i]; }
-  Stage& stage(int number) { return plan.stages[static_cast<std::size_t>(number)]; }
-  [[noreturn]] void refuse(std::size_t i, const std::string& what) const {
-    throw std::invalid_argument("Program: layer " + std::to_string(i) + " '" + layer(i).name + "': " + what);
+int Plan::Builder::add(std::size_t i) {
+  switch (layer(i).kind) {
+    case LayerSpec::input:
+      return start_gather(layer(i).number, layer(i).name);
+    case LayerSpec::rescaling:
+      return rescaling(i);
+    case LayerSpec::dense:
+      return dense(i);
+    case LayerSpec::batch_normalization:
+      return batch_normalization(i);
+    case LayerSpec::normalization:
+      return normalization(i);
+    case LayerSpec::layer_normalization:
+    case LayerSpec::rms_normalization:
+      return row_normalization(i);
+    case LayerSpec::scaling:
+      return scaling(i);
+    case LayerSpec::activation:
+      return activation(i);
+    case LayerSpec::activity_regularization:
+      return activity_regularization(i);
+    case LayerSpec::noise:
+      return noise(i);
+    case LayerSpec::add:
+      return merge(i, Map::add);
+    case LayerSpec::multiply:
+      return merge(i, Map::multiply);
+    case LayerSpec::concatenate:
+      return merge(i, Map::concatenate);
+    case LayerSpec::embedding:
+      return embedding(i);
+    case LayerSpec::category_encoding:
+      return encoding(i);
+    case LayerSpec::discretization:
+      return discretization(i);
   }
-  // Layers that it reads; none: the network's only input.
-  std::vector<int> sources(std::size_t i) const {
-    if (!layer(i).from.empty() || layer(i).kind == LayerSpec::input || i == 0) return layer(i).from;
-    return {static_cast<int>(i) - 1};
-  }
-  // The output that a layer's value is, and nothing else; -1: none.
-  int only_output(std::size_t i) const {
-    const auto& outputs = plan.spec.outputs;
-    for (std::size_t h = 0; h < outputs.size(); ++h)
-      if (outputs[h].layer == static_cast<int>(i) && readers[i] == 1) return static_cast<int>(h);
-    return -1;
-  }
-  Head& head(int number) { return plan.heads[static_cast<std::size_t>(number)]; }
-  std::size_t reader_of(std::size_t i) const {
-    for (std::size_t j = i + 1; j < plan.spec.layers.size(); ++j)
-      for (int source : sources(j))
-        if (source == static_cast<int>(i)) return j;
-    return i;
-  }
-  int stage_read(std::size_t i) const {
-    const std::vector<int> from = sources(i);
-    return from.empty() ? 0 : stage_of[static_cast<std::size_t>(from[0])];
-  }
+  return 0;
+}
 
-  void use(int number, std::size_t s) {
-    if (number >= 0) plan.variables[static_cast<std::size_t>(number)].stages.push_back(static_cast<int>(s));
-  }
+int Plan::Builder::rescaling(std::size_t i) {
+  const int number = extended(i);
+  Stage& on = stage(number);
+  if (on.map != Map::gather || !on.segments.empty() || !on.rescaling_layer.empty())
+    refuse(i, "expected rescaling only as the first layer");
+  on.rescaling_layer = layer(i).name;
+  on.factor = layer(i).factor;
+  on.offset = layer(i).offset;
+  return number;
+}
 
-  // ---- parts
+int Plan::Builder::dense(std::size_t i) {
+  const LayerSpec& l = layer(i);
+  const int number = start(Map::linear, i);
+  Stage& on = stage(number);
+  on.units = l.units;
+  on.trainable = l.trainable;
+  on.kernel = variable(l, "/kernel", on.inputs, on.units, l.trainable, 0);
+  open[static_cast<std::size_t>(number)] = l.use_bias;
+  if (!l.use_bias) return number;
+  Segment segment;
+  segment.form = Affine::bias;
+  segment.shift = variable(l, "/bias", 0, on.units, l.trainable, 0);
+  on.segments.push_back(segment);
+  return number;
+}
 
-  int variable(const LayerSpec& l, const std::string& name, int inputs, int units, bool trainable, double initial) {
-    if (l.shares >= 0) {
-      const int found = plan.find(layer(static_cast<std::size_t>(l.shares)).name + name);
-      const Variable* other = found < 0 ? nullptr : &plan.variables[static_cast<std::size_t>(found)];
-      if (other == nullptr || other->inputs != inputs || other->units != units || other->trainable != trainable)
-        throw std::invalid_argument("Program: layer '" + l.name +
-                                    "': shares: expected a layer with the same variable '" + name.substr(1) +
-                                    "', received '" + layer(static_cast<std::size_t>(l.shares)).name + "'");
-      return found;
-    }
-    Variable v{l.name + name, inputs, units, trainable};
-    v.size = product(plan.layout.padded(units), inputs == 0 ? 1 : inputs);
-    v.initial = initial;
-    v.dims = inputs == 0 ? std::vector<int>{units} : std::vector<int>{inputs, units};
-    plan.variables.push_back(v);
-    return static_cast<int>(plan.variables.size()) - 1;
-  }
-  // A vector of statistics, or one that goes with them: one element for each group.
-  int statistic(const LayerSpec& l, const char* name, const Stage& on, const Segment& segment, bool trainable,
-                double initial) {
-    const int count = segment.groups.count > 0 ? segment.groups.count : on.units;
-    const int found = variable(l, name, 0, count, trainable, initial);
-    if (l.shape.empty()) return found;
-    std::vector<int>& dims = plan.variables[static_cast<std::size_t>(found)].dims;
-    dims.clear();
-    for (int axis : l.axis) dims.push_back(l.shape[static_cast<std::size_t>(axis) - 1]);
-    return found;
-  }
-  int activation(const std::string& name) const {
-    const auto& names = known.activations;
-    return static_cast<int>(std::find(names.begin(), names.end(), name) - names.begin());
-  }
+int Plan::Builder::append(int number, const Segment& segment) {
+  stage(number).segments.push_back(segment);
+  if (segment.groups.count > 0) stage(number).shared = true;
+  open[static_cast<std::size_t>(number)] = true;
+  return number;
+}
 
-  int start(Map map, std::size_t i) {
-    Stage made;
-    made.map = map;
-    made.layer = layer(i).name;
-    made.called_again = layer(i).shares >= 0;
-    const std::vector<int> from = sources(i);
-    for (int source : from) made.from.push_back(stage_of[static_cast<std::size_t>(source)]);
-    if (from.empty()) made.from.push_back(0);
-    made.inputs = made.units = stage(made.from[0]).units;
-    return push(made);
-  }
-  int push(const Stage& made) {
-    plan.stages.push_back(made);
-    open.push_back(false);
-    return static_cast<int>(plan.stages.size()) - 1;
-  }
-  int start_gather(int input, const std::string& name) {
-    Stage made;
-    made.layer = name;
-    made.input = input;
-    made.inputs = made.units = plan.spec.inputs[static_cast<std::size_t>(input)];
-    return push(made);
-  }
-  // The stage that a column operation goes on: one of its own where it shares variables, which a stage uses once.
-  int extended(std::size_t i, bool has_variables = false) {
-    const std::vector<int> from = sources(i);
-    if (has_variables && layer(i).shares >= 0) return start(Map::same, i);
-    const bool alone = from.empty() || readers[static_cast<std::size_t>(from[0])] == 1;
-    return alone ? stage_read(i) : start(Map::same, i);
-  }
+int Plan::Builder::batch_normalization(std::size_t i) {
+  const LayerSpec& l = layer(i);
+  const int number = extended(i, true);
+  Stage& on = stage(number);
+  Segment segment;
+  segment.form = Affine::normalize;
+  segment.groups = groups_of(l, on.units);
+  segment.unbiased = l.unbiased_variance;
+  segment.batch_statistics = l.trainable;
+  segment.momentum = l.momentum;
+  segment.epsilon = l.epsilon;
+  if (l.scale) segment.scale = statistic(l, "/gamma", on, segment, l.trainable, 1);
+  if (l.center) segment.shift = statistic(l, "/beta", on, segment, l.trainable, 0);
+  segment.mean = statistic(l, "/moving_mean", on, segment, false, 0);
+  segment.variance = statistic(l, "/moving_variance", on, segment, false, 1);
+  if (l.trainable && (l.scale || l.center)) on.trainable = true;
+  return append(number, segment);
+}
 
-  // ---- layers: each returns the stage that has its value
+int Plan::Builder::normalization(std::size_t i) {
+  const LayerSpec& l = layer(i);
+  const int number = extended(i, true);
+  Stage& on = stage(number);
+  Segment segment;
+  segment.form = Affine::normalize;
+  segment.source = Statistics::given;
+  segment.invert = l.invert;
+  segment.groups = groups_of(l, on.units);
+  // (x - mean) / deviation; inverted: x * deviation + mean
+  (l.invert ? segment.shift : segment.mean) = statistic(l, "/mean", on, segment, false, 0);
+  segment.variance = statistic(l, "/variance", on, segment, false, 1);
+  return append(number, segment);
+}
 
-  int add(std::size_t i) {
-    switch (layer(i).kind) {
-      case LayerSpec::input:
-        return start_gather(layer(i).number, layer(i).name);
-      case LayerSpec::rescaling:
-        return rescaling(i);
-      case LayerSpec::dense:
-        return dense(i);
-      case LayerSpec::batch_normalization:
-        return batch_normalization(i);
-      case LayerSpec::normalization:
-        return normalization(i);
-      case LayerSpec::layer_normalization:
-      case LayerSpec::rms_normalization:
-        return row_normalization(i);
-      case LayerSpec::scaling:
-        return scaling(i);
-      case LayerSpec::activation:
-        return activation(i);
-      case LayerSpec::activity_regularization:
-        return activity_regularization(i);
-      case LayerSpec::noise:
-        return noise(i);
-      case LayerSpec::add:
-        return merge(i, Map::add);
-      case LayerSpec::multiply:
-        return merge(i, Map::multiply);
-      case LayerSpec::concatenate:
-        return merge(i, Map::concatenate);
-    }
-    return 0;
+int Plan::Builder::row_normalization(std::size_t i) {
+  const LayerSpec& l = layer(i);
+  const bool centered = l.kind == LayerSpec::layer_normalization;
+  const int number = start(centered ? Map::layer_normalization : Map::rms_normalization, i);
+  Stage& on = stage(number);
+  on.epsilon = l.epsilon;
+  if (!l.scale && !l.center) return number;
+  Segment segment;
+  segment.form = Affine::normalize;
+  segment.source = Statistics::applied;
+  if (l.scale) segment.scale = variable(l, centered ? "/gamma" : "/scale", 0, on.units, l.trainable, 1);
+  if (l.center) segment.shift = variable(l, "/beta", 0, on.units, l.trainable, 0);
+  on.trainable = l.trainable;
+  return append(number, segment);
+}
+
+// The affine part of a normalization alone.
+int Plan::Builder::scaling(std::size_t i) {
+  const LayerSpec& l = layer(i);
+  const int number = extended(i);
+  Stage& on = stage(number);
+  Segment segment;
+  segment.form = Affine::normalize;
+  segment.source = Statistics::applied;
+  segment.scale = variable(l, "/scale", 0, on.units, l.trainable, 1);
+  on.trainable = on.trainable || l.trainable;
+  return append(number, segment);
+}
+
+int Plan::Builder::activation(std::size_t i) {
+  const LayerSpec& l = layer(i);
+  const int output = only_output(i);
+  if (output >= 0) head(output).layer = l.name;
+  if (const Output found = output_of(l.activation_name); found != Output::plain) {
+    if (output < 0)
+      refuse(i, "expected " + l.activation_name + " only as the last layer, received it before '" +
+                    layer(reader_of(i)).name + "'");
+    head(output).output = found;
+    return extended(i);
   }
-
-  int rescaling(std::size_t i) {
-    const int number = extended(i);
-    Stage& on = stage(number);
-    if (on.map != Map::gather || !on.segments.empty() || !on.rescaling_layer.empty())
-      refuse(i, "expected rescaling only as the first layer");
-    on.rescaling_layer = layer(i).name;
-    on.factor = layer(i).factor;
-    on.offset = layer(i).offset;
-    return number;
-  }
-
-  int dense(std::size_t i) {
-    const LayerSpec& l = layer(i);
-    const int number = start(Map::linear, i);
-    Stage& on = stage(number);
-    on.units = l.units;
-    on.trainable = l.trainable;
-    on.kernel = variable(l, "/kernel", on.inputs, on.units, l.trainable, 0);
-    open[static_cast<std::size_t>(number)] = l.use_bias;
-    if (!l.use_bias) return number;
-    Segment segment;
-    segment.form = Affine::bias;
-    segment.shift = variable(l, "/bias", 0, on.units, l.trainable, 0);
-    on.segments.push_back(segment);
-    return number;
-  }
-
-  int append(int number, const Segment& segment) {
-    stage(number).segments.push_back(segment);
-    if (segment.groups.count > 0) stage(number).shared = true;
-    open[static_cast<std::size_t>(number)] = true;
-    return number;
-  }
-
-  int batch_normalization(std::size_t i) {
-    const LayerSpec& l = layer(i);
-    const int number = extended(i, true);
-    Stage& on = stage(number);
-    Segment segment;
-    segment.form = Affine::normalize;
-    segment.groups = groups_of(l, on.units);
-    segment.unbiased = l.unbiased_variance;
-    segment.batch_statistics = l.trainable;
-    segment.momentum = l.momentum;
-    segment.epsilon = l.epsilon;
-    if (l.scale) segment.scale = statistic(l, "/gamma", on, segment, l.trainable, 1);
-    if (l.center) segment.shift = statistic(l, "/beta", on, segment, l.trainable, 0);
-    segment.mean = statistic(l, "/moving_mean", on, segment, false, 0);
-    segment.variance = statistic(l, "/moving_variance", on, segment, false, 1);
-    if (l.trainable && (l.scale || l.center)) on.trainable = true;
-    return append(number, segment);
-  }
-
-  int normalization(std::size_t i) {
-    const LayerSpec& l = layer(i);
-    const int number = extended(i, true);
-    Stage& on = stage(number);
-    Segment segment;
-    segment.form = Affine::normalize;
-    segment.source = Statistics::given;
-    segment.invert = l.invert;
-    segment.groups = groups_of(l, on.units);
-    // (x - mean) / deviation; inverted: x * deviation + mean
-    (l.invert ? segment.shift : segment.mean) = statistic(l, "/mean", on, segment, false, 0);
-    segment.variance = statistic(l, "/variance", on, segment, false, 1);
-    return append(number, segment);
-  }
-
-  int row_normalization(std::size_t i) {
-    const LayerSpec& l = layer(i);
-    const bool centered = l.kind == LayerSpec::layer_normalization;
-    const int number = start(centered ? Map::layer_normalization : Map::rms_normalization, i);
-    Stage& on = stage(number);
-    on.epsilon = l.epsilon;
-    if (!l.scale && !l.center) return number;
-    Segment segment;
-    segment.form = Affine::normalize;
-    segment.source = Statistics::applied;
-    if (l.scale) segment.scale = variable(l, centered ? "/gamma" : "/scale", 0, on.units, l.trainable, 1);
-    if (l.center) segment.shift = variable(l, "/beta", 0, on.units, l.trainable, 0);
-    on.trainable = l.trainable;
-    return append(number, segment);
-  }
-
-  // The affine part of a normalization alone.
-  int scaling(std::size_t i) {
-    const LayerSpec& l = layer(i);
-    const int number = extended(i);
-    Stage& on = stage(number);
-    Segment segment;
-    segment.form = Affine::normalize;
-    segment.source = Statistics::applied;
-    segment.scale = variable(l, "/scale", 0, on.units, l.trainable, 1);
-    on.trainable = on.trainable || l.trainable;
-    return append(number, segment);
-  }
-
-  int activation(std::size_t i) {
-    const LayerSpec& l = layer(i);
-    const int output = only_output(i);
-    if (output >= 0) head(output).layer = l.name;
-    if (const Output found = output_of(l.activation_name); found != Output::plain) {
-      if (output < 0)
-        refuse(i, "expected " + l.activation_name + " only as the last layer, received it before '" +
-                      layer(reader_of(i)).name + "'");
-      head(output).output = found;
+  if (output >= 0 && l.activation_name == "sigmoid") {
+    const auto& loss = plan.spec.outputs[static_cast<std::size_t>(output)].loss;
+    if (loss && loss->absorbs() == Output::sigmoid && !loss->from_logits) {
+      head(output).output = Output::sigmoid;
       return extended(i);
     }
-    if (output >= 0 && l.activation_name == "sigmoid") {
-      const auto& loss = plan.spec.outputs[static_cast<std::size_t>(output)].loss;
-      if (loss && loss->absorbs() == Output::sigmoid && !loss->from_logits) {
-        head(output).output = Output::sigmoid;
-        return extended(i);
-      }
-    }
-    const int number = extended(i, !l.learned.empty());
-    Stage& on = stage(number);
-    if (!open[static_cast<std::size_t>(number)]) on.segments.emplace_back();
-    Segment& segment = on.segments.back();
-    segment.activation = activation(l.activation_name);
-    segment.parameters = l.parameters;
-    segment.activation_layer = l.name;
-    open[static_cast<std::size_t>(number)] = false;
-    if (l.learned.empty()) return number;
-    segment.shared = l.shared;
-    segment.learned = variable(l, "/" + l.learned, 0, l.shared ? 1 : on.units, l.trainable, l.learned_initial);
-    on.trainable = on.trainable || l.trainable;
-    plan.merges_learned = plan.merges_learned || (l.trainable && l.shared);
-    return number;
   }
+  const int number = extended(i, !l.learned.empty());
+  Stage& on = stage(number);
+  if (!open[static_cast<std::size_t>(number)]) on.segments.emplace_back();
+  Segment& segment = on.segments.back();
+  segment.activation = activation(l.activation_name);
+  segment.parameters = l.parameters;
+  segment.activation_layer = l.name;
+  open[static_cast<std::size_t>(number)] = false;
+  if (l.learned.empty()) return number;
+  segment.shared = l.shared;
+  segment.learned = variable(l, "/" + l.learned, 0, l.shared ? 1 : on.units, l.trainable, l.learned_initial);
+  on.trainable = on.trainable || l.trainable;
+  plan.merges_learned = plan.merges_learned || (l.trainable && l.shared);
+  return number;
+}
 
-  int activity_regularization(std::size_t i) {
-    const int number = extended(i);
-    auto& segments = stage(number).segments;
-    if (segments.empty() || segments.back().noise.kind >= 0) segments.emplace_back();
-    segments.back().activity.l1 += layer(i).activity.l1;
-    segments.back().activity.l2 += layer(i).activity.l2;
-    if (segments.back().activity_sum < 0) segments.back().activity_sum = plan.activities++;
-    open[static_cast<std::size_t>(number)] = false;
-    return number;
-  }
+int Plan::Builder::activity_regularization(std::size_t i) {
+  const int number = extended(i);
+  auto& segments = stage(number).segments;
+  if (segments.empty() || segments.back().noise.kind >= 0) segments.emplace_back();
+  segments.back().activity.l1 += layer(i).activity.l1;
+  segments.back().activity.l2 += layer(i).activity.l2;
+  if (segments.back().activity_sum < 0) segments.back().activity_sum = plan.activities++;
+  open[static_cast<std::size_t>(number)] = false;
+  return number;
+}
 
-  int noise(std::size_t i) {
-    const LayerSpec& l = layer(i);
-    Segment segment;
-    segment.noise = l.random;
-    segment.noise.number = random_layers++;
-    if (random_layers > Counter::layers)
-      refuse(i, "expected at most " + std::to_string(Counter::layers) + " random layers");
-    const int number = extended(i);
-    if (known.idle_at_zero[static_cast<std::size_t>(l.random.kind)] && l.random.parameters[0] == 0) return number;
-    if (!l.activation_name.empty()) segment.activation = activation(l.activation_name);
-    segment.parameters = l.parameters;
-    segment.activation_layer = l.name;
-    append(number, segment);
-    open[static_cast<std::size_t>(number)] = false;
-    return number;
-  }
+int Plan::Builder::noise(std::size_t i) {
+  const LayerSpec& l = layer(i);
+  Segment segment;
+  segment.noise = l.random;
+  segment.noise.number = random_layers++;
+  if (random_layers > Counter::layers)
+    refuse(i, "expected at most " + std::to_string(Counter::layers) + " random layers");
+  const int number = extended(i);
+  if (known.idle_at_zero[static_cast<std::size_t>(l.random.kind)] && l.random.parameters[0] == 0) return number;
+  if (!l.activation_name.empty()) segment.activation = activation(l.activation_name);
+  segment.parameters = l.parameters;
+  segment.activation_layer = l.name;
+  append(number, segment);
+  open[static_cast<std::size_t>(number)] = false;
+  return number;
+}
 
-  int merge(std::size_t i, Map map) {
-    if (sources(i).size() < 2)
-      refuse(i, "expected at least 2 layers to read, received " + std::to_string(sources(i).size()));
-    const int number = start(map, i);
-    Stage& on = stage(number);
-    if (map == Map::concatenate) on.inputs = on.units = 0;
-    for (int source : on.from) {
-      const int units = stage(source).units;
-      if (map == Map::concatenate)
-        on.inputs = on.units += units;
-      else if (units != on.units)
-        refuse(i,
-               "expected " + std::to_string(on.units) + " units from every layer, received " + std::to_string(units));
-    }
-    return number;
+int Plan::Builder::merge(std::size_t i, Map map) {
+  if (sources(i).size() < 2)
+    refuse(i, "expected at least 2 layers to read, received " + std::to_string(sources(i).size()));
+  const int number = start(map, i);
+  Stage& on = stage(number);
+  if (map == Map::concatenate) on.inputs = on.units = 0;
+  for (int source : on.from) {
+    const int units = stage(source).units;
+    if (map == Map::concatenate)
+      on.inputs = on.units += units;
+    else if (units != on.units)
+      refuse(i, "expected " + std::to_string(on.units) + " units from every layer, received " + std::to_string(units));
   }
+  return number;
+}
 
-  void regularize(std::size_t i) {
-    if (layer(i).shares >= 0) return;
-    for (const auto& [name, regularization] : layer(i).regularization) {
-      const int number = plan.find(layer(i).name + "/" + name);
-      if (number < 0) refuse(i, "regularizers: there is no variable '" + name + "'");
-      Variable& v = plan.variables[static_cast<std::size_t>(number)];
-      v.regularization = regularization;
-      plan.penalized |= v.trainable && regularization.penalty.active();
-      plan.vector_norms |= v.trainable && v.inputs == 0 && regularization.norms;
-    }
+void Plan::Builder::regularize(std::size_t i) {
+  if (layer(i).shares >= 0) return;
+  for (const auto& [name, regularization] : layer(i).regularization) {
+    const int number = plan.find(layer(i).name + "/" + name);
+    if (number < 0) refuse(i, "regularizers: there is no variable '" + name + "'");
+    Variable& v = plan.variables[static_cast<std::size_t>(number)];
+    v.regularization = regularization;
+    plan.penalized |= v.trainable && regularization.penalty.active();
+    plan.vector_norms |= v.trainable && !v.is_kernel() && regularization.norms;
   }
-};
+}
 
 void Plan::fold(const Known& known) { Builder(*this, known); }
 

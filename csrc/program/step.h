@@ -129,6 +129,26 @@ struct Program<T>::Step {
   void pull(T* to, const Stage& stage, const Stage::Reader& reader, int panel, int width) const;
   void pull_all(int number, int panel, int width) const;
 
+  // ---- ids (ids.h)
+
+  // Of the features [begin, end) of a stage, each piece that one id of a row gives: visit(piece, its first lane).
+  template <class Visit>
+  void each_embedded(const Stage& stage, int panel, int width, Visit visit) const;
+  void embed_panel(const Stage& stage, int panel, int width) const;
+  void encode_panel(const Stage& stage, int panel, int width) const;
+  void discretize_panel(const Stage& stage, int panel, int width) const;
+  // The gradient of this thread's pieces of a table: rows that no id of the batch names have none, and where a gradient
+  // of zero changes nothing they are not visited. visit as weight_gradient has it.
+  template <class Visit>
+  void table_gradient(int number, Visit visit) const;
+  void add_embedded(int number, std::ptrdiff_t begin, std::ptrdiff_t end) const;
+  bool touched(int table, std::ptrdiff_t offset) const { return p.touched(table, offset); }
+  // Of a table: its gradient is about to be written here.
+  void touch(int variable, std::ptrdiff_t offset, std::ptrdiff_t n) const;
+  // Whether a gradient of zero changes neither the variable nor what belongs to it.
+  bool rests_at_zero(const Variable& v) const;
+  void spend_table(Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
+
   // ---- normalization (normalization.h)
 
   // The slice of a vector that belongs to a panel of features: the variable itself, or what was spread from its groups.
@@ -258,6 +278,7 @@ struct Program<T>::Step {
 
 #include "program/backward.h"
 #include "program/forward.h"
+#include "program/ids.h"
 #include "program/learned.h"
 #include "program/merges.h"
 #include "program/normalization.h"

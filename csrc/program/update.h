@@ -86,8 +86,11 @@ void Program<T>::Step::own_slices(const Stage& stage, Visit visit, bool with_ker
     one(s.shift, panel, width);
     one(s.scale, panel, width);
   };
+  if (with_kernel && stage.kernel >= 0) {
+    const int units = plan.variables[static_cast<std::size_t>(stage.kernel)].units;  // a table's are not the stage's
+    own_panels(units, own_range(units, stage.mirrored), [&](int panel, int width) { one(stage.kernel, panel, width); });
+  }
   own_panels(stage, [&](int panel, int width) {
-    if (with_kernel) one(stage.kernel, panel, width);
     for (const Segment& s : stage.segments)
       if (s.groups.count == 0) both(s, panel, width);
     for (const Segment& s : stage.segments)
@@ -109,7 +112,10 @@ void Program<T>::Step::update() const {
   for (const Stage& stage : plan.stages)
     own_slices(stage, [&](int number, int, std::ptrdiff_t offset, std::ptrdiff_t n) {
       if (o.clipnorm) clip.scale = shrink(std::sqrt(p.square_sum(static_cast<std::size_t>(number))), *o.clipnorm);
-      spend(clip, number, offset, n);
+      if (plan.variables[static_cast<std::size_t>(number)].is_table())
+        spend_table(clip, number, offset, n);
+      else
+        spend(clip, number, offset, n);
     });
 }
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         kernels,
         layers,
         losses,
+        many,
         metrics,
         models,
         optimizers,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         recipes,
         reference,
         regularizers,
+        sklearn,
         torch,
         utils,
     )
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from .common.naming import clear_session
     from .common.seeds import set_seed
     from .layers import Input
+    from .many import fit_many
     from .models import Model, Sequential
     from .models.recalibration import recalibrate_batch_norm
     from .optimizers import schedules
@@ -51,6 +54,7 @@ _MODULES = (
     "kernels",
     "layers",
     "losses",
+    "many",
     "metrics",
     "models",
     "optimizers",
@@ -59,6 +63,7 @@ _MODULES = (
     "reference",
     "regularizers",
     "schedules",
+    "sklearn",
     "torch",
     "utils",
 )
@@ -70,6 +75,7 @@ _NAMES = {
     "__version__": "_core",
     "clear_session": "common.naming",
     "find_learning_rate": "training.finder",
+    "fit_many": "many",
     "num_threads": "_core",
     "recalibrate_batch_norm": "models.recalibration",
     "report": "reporting",
@@ -91,10 +97,12 @@ __all__ = [
     "convert",
     "datasets",
     "find_learning_rate",
+    "fit_many",
     "initializers",
     "kernels",
     "layers",
     "losses",
+    "many",
     "metrics",
     "models",
     "num_threads",
@@ -108,6 +116,7 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "set_seed",
+    "sklearn",
     "torch",
     "utils",
 ]

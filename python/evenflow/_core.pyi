@@ -31,6 +31,9 @@ def build_info() -> dict[str, Any]:
 def find_nonfinite(x: _Array, dtype: str = "float64") -> tuple[int, int] | None:
     """(row, column) of the first NaN or infinity of a 2-D float array, or None. Any strides."""
 
+def find_wrong_id(x: _Array, limit: int) -> tuple[int, int] | None:
+    """(row, column) of the first value of a 2-D array that is no whole number from 0 to limit - 1, or None."""
+
 def activations() -> dict[str, dict[str, float]]:
     """Activation names the core knows, each with its hyper-parameters and their defaults."""
 
@@ -90,6 +93,9 @@ class Health:
 
     def __init__(self, program: Program, every: int = 1) -> None: ...
     def fits(self, program: Program) -> bool: ...  # whether it has the layers that are counted here
+    def go_on(self, counts: Mapping[str, Any]) -> None:
+        """Take over what was counted of such layers before: a dict of steps, sampled, rows, outputs and weights."""
+
     @property
     def every(self) -> int: ...
     @property
@@ -259,6 +265,8 @@ def dense_bn_act_backward(
     layer: int = 0, row: int = 0, out: _Out = None, **parameters: float,
 ) -> tuple[_Array, _Array, _Array, _Maybe, _Maybe]: ...  # dx, dw, db, dgamma, dbeta
 # fmt: on
+def embedding_forward(ids: _Array, table: _Array, *, out: _Maybe = None) -> _Array: ...
+def embedding_backward(dy: _Array, ids: _Array, rows: int, *, out: _Maybe = None) -> _Array: ...  # dtable
 def layer_norm_forward(x: _Array, gamma: _Array, beta: _Array, *, epsilon: float, out: _Maybe = None) -> _Array: ...
 def layer_norm_backward(
     dy: _Array, x: _Array, gamma: _Array, *, epsilon: float, out: _Out = None
@@ -291,29 +299,17 @@ def sparsemax(x: _Array, *, out: _Maybe = None) -> _Array: ...
 def random_words(
     counter: Sequence[int], key: int, rows: int = 1, *, out: NDArray[np.uint32] | None = None
 ) -> NDArray[np.uint32]: ...  # [rows, 4]
+
+# fmt: off
 def noise_forward(
-    name: str,
-    x: _Array,
-    *,
-    seed: int,
-    step: int = 0,
-    layer: int = 0,
-    row: int = 0,
-    out: _Maybe = None,
+    name: str, x: _Array, *, seed: int, step: int = 0, layer: int = 0, row: int = 0, out: _Maybe = None,
     **parameters: float,
 ) -> _Array: ...
 def noise_backward(
-    name: str,
-    dy: _Array,
-    y: _Array,
-    *,
-    seed: int,
-    step: int = 0,
-    layer: int = 0,
-    row: int = 0,
-    out: _Maybe = None,
+    name: str, dy: _Array, y: _Array, *, seed: int, step: int = 0, layer: int = 0, row: int = 0, out: _Maybe = None,
     **parameters: float,
 ) -> _Array: ...
+# fmt: on
 def loss_forward_backward(
     name: str, prediction: _Array, target: _Array, *, from_logits: bool = False, out: _Out = None, **parameters: Any
 ) -> tuple[_Array, _Array]: ...  # loss of each row; gradient of their mean with respect to the prediction

@@ -12,6 +12,8 @@ dense_bn_act_forward       y = dropout(f(batch_norm(z))), z = x w + b, in one ca
 dense_bn_act_inference     y with given statistics, or without normalization
 dense_bn_act_backward      dx, dw, db, dgamma, dbeta from dy, x, z; the rest is computed again
 PackedWeights              w in the kernels' own layout, for many calls with the same weights
+embedding_forward          the rows of table [input_dim, columns] that ids [batch, ids] name, side by side
+embedding_backward         dtable [rows, columns]: for each row the sum of dy wherever an id names it
 batch_norm_forward         y = gamma (x - mean) / sqrt(variance + epsilon) + beta, statistics of the batch
 batch_norm_inference       the same with given statistics
 batch_norm_backward        dx, dgamma, dbeta through the batch's statistics
@@ -78,6 +80,8 @@ from ._core import (
     dense_bn_act_forward,
     dense_bn_act_inference,
     dense_forward,
+    embedding_backward,
+    embedding_forward,
     keep_nonnegative,
     layer_norm_backward,
     layer_norm_forward,
@@ -130,6 +134,8 @@ __all__ = [
     "dense_forward",
     "dropout_backward",
     "dropout_forward",
+    "embedding_backward",
+    "embedding_forward",
     "keep_nonnegative",
     "layer_norm_backward",
     "layer_norm_forward",

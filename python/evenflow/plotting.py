@@ -30,11 +30,7 @@ def learning_curves(
     Training values are means over an epoch, so they are drawn at its middle; validation values belong to its end. The
     best validation value is marked. Returns the figure; writes it to `path` (the format follows the suffix) if given.
     """
-    names = [
-        name
-        for name, values in history.items()
-        if not name.startswith("val_") and "/" not in name and np.ndim(values) == 1  # "/": of a layer or a variable
-    ]
+    names = _curve_names(history)
     epochs = len(history[names[0]]) if names else 0
     if epochs == 0:
         raise ValueError("learning_curves: history has no finished epoch, so there is nothing to draw")
@@ -42,6 +38,44 @@ def learning_curves(
     figure.suptitle(title, fontsize=13)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         _draw(axes, name, history[name], history.get(f"val_{name}", ()))
+    if path is not None:
+        figure.savefig(path)
+    return figure
+
+
+def fold_curves(
+    histories: Sequence[Mapping[str, Sequence[float]]],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    title: str = "Cross-validation",
+) -> Figure:
+    """Draw each quantity of several `History.history` over the epochs: the folds of a cross-validation, thin, and their
+    mean, over those that reached the epoch, thick. Training and validation together, as in `learning_curves`.
+
+    Returns the figure; writes it to `path` (the format follows the suffix) if given.
+    """
+    names = _curve_names(histories[0]) if histories else []
+    if not any(history[name] for history in histories for name in names):
+        raise ValueError("fold_curves: no history has a finished epoch, so there is nothing to draw")
+    figure = _figure("fold_curves", (5.2 * len(names), 4.2))
+    figure.suptitle(title, fontsize=13)
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for key, color, label, shift in (
+            (name, TRAINING, "training", 0.5),
+            (f"val_{name}", VALIDATION, "validation", 1.0),
+        ):
+            curves = [history[key] for history in histories if history.get(key)]
+            for curve in curves:
+                axes.plot(np.arange(len(curve)) + shift, curve, color=color, linewidth=0.7, alpha=0.45)
+            if curves:
+                longest = max(map(len, curves))
+                mean = [np.mean([curve[i] for curve in curves if len(curve) > i]) for i in range(longest)]
+                axes.plot(np.arange(longest) + shift, mean, color=color, linewidth=2.0, label=f"{label}, mean")
+        axes.set_title(TITLES.get(name, name.replace("_", " ").capitalize()), fontsize=11)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(name.replace("_", " "))
+        axes.locator_params(axis="x", integer=True)
+        _finish(axes)
     if path is not None:
         figure.savefig(path)
     return figure
@@ -112,6 +146,15 @@ def learning_rate_search(search: Search, path: str | os.PathLike[str] | None = N
     if path is not None:
         figure.savefig(path)
     return figure
+
+
+def _curve_names(history: Mapping[str, Sequence[float]]) -> list[str]:
+    """What a history has a number of for each epoch, beside validation and what is of a layer or a variable ("/")."""
+    return [
+        name
+        for name, values in history.items()
+        if not name.startswith("val_") and "/" not in name and np.ndim(values) == 1
+    ]
 
 
 def _figure(where: str, size: tuple[float, float]) -> Figure:

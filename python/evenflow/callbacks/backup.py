@@ -14,6 +14,8 @@ from .. import errors
 from ..saving.files import File, Tensors, write
 from ..saving.state import restore_training_state, training_state
 from .base import Callback, Logs
+from .gradient_norms import NormLog
+from .health import HealthLog
 
 if TYPE_CHECKING:
     from ..models.model import Model
@@ -28,8 +30,9 @@ class BackupAndRestore(Callback):
     step; `double_checkpoint` keeps the backup before as well, for a disk that damages files; `delete_checkpoint`
     removes the folder when training ends. Beyond Keras, what goes on is the same to the bit as what was never ended, in
     the middle of an epoch too: weights, optimizer, shuffling, dropout, History and the sums of the epoch, and the other
-    callbacks, which are called first: EarlyStopping, ReduceLROnPlateau, ModelCheckpoint, CSVLogger, and whatever has
-    `backup_state` and `restore_state`. The first backup is written before the first step.
+    callbacks, which are called first: EarlyStopping, ReduceLROnPlateau, ModelCheckpoint, CSVLogger, GradientNorms,
+    Health, TensorBoard, TimeBudget, and whatever has `backup_state` and `restore_state`. The first backup is written
+    before the first step.
 
     Rows, batch size and optimizer must be the same. Batches of a generator or loader are asked for again and skipped,
     so it must give the same ones; validation data that are an iterator begin anew. Raises ValueError where the backup
@@ -110,6 +113,7 @@ class BackupAndRestore(Callback):
         model, optimizer = cast("Model", self.model), self.model.optimizer
         assert optimizer is not None  # `fit` refuses a model without
         tensors, state = training_state(model, "fit")
+        going_on = model.position.progress is not None  # in the middle of an epoch
         backup = {
             "variables": [variable.path for variable in model.variables],
             "trainable": [layer.trainable for layer in model.layers],
@@ -118,6 +122,8 @@ class BackupAndRestore(Callback):
             "averages_swapped": optimizer.averages_swapped,
             "calls": model.draws,
             "position": model.position.describe(over=model.stop_training),
+            "norms": norms.describe() if going_on and (norms := model.gradient_norms) else None,
+            "health": health.describe() if going_on and (health := model.health) else None,
             "callbacks": [[type(callback).__name__, callback.backup_state()] for callback in self._callbacks],
         }
         metadata = {name: json.dumps(value) for name, value in (("model", model.get_config()), ("state", state))}
@@ -171,6 +177,9 @@ class BackupAndRestore(Callback):
                 layer.trainable = trainable
         model.position.feed = feed
         model.position.go_on(backup["position"], model.scores)
+        norms, health = backup.get("norms"), backup.get("health")
+        model.gradient_norms = None if norms is None else NormLog.restored(norms)
+        model.health = None if health is None else HealthLog.restored(health)
         for callback in self._callbacks:
             found = states.get(type(callback).__name__)
             if found:

@@ -31,6 +31,9 @@ class Callback(Checked):
     params: dict[str, Any]
     comes_last = False  # whether the others are called before it
     wants_gradient_norms = False  # whether the model shall have `gradient_norms` while it trains
+    leaves_model = (
+        False  # whether this very class lets layers, loss, metrics and optimizer of the model be what they are
+    )
     wants_health = 0  # whether it shall have `health`: 0, or of how many steps one is measured
 
     @property
@@ -113,6 +116,9 @@ class Callback(Checked):
     def on_test_progress(self, rows: int, logs: Logs) -> None:
         """As `on_train_progress`, for `evaluate` and for validation."""
 
+    def on_predict_progress(self, rows: int) -> None:
+        """After each native call of `predict`: rows predicted so far."""
+
     def backup_state(self) -> dict[str, Any]:
         """What a backup keeps of this callback while `fit` runs: numbers, texts, lists, dicts and arrays by name."""
         return {}
@@ -148,6 +154,9 @@ class CallbackList:
         )
         self.gradient_norms = any(callback.wants_gradient_norms for callback in self.callbacks)
         self.health = min((callback.wants_health for callback in self.callbacks if callback.wants_health), default=0)
+        # What runs the steps, for rows for training and for others; empty where a callback may change the model.
+        self.steps_kept: dict[bool, tuple[Any, ...]] = {}
+        self.leave_model = all(vars(type(callback)).get("leaves_model", False) for callback in self.callbacks)
         for callback in self.callbacks:
             callback.set_callbacks(self.callbacks)
             callback.set_params(params)

@@ -25,6 +25,8 @@ class CSVLogger(Callback):
     unless `append`. A run that BackupAndRestore lets go on drops the lines written after the backup.
     """
 
+    leaves_model = True
+
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
         if not isinstance(filename, (str, os.PathLike)):
             raise errors.wrong_type("CSVLogger", "filename", "a path", filename)

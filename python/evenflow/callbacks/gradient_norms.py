@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,17 @@ class NormLog:
     def __init__(self, batches: int) -> None:
         self.names: list[str] = []
         self.values: NDArray[np.float64] = np.zeros((batches, 0))
+
+    def describe(self) -> dict[str, Any]:
+        """The norms so far, as plain data with arrays."""
+        return {"names": self.names, "values": self.values}
+
+    @classmethod
+    def restored(cls, described: Mapping[str, Any]) -> NormLog:
+        """The inverse of `describe`."""
+        log = cls(0)
+        log.names, log.values = list(described["names"]), described["values"]
+        return log
 
     def of(self, names: Sequence[str], piece: Piece) -> NDArray[np.float64]:
         """The array for a program that trains these variables on a piece of the epoch.
@@ -89,6 +100,12 @@ class GradientNorms(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.steps = {}
+
+    def backup_state(self) -> dict[str, Any]:
+        return {"steps": {name: np.asarray(norms) for name, norms in self.steps.items()}}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        self.steps = {name: norms.tolist() for name, norms in state["steps"].items()}
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         log = self.model.gradient_norms

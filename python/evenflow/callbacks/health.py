@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,11 +32,31 @@ class HealthLog:
     order: list[str] = field(default_factory=list)  # all layers, as the network has them
     activations: dict[str, str] = field(default_factory=dict)  # of the layers whose slopes are counted
     counts: _core.Health | None = None
+    before: Mapping[str, Any] | None = None  # counts of the epoch's steps that another process has made
+
+    def describe(self) -> dict[str, Any]:
+        """The counts so far, as plain data with arrays."""
+        plain = {"every": self.every, "order": self.order, "activations": self.activations}
+        return plain | {"counts": self._counted()}
+
+    @classmethod
+    def restored(cls, described: Mapping[str, Any]) -> HealthLog:
+        """The inverse of `describe`."""
+        return cls(described["every"], described["order"], described["activations"], before=described["counts"])
+
+    def _counted(self) -> Mapping[str, Any] | None:
+        if self.counts is None:
+            return self.before
+        return {name: getattr(self.counts, name) for name in ("steps", "sampled", "rows", "outputs", "weights")}
 
     def of(self, executor: Executor) -> _core.Health:
         """What counts the steps of a program. Where a layer was frozen or thawed the epoch's counts begin anew."""
         if self.counts is None or not self.counts.fits(executor.program):
             self.counts = executor.health(self.every)
+            if self.before is not None:
+                with suppress(ValueError):  # of other layers: one was frozen or thawed after the last step
+                    self.counts.go_on(self.before)
+                self.before = None
             entries = {entry["name"].removesuffix("/activation"): entry for entry in executor.spec["layers"]}
             self.order = list(entries)
             curved = {output["layer"] for output in self.counts.outputs if output["curved"]}
@@ -45,24 +66,26 @@ class HealthLog:
     @property
     def layers(self) -> list[str]:
         """Layers whose outputs are counted, in order."""
-        return [] if self.counts is None else [output["layer"] for output in self.counts.outputs]
+        counted = self._counted()
+        return [] if counted is None else [output["layer"] for output in counted["outputs"]]
 
     def values(self) -> dict[str, dict[str, float]]:
         """Each quantity by layer; empty before a step was counted."""
         found: dict[str, dict[str, float]] = {quantity: {} for quantity in QUANTITIES}
-        if self.counts is None or self.counts.rows == 0:
+        counted = self._counted()
+        if counted is None or counted["rows"] == 0:
             return {}
-        rows = self.counts.rows
-        for output in self.counts.outputs:
+        rows, sampled = counted["rows"], counted["sampled"]
+        for output in counted["outputs"]:
             layer, means = output["layer"], output["mean"]
             found["mean"][layer] = float(means.mean())
             found["std"][layer] = math.sqrt(output["squares"].mean() / rows + means.var())
             found["dead"][layer] = float((output["alive"] == 0).mean())
             if layer in self.activations:
                 found["saturated"][layer] = float(output["flat"].mean()) / rows
-        for weights in self.counts.weights if self.counts.sampled else ():
+        for weights in counted["weights"] if sampled else ():
             layer = weights["layer"]
-            found["gradient"][layer] = weights["gradient"] / self.counts.sampled
+            found["gradient"][layer] = weights["gradient"] / sampled
             if weights["weight"] > 0:
                 found["update"][layer] = weights["update"] / weights["weight"]
         return found
@@ -117,6 +140,13 @@ class Health(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.messages, self._known, self._names = [], set(), {}
+
+    def backup_state(self) -> dict[str, Any]:
+        return {"messages": self.messages, "known": sorted(self._known), "names": list(self._names)}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        self.messages, self._known = state["messages"], {(ailment, layer) for ailment, layer in state["known"]}
+        self._names = dict.fromkeys(state["names"], math.nan)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         log = self.model.health

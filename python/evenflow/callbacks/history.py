@@ -15,6 +15,8 @@ class History(Callback):
     and seconds_saved, an estimate by the former: each further pass would have taken as long.
     """
 
+    leaves_model = True
+
     def __init__(self) -> None:
         self.epoch: list[int] = []
         self.history: dict[str, list[Any]] = {}
@@ -31,7 +33,8 @@ class History(Callback):
         self.epoch, self.history = [*self.epoch, epoch], self.history | grown  # at once: Ctrl-C leaves both or neither
 
     def backup_state(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "history": self.history}
+        return {"epoch": self.epoch, "history": self.history, "messages": self.messages}
 
     def restore_state(self, state: dict[str, Any]) -> None:
         self.epoch, self.history = state["epoch"], state["history"]
+        self.messages = state.get("messages", [])

@@ -93,6 +93,8 @@ class EarlyStopping(Monitor):
     the weights of the best epoch back when training ends. Epochs before `start_from_epoch` do not count.
     """
 
+    leaves_model = True
+
     COUNTERS = ("best", "best_epoch", "best_weights", "stopped_epoch", "wait")
 
     def __init__(

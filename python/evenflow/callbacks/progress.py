@@ -1,4 +1,4 @@
-"""The progress of `fit` and `evaluate` on standard output."""
+"""The progress of `fit`, `evaluate` and `predict` on standard output."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from .display import shows_bars
 from .health import PREFIX
 from .history import History
 
+DELAY = 0.2  # seconds before the bar of a prediction: most are over by then
+
 
 def _text(logs: Mapping[str, Any], separator: str) -> str:
     def number(value: float) -> str:
@@ -29,15 +31,21 @@ def _is_shown(name: str, value: Any) -> bool:
 
 
 class ProgbarLogger(Callback):
-    """Progress on standard output: a line per epoch, after a bar on a terminal unless verbose=2."""
+    """Progress on standard output: a line per epoch, after a bar on a terminal unless verbose=2.
 
-    def __init__(self) -> None:
+    The same for `evaluate` and `predict`; with `lines=False` a prediction leaves no line.
+    """
+
+    leaves_model = True
+
+    def __init__(self, *, lines: bool = True) -> None:
+        self.lines = errors.boolean("ProgbarLogger", "lines", lines)
         self._bar: Any = None
         self._start = 0.0
         self._seen = 0  # rows of this epoch
         self._testing = False
 
-    def _open(self, title: str, rows: int | None) -> None:
+    def _open(self, title: str, rows: int | None, delay: float = 0.0) -> None:
         self.close()
         self._start, self._seen = time.perf_counter(), 0
         if self.params["verbose"] == 1 and shows_bars(sys.stdout):
@@ -56,6 +64,7 @@ class ProgbarLogger(Callback):
                 dynamic_ncols=True,
                 mininterval=0.05,
                 leave=False,
+                delay=delay,
             )
 
     def _show(self, rows: int, logs: Logs) -> None:
@@ -68,7 +77,7 @@ class ProgbarLogger(Callback):
         self.close()
         seconds = time.perf_counter() - self._start
         rate = f"{self._seen / seconds:,.0f}" if seconds > 0 else "?"
-        print(f"{title} - {seconds:.2f}s - {rate} samples/s - {_text(logs, ' - ')}", flush=True)
+        print(" - ".join(filter(None, (title, f"{seconds:.2f}s", f"{rate} samples/s", _text(logs, " - ")))), flush=True)
 
     def _epoch_title(self, epoch: int) -> str:
         return f"Epoch {epoch + 1}/{self.params['epochs']}"
@@ -95,6 +104,16 @@ class ProgbarLogger(Callback):
         if self._testing:
             self._finish("Evaluate", logs or {})
 
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        self._open("Predict", self.params["rows"], DELAY)
+
+    def on_predict_progress(self, rows: int) -> None:
+        self._show(rows, {})
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        if self.lines:
+            self._finish("Predict", {})
+
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
@@ -117,4 +136,13 @@ def with_defaults(where: str, given: object, verbose: int | str) -> list[Callbac
         listed.append(History())
     if read_verbose(where, verbose) and not any(isinstance(callback, ProgbarLogger) for callback in listed):
         listed.append(ProgbarLogger())
+    return listed
+
+
+def with_bar(where: str, given: object, verbose: int | str) -> list[Callback]:
+    """The user's callbacks of a prediction, and its progress display: with "auto" a bar, where one can be drawn."""
+    listed = read_callbacks(where, given)
+    wanted = shows_bars(sys.stdout) if verbose == "auto" else bool(read_verbose(where, verbose))
+    if wanted and not any(isinstance(callback, ProgbarLogger) for callback in listed):
+        listed.append(ProgbarLogger(lines=verbose != "auto"))
     return listed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Any
 
 from .. import errors
 from .base import Callback, Logs, say
@@ -14,6 +15,8 @@ class TerminateOnNaN(Callback):
 
     It looks between native calls, so that it costs nothing: within a twentieth of a second.
     """
+
+    leaves_model = True
 
     def __init__(self, raise_error: bool = False) -> None:
         self.raise_error = errors.boolean("TerminateOnNaN", "raise_error", raise_error)
@@ -32,8 +35,11 @@ class TimeBudget(Callback):
     """Ends training `seconds` after it began, validations included, within a twentieth of a second or one step.
 
     The epoch that is under way ends with the steps it has made: its logs are means over those, and it is validated.
-    With `verbose`, says so.
+    Where BackupAndRestore lets a training go on, the time until the backup counts, not what came after it. With
+    `verbose`, says so.
     """
+
+    leaves_model = True
 
     def __init__(self, seconds: float, verbose: int = 0) -> None:
         self.seconds = errors.number("TimeBudget", "seconds", seconds, above=0.0)
@@ -42,6 +48,12 @@ class TimeBudget(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._start = time.monotonic()
+
+    def backup_state(self) -> dict[str, Any]:
+        return {"seconds": time.monotonic() - self._start}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        self._start = time.monotonic() - state["seconds"]
 
     def on_train_progress(self, rows: int, logs: Logs) -> None:
         self._look()

@@ -13,6 +13,8 @@ import numpy as np
 from .. import errors
 from .base import Callback, Logs
 
+FOLDERS = ("train", "validation")
+
 
 class TensorBoard(Callback):
     """Writes what `tensorboard --logdir logs` shows: scalars, norms of gradients, histograms of weights.
@@ -24,7 +26,9 @@ class TensorBoard(Callback):
     and of a variable ("epoch_gradient_norm/dense/kernel").
     `update_freq`: "epoch", "batch" or a number of batches, after each of which "batch_loss" and the like are written:
     `fit` then goes step by step. `write_graph` writes the table of layers as text, `write_steps_per_second`
-    "epoch_steps_per_second". Images, profiles and embeddings are refused. Needs tensorboardX (the extra "tensorboard").
+    "epoch_steps_per_second". Images, profiles and embeddings are refused. Where BackupAndRestore lets a training go on,
+    what was written after the backup is taken out of its files; each backup begins new ones. Needs tensorboardX (the
+    extra "tensorboard").
     """
 
     def __init__(
@@ -69,6 +73,8 @@ class TensorBoard(Callback):
                 "TensorBoard: tensorboardX is not installed; install it with: pip install 'evenflow[tensorboard]'"
             ) from error
         self._writers: dict[str, Any] = {}
+        self._mark = os.urandom(4).hex()  # in the names of a training's files
+        self._described = False  # the network
         self._batches = 0
         self._start = 0.0
         self._first = 0  # iteration of the epoch
@@ -84,7 +90,8 @@ class TensorBoard(Callback):
 
     def _write(self, folder: str, scalars: Logs, step: int) -> Any:
         if folder not in self._writers:
-            self._writers[folder] = self._module.SummaryWriter(str(self.log_dir / folder))
+            suffix = f".{self._mark}.{len(self._files())}"
+            self._writers[folder] = self._module.SummaryWriter(str(self.log_dir / folder), filename_suffix=suffix)
         writer = self._writers[folder]
         for name, value in scalars.items():
             if np.ndim(value) == 0:
@@ -96,7 +103,29 @@ class TensorBoard(Callback):
         return 0 if self.model.optimizer is None else int(self.model.optimizer.iterations)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self._batches = 0
+        self._batches, self._described = 0, False
+
+    def _files(self) -> dict[str, Path]:
+        """The event files of this training by name."""
+        found = (path for folder in FOLDERS for path in (self.log_dir / folder).glob(f"*.{self._mark}.*"))
+        return {str(path.relative_to(self.log_dir)): path for path in found}
+
+    def backup_state(self) -> dict[str, Any]:
+        self.close()  # nothing less makes tensorboardX write all that it was given
+        sizes = {}
+        for name, path in self._files().items():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())  # a backup must not know of events that a crash takes away
+                sizes[name] = os.fstat(file.fileno()).st_size
+        return {"mark": self._mark, "sizes": sizes, "batches": self._batches, "described": self._described}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        self._mark, self._batches, self._described = state["mark"], state["batches"], state["described"]
+        for name, path in self._files().items():
+            if name not in state["sizes"]:
+                path.unlink()
+            elif path.stat().st_size > state["sizes"][name]:
+                os.truncate(path, state["sizes"][name])
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._start, self._first = time.perf_counter(), self._iterations
@@ -118,8 +147,8 @@ class TensorBoard(Callback):
         if self.write_gradient_norms and self.model.gradient_norms is not None:
             found |= self.model.gradient_norms.means()
         writer = self._write("train", {f"epoch_{name}": value for name, value in found.items()}, epoch)
-        if self.write_graph and "network" not in self._writers:
-            self._writers["network"] = writer
+        if self.write_graph and not self._described:
+            self._described = True
             self._write_network(writer)
         if self.histogram_freq and epoch % self.histogram_freq == 0:
             for variable in self.model.variables:
@@ -146,5 +175,5 @@ class TensorBoard(Callback):
 
     def close(self) -> None:
         writers, self._writers = self._writers, {}
-        for writer in set(writers.values()):
+        for writer in writers.values():
             writer.close()

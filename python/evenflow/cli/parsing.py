@@ -57,6 +57,11 @@ def natural(text: str) -> int:
     return whole(text, 0)
 
 
+def several(text: str) -> int:
+    """A whole number from 2."""
+    return whole(text, 2)
+
+
 def share(text: str) -> float:
     """A number from 0 to below 1."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..models.model import Model
     from ..tables import TableEncoding
+    from ..tables.encoding import Table
 
 TABLES = (".csv", ".tsv", ".txt")
 DATA_HELP = """\
@@ -45,14 +47,14 @@ class Saved:
     encoding: TableEncoding | None = None
     classes: tuple[str, ...] = ()
 
-    def inputs(self, data: Path) -> NDArray[Any]:
+    def inputs(self, data: Path) -> Any:
         """The rows of a table, of an array, or of the test images of an IDX folder."""
         from ..datasets import load_idx, read_idx
 
         if data.is_dir():
             return load_idx(data).x_test
         if is_table(data):
-            return self._numbers(data) if self.encoding is None else self.encoding.read_csv(data)
+            return self._columns(data) if self.encoding is None else self.encoding.read_csv(data)
         if data.suffix == ".npy":
             return read_array(data)
         return read_idx(data)
@@ -73,22 +75,34 @@ class Saved:
             )
         return self.encoding.read_pairs(data)
 
-    def _numbers(self, data: Path) -> NDArray[Any]:
-        """A table of numbers, its columns in the order in which the model was trained."""
+    def _columns(self, data: Path) -> Any:
+        """A table of what the model takes: its columns in the order in which it was trained; or, where there are
+        several inputs of one value each, the columns of their names."""
+        from ..models.functional import Functional
         from ..tables import read_table
 
-        table = read_table(data)
-        names = self.model.feature_names or tuple(table.columns)
+        table, words = read_table(data), self.model.word_inputs()
+        if isinstance(self.model, Functional) and len(self.model.inputs) > 1:
+            inputs = self.model.inputs
+            wide = [value.name for value in inputs if value.row_shape != (1,)]
+            if wide:
+                raise UsageError(
+                    f"DATA {data}: input {wide[0]!r} of the model has more values than a column: give a .npy"
+                )
+            return {v.name: self._stacked(data, table, [v.name], words=i in words) for i, v in enumerate(inputs)}
+        return self._stacked(data, table, self.model.feature_names or tuple(table.columns), words=0 in words)
+
+    def _stacked(self, data: Path, table: Table, names: Sequence[str], *, words: bool) -> NDArray[Any]:
+        """Columns of a table side by side, as words or as numbers."""
         absent = [name for name in names if name not in table.columns]
         if absent:
             raise ValueError(f"{data}: the model was trained on a column {absent[0]!r}, which is not there")
         try:
-            columns = [np.array([float(text) for text in table.columns[name]]) for name in names]
+            return np.stack([np.array(table.columns[name], object if words else float) for name in names], axis=1)
         except ValueError as error:
             raise ValueError(
                 f"{data}: {error}: {self.path.parent} has no run.json that tells what texts are, so all must be numbers"
             ) from error
-        return np.stack(columns, axis=1)
 
 
 def is_table(data: Path) -> bool:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import runs, saved, train_arguments
+from . import cross_validation, runs, saved, train_arguments
 from .exits import DONE, INTERRUPTED, RunError, UsageError
 from .network import network, recipe, sketch
 from .parsing import Commands
@@ -41,7 +41,11 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         options = earlier.options(options, options.defaults())
         if options.recipe is not None:
             raise RunError(f"{earlier.folder}: a run with --recipe cannot go on: its schedule would begin anew")
+        if options.cv is not None:
+            raise RunError(f"{earlier.folder}: a run with --cv cannot go on: begin a new one")
     dataset = read_dataset(options)
+    if options.cv is not None:
+        return cross_validation.run(options, arguments, dataset, _opening)
     callbacks: list[Callback] = []
     if options.recipe is None:
         model = network(options, dataset)
@@ -49,7 +53,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         chosen = recipe(options, dataset)
         model, callbacks = chosen.model, chosen.callbacks
     if earlier is not None:
-        earlier.check_data(_describe(dataset))
+        earlier.check_data(train_arguments.describe(dataset))
     folder = runs.new_folder(options.out, dataset.name) if earlier is None else earlier.folder
     say(_opening(options, dataset, model, folder))
 
@@ -57,7 +61,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         "command": shlex.join(["evenflow", *arguments]),
         "started": started.isoformat(timespec="seconds"),
         "settings": _settings(options, model),
-        "data": _describe(dataset),
+        "data": train_arguments.describe(dataset),
         "parameters": model.count_params(),
         "machine": _machine(options),
         "versions": {"python": platform.python_version(), **runs.versions()},
@@ -225,18 +229,6 @@ def _settings(options: argparse.Namespace, model: Sequential) -> dict[str, Any]:
         if key not in ("command", "quiet", "run", "defaults", "resume")
     }
     return {**settings, "learning_rate": _rate(model)}
-
-
-def _describe(dataset: Dataset) -> dict[str, Any]:
-    return {
-        "name": dataset.name,
-        "source": dataset.source,
-        "task": dataset.task,
-        "train_shape": dataset.x_train.shape,
-        "test_shape": dataset.x_test.shape,
-        "classes": dataset.classes,
-        "encoding": None if dataset.encoding is None else dataset.encoding.to_json(),
-    }
 
 
 def _machine(options: argparse.Namespace) -> dict[str, Any]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .exits import UsageError
-from .parsing import Commands, add_command, names, natural, positive, share, units
+from .parsing import Commands, add_command, names, natural, positive, several, share, units
+
+if TYPE_CHECKING:
+    from ..datasets import Dataset
 
 # What a network of one's own has where nothing is said; a recipe has values of its own.
 DEFAULTS: dict[str, Any] = {
@@ -53,6 +56,13 @@ data, in this order:
                         keeps it), else scikit-learn's digits (pip install 'evenflow[demo]')
   A CSV and the digits are shuffled in a fixed order, and their last fifth is kept for the final test.
 
+cross-validation:
+  --cv 5 divides the training rows into 5 parts of equal size (drawn by --seed; each with its share of every class).
+  Each part in turn tests a network that was trained on the other four. The folder gets cv.csv (scores of each fold),
+  history.csv (every epoch of each), learning_curves.png and run.json, but no model: train one with the same options
+  without --cv. The rows kept for the final test are not touched. --validation takes its share from the rows that are
+  trained on, and --early-stopping looks at those alone. --report and --resume are for one network.
+
 examples:
   evenflow train                                  ten epochs with the defaults
   evenflow train --epochs 30 --batch-size 128 --learning-rate 0.002
@@ -61,6 +71,7 @@ examples:
   evenflow train --optimizer sgd --momentum 0.9 --learning-rate 0.01
   evenflow train --recipe tabular_mlp --data houses.csv --target price
   evenflow train --epochs 200 --early-stopping 10
+  evenflow train --cv 5 --layers 64,64 --early-stopping 10 --epochs 100
   evenflow train --data mnist/ --out runs/mnist-baseline
   evenflow train --data houses.csv --target price --ignore id --layers 64,64 --task regression
 
@@ -79,6 +90,14 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         epilog=EXAMPLES,
     )
     add_options(train)
+    crossing = train.add_argument_group("cross-validation")
+    crossing.add_argument(
+        "--cv",
+        metavar="K",
+        type=several,
+        help="train K networks, each on all training rows but a K-th, on which it is tested, as many at once as there "
+        "are --threads; print the scores of each, their mean and standard deviation; see below",
+    )
     output = train.add_argument_group("output")
     output.add_argument(
         "--out", metavar="DIR", help="a new or empty folder (runs/<data>-<time>); runs are never overwritten"
@@ -179,6 +198,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def settle(options: argparse.Namespace) -> None:
     """Put in what was not said, unless a recipe is to say it."""
+    if getattr(options, "cv", None) is not None and options.report:
+        raise UsageError("--report is about the layers of one network: leave it out with --cv")
     if options.recipe is None:
         for name, value in DEFAULTS.items():
             if getattr(options, name) is None:
@@ -190,3 +211,16 @@ def settle(options: argparse.Namespace) -> None:
             raise UsageError(f"--{option} belongs to a network of your own: --recipe {options.recipe} chooses it")
     if options.validation == 0:
         raise UsageError(f"--validation 0: --recipe {options.recipe} needs rows for validation")
+
+
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """The data, as run.json has them."""
+    return {
+        "name": dataset.name,
+        "source": dataset.source,
+        "task": dataset.task,
+        "train_shape": dataset.x_train.shape,
+        "test_shape": dataset.x_test.shape,
+        "classes": dataset.classes,
+        "encoding": None if dataset.encoding is None else dataset.encoding.to_json(),
+    }

@@ -52,7 +52,8 @@ class Registry(Generic[T]):
             name, config = identifier["class_name"], identifier["config"]
             if name not in self.classes or not isinstance(config, Mapping):
                 raise errors.unknown_name(where, argument, name, self.classes)
-            return self.classes[name](**config)
+            found = self.classes[name]
+            return getattr(found, "from_config", lambda given: found(**given))(dict(config))
         raise errors.wrong_type(where, argument, f"a name or an object such as {self.example}", identifier)
 
 

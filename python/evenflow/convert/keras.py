@@ -30,6 +30,9 @@ LARGEST_RATIO = 100  # of a member of an archive to its compressed size
 # In descriptions of layers: arguments that say nothing here, and values that stand for nothing.
 IGNORED = ("dtype", "sparse", "ragged", "batch_size", "renorm_momentum")
 NOTHING = (None, False, "channels_last")
+# Layers whose dtype is that of what they read or of ids.
+OF_ANY_DTYPE = ("InputLayer", "CategoryEncoding", "Discretization", "IntegerLookup", "StringLookup")
+LOOKUPS = ("IntegerLookup", "StringLookup")
 
 
 def from_keras(path: PathLike, layers: Model | Sequence[Layer] | None = None) -> Model:
@@ -238,7 +241,8 @@ def _model(where: str, path: Path, description: Mapping[str, Any]) -> tuple[Mode
         config, kind = description["config"], description["class_name"]
         if kind not in ("Sequential", "Functional"):
             raise ValueError(f"it is a {kind}, expected a Sequential or a model made by keras.Model(inputs, outputs)")
-        dtypes = {_dtype(entry["config"].get("dtype")) for entry in config["layers"]} - {None}
+        dtypes = {_dtype(e["config"].get("dtype")) for e in config["layers"] if e["class_name"] not in OF_ANY_DTYPE}
+        dtypes -= {None}
         if len(dtypes) != 1 or not dtypes <= set(DTYPES):
             raise ValueError(f"its layers are of {sorted(map(str, dtypes))}, expected all float32 or all float64")
         model = {"name": config["name"], "dtype": dtypes.pop(), "seed": None}
@@ -266,7 +270,9 @@ def _layer(entry: Mapping[str, Any]) -> dict[str, Any]:
     if kind not in REGISTRY.classes:
         raise errors.unknown_name("layer", given.get("name", "class"), kind, REGISTRY.classes)
     if kind == "InputLayer":
-        return {"class_name": kind, "config": {"name": given["name"], "shape": list(given["batch_shape"][1:])}}
+        own = {"name": given["name"], "shape": list(given["batch_shape"][1:])}
+        words = {"dtype": "string"} if given.get("dtype") == "string" else {}
+        return {"class_name": kind, "config": own | words}
     known = {"name", "trainable", "activity_regularizer", *REGISTRY.classes[kind].ARGUMENTS}
     config = {}
     for key, value in given.items():
@@ -274,6 +280,8 @@ def _layer(entry: Mapping[str, Any]) -> dict[str, Any]:
             config[key] = _plain(value)
         elif key not in IGNORED and value not in NOTHING:
             raise ValueError(f"layer {given.get('name')!r}: {kind} has no argument {key}, which is {value!r:.100}")
+    if kind in LOOKUPS and config.get("vocabulary") is None:
+        raise ValueError(f"layer {given.get('name')!r}: {kind} without its vocabulary, which is in another file")
     if kind == "LayerNormalization":
         config["axis"] = _only(config["axis"])
     return {"class_name": kind, "config": config}

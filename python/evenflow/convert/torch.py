@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import errors
-from ..layers import BatchNormalization, Dense
+from ..layers import BatchNormalization, Dense, Embedding
 from ..layers.base import Layer
 from ..layers.row_normalization import LayerNormalization, RMSNormalization
 from ..layers.variables import Variable
@@ -24,6 +24,7 @@ AFFINE = {"gamma": "weight", "beta": "bias"}
 # Of each class of layers: the module, and what that calls the layer's variables.
 MODULES: dict[type[Layer], tuple[str, dict[str, str]]] = {
     Dense: ("Linear", {"kernel": "weight", "bias": "bias"}),
+    Embedding: ("Embedding", {"embeddings": "weight"}),
     BatchNormalization: ("BatchNorm1d", AFFINE | {"moving_mean": "running_mean", "moving_variance": "running_var"}),
     LayerNormalization: ("LayerNorm", AFFINE),
     RMSNormalization: ("RMSNorm", {"scale": "weight"}),
@@ -44,8 +45,8 @@ def from_torch(
     file, or of a `.pt` file, which PyTorch itself reads with weights_only=True.
 
     layers: a model, of which the layers are copied, or a list of layers; they say what a state dict does not: the
-    activations, and what has no weights. Dense takes Linear's, BatchNormalization BatchNorm1d's, LayerNormalization and
-    RMSNormalization those of the same name, PReLU PReLU's.
+    activations, and what has no weights. Dense takes Linear's, BatchNormalization BatchNorm1d's, Embedding,
+    LayerNormalization and RMSNormalization those of the same name, PReLU PReLU's.
     names: the module of each layer that has weights, {"hidden": "net.0"}. Without it both sides are matched in their
     order, that of the dict; a file keeps no order, so that names of its modules must then be numbers ("0", "net.2").
     epsilon, momentum: those of the PyTorch model, which a state dict does not hold: its defaults are 1e-5, and 0.1 as
@@ -73,6 +74,8 @@ def from_torch(
     if names is None and not ordered:
         groups = _sorted(where, groups, [layer.name for layer in model.layers])
     if not model.built:
+        if any(isinstance(layer, Embedding) for layer in model.layers):
+            raise ValueError(f"{where}: an Embedding does not tell the number of inputs: begin with Input(shape=...)")
         first = next(iter(groups) if names is None else (names[n.name] for n in model.layers if n.name in names), "")
         model.build((None, _inputs(where, first, groups)))
     slots = list(_slots(where, model))

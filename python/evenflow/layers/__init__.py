@@ -3,8 +3,11 @@
 from .activations import ELU, Activation, LeakyReLU, ReLU, Softmax
 from .base import Layer
 from .dense import Dense
+from .embedding import Embedding
+from .encodings import CategoryEncoding, Discretization
 from .input import Input, InputLayer
 from .learned import PReLU, Swish
+from .lookups import IntegerLookup, StringLookup
 from .merging import Add, Concatenate, Multiply
 from .noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, RReLU
 from .normalization import BatchNormalization, Normalization
@@ -22,14 +25,18 @@ __all__ = [
     "Add",
     "AlphaDropout",
     "BatchNormalization",
+    "CategoryEncoding",
     "Concatenate",
     "Dense",
+    "Discretization",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GaussianDropout",
     "GaussianNoise",
     "Input",
     "InputLayer",
+    "IntegerLookup",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
@@ -42,5 +49,6 @@ __all__ = [
     "Rescaling",
     "Scaling",
     "Softmax",
+    "StringLookup",
     "Swish",
 ]

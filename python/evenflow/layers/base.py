@@ -36,6 +36,8 @@ class Layer:
 
     ARGUMENTS: tuple[str, ...] = ()  # of the class itself, for get_config and for messages
     MERGES = False  # whether it is called on several values
+    READS_IDS = False  # whether it takes whole numbers that stand for categories
+    LOOKS_UP = False  # whether it reads an input's words or numbers, and gives ids, before the core sees them
 
     def __init__(
         self,

@@ -19,9 +19,10 @@ class Merge(Layer):
         if len(shapes) < 2:
             raise errors.wrong_kind(self.label, "input", "a list of at least two values", f"a list of {len(shapes)}")
         for shape in shapes:
-            if len(shape) != 1:
+            # Rows such as an Embedding gives for one id are flat but for axes of length 1.
+            if shape[:-1] != (1,) * (len(shapes[0]) - 1):
                 raise errors.wrong_shape(self.label, "input", ("rows", "units"), ("rows", *shape), "Add Flatten().")
-        return self._of_units([shape[0] for shape in shapes])
+        return (*shapes[0][:-1], *self._of_units([shape[-1] for shape in shapes]))
 
     def _of_units(self, units: Sequence[int]) -> Shape:
         for other in units[1:]:
@@ -59,6 +60,12 @@ class Concatenate(Merge):
             raise errors.wrong_value("Concatenate", "axis", "-1 or 1", axis)
         self.axis = axis
         super().__init__(**options)
+
+    def merged_shape(self, shapes: Sequence[Shape]) -> Shape:
+        merged = super().merged_shape(shapes)
+        if self.axis == 1 and len(merged) > 1:
+            raise errors.wrong_value(self.label, "axis", "-1 for rows of more than one axis", self.axis)
+        return merged
 
     def _of_units(self, units: Sequence[int]) -> Shape:
         return (sum(units),)

@@ -6,8 +6,11 @@ from ..common.registry import Registry
 from .activations import ELU, Activation, LeakyReLU, ReLU, Softmax
 from .base import Layer
 from .dense import Dense
+from .embedding import Embedding
+from .encodings import CategoryEncoding, Discretization
 from .input import InputLayer
 from .learned import PReLU, Swish
+from .lookups import IntegerLookup, StringLookup
 from .merging import Add, Concatenate, Multiply
 from .noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, RReLU
 from .normalization import BatchNormalization, Normalization
@@ -35,6 +38,7 @@ REGISTRY = Registry(
         Softmax,
         Rescaling,
         Scaling,
+        *(Embedding, CategoryEncoding, Discretization, StringLookup, IntegerLookup),
         ActivityRegularization,
         *(Add, Multiply, Concatenate),
         *(Dropout, AlphaDropout, GaussianNoise, GaussianDropout, RReLU),

@@ -50,6 +50,9 @@ def call(layer: Layer, given: object) -> Value:
     if several != layer.MERGES or not listed:
         expected = "a list of at least two values" if layer.MERGES else "one value"
         raise errors.wrong_kind(layer.label, "input", expected, f"a list of {len(listed)}" if several else "one value")
+    if layer.LOOKS_UP and listed[0].sources:
+        received = f"the value of {listed[0].layer.label}"
+        raise errors.wrong_kind(layer.label, "input", "what Input(...) returned", received)
     shapes = [value.row_shape for value in listed]
     if layer.MERGES:
         output = layer.merged_shape(shapes)

@@ -43,7 +43,9 @@ def check(model: Model, x: Inputs | None = None) -> list[Finding]:
     found = [finding for rule in RULES for finding in rule(network)]
     if x is not None:
         step = max(1, len(x) // SEEN_ROWS)
-        arrays = [a for a in (x.arrays if isinstance(x, Several) else [x]) if a is not None]
+        ids = model.id_limits()  # inputs whose numbers have no scale
+        given = x.arrays if isinstance(x, Several) else [x]
+        arrays = [a for i, a in enumerate(given) if a is not None and i not in ids]
         flat = [np.asarray(a[::step], np.float64).reshape(-(-len(a) // step), -1) for a in arrays]
         found += ends.of_inputs(network, flat)
     return found

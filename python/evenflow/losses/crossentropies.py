@@ -15,11 +15,11 @@ class _CrossEntropy(Loss):
 
     def __init__(
         self,
-        from_logits: bool,
-        label_smoothing: float,
-        axis: int,
-        reduction: str | None,
-        name: str | None,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = MEAN,
+        name: str | None = None,
         **unknown: Any,
     ) -> None:
         super().__init__(reduction, name, **unknown)
@@ -70,17 +70,6 @@ class CategoricalCrossentropy(_CrossEntropy):
     logits_of = "softmax"
     hyper_parameters = ("label_smoothing",)
 
-    def __init__(
-        self,
-        from_logits: bool = False,
-        label_smoothing: float = 0.0,
-        axis: int = -1,
-        reduction: str | None = MEAN,
-        name: str | None = None,
-        **unknown: Any,
-    ) -> None:
-        super().__init__(from_logits, label_smoothing, axis, reduction, name, **unknown)
-
 
 class BinaryCrossentropy(_CrossEntropy):
     """-mean(y log p + (1 - y) log(1 - p)); targets in [0, 1].
@@ -93,17 +82,6 @@ class BinaryCrossentropy(_CrossEntropy):
     targets = "probabilities"
     logits_of = "sigmoid"
     hyper_parameters = ("label_smoothing",)
-
-    def __init__(
-        self,
-        from_logits: bool = False,
-        label_smoothing: float = 0.0,
-        axis: int = -1,
-        reduction: str | None = MEAN,
-        name: str | None = None,
-        **unknown: Any,
-    ) -> None:
-        super().__init__(from_logits, label_smoothing, axis, reduction, name, **unknown)
 
 
 class BinaryFocalCrossentropy(_CrossEntropy):

@@ -59,6 +59,17 @@ def clone_model(model: Model, input_tensors: None = None, clone_function: Clone 
     return clone
 
 
+def twin(model: Model) -> Any:
+    """A model with layers of its own that is the same in everything, names, seeds and weights included, compiled alike
+    with an optimizer before its first step."""
+    other = type(model).from_config(model.get_config())
+    other.set_weights(model.get_weights())
+    if model.optimizer is not None:
+        metrics, weighted = copy.deepcopy((model.metrics, model.weighted_metrics))
+        other.compile(model.optimizer.fresh(), model.loss, model.loss_weights, metrics, weighted)
+    return other
+
+
 def _functional(model: Functional, clone: Clone, seed: int | None) -> Functional:
     layers: dict[int, Layer] = {}  # by the layer of the model: one for all of its calls
     values: dict[int, Value] = {}  # by the value's number

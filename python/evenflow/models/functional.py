@@ -10,12 +10,14 @@ from .. import errors
 from ..common import keywords, naming
 from ..common.registry import describe
 from ..common.seeds import own_seed
-from ..data import arrays
+from ..data import frames
 from ..data.arrays import Inputs, Several
 from ..layers import REGISTRY, InputLayer
 from ..layers.base import Layer, Shape
+from ..layers.lookups import StringLookup
 from ..layers.values import Value, ancestors, call, read_values
 from ..training.predictor import last_activation
+from . import columns
 from .model import Model, check_dtype, check_entries
 
 
@@ -59,6 +61,8 @@ class Functional(Model):
         for value in self._values:
             for source in value.sources:
                 self._readers[source.number].append(value)
+        self._feeds = columns.feeds_of(self._inputs, self._readers)
+        self._lookups = {i: feed.lookup for i, feed in enumerate(self._feeds) if feed.lookup is not None}
         check_entries(self.name, self.layer_spec(), self._tops())
         for value in self._values:
             value.layer.check_built(_shape_in(value), self.dtype)
@@ -175,16 +179,17 @@ class Functional(Model):
         return self.formed(outputs if len(self._outputs) > 1 else [outputs])
 
     def input_row_shapes(self) -> list[Shape]:
-        """The shapes of a row of each input."""
-        return [value.row_shape for value in self._inputs]
+        """The shapes of a row of each input of the core's: what is looked up in two ways comes twice."""
+        return [feed.row_shape for feed in self._feeds]
 
     def read_array(self, where: str, argument: str, x: object) -> Inputs:
         """Inputs as an array, or as several: a list in the order of `inputs`, or a dict by their names."""
         names = [value.name for value in self._inputs]
-        if len(names) == 1:
-            return super().read_array(where, argument, x)
         if isinstance(x, Several):
             return x
+        if len(names) == 1:
+            frames.check_names(where, argument, frames.column_names(x), self.feature_names)
+            return columns.read(where, [argument], [x], self._feeds)
         expected = f"a list of {len(names)} arrays, or a dict by the names of the inputs {names}"
         if not isinstance(x, (list, tuple, dict)):
             raise errors.wrong_type(where, argument, expected, x)
@@ -192,14 +197,15 @@ class Functional(Model):
             raise errors.wrong_value(where, argument, expected, sorted(map(str, x)) if isinstance(x, dict) else len(x))
         listed = [x[name] for name in names] if isinstance(x, dict) else list(x)
         labels = [f"{argument}[{names[i] if isinstance(x, dict) else i}]" for i in range(len(names))]
-        listed = [arrays.as_array(where, label, one) for label, one in zip(labels, listed, strict=True)]
-        for label, array in zip(labels[1:], listed[1:], strict=True):
-            arrays.same_length(where, (labels[0], label), listed[0], array)
-        return Several(listed)
+        return columns.read(where, labels, listed, self._feeds)
+
+    def word_inputs(self) -> set[int]:
+        """The numbers of the inputs that are words, for a StringLookup."""
+        return {feed.input for feed in self._feeds if isinstance(feed.lookup, StringLookup)}
 
     def feature_counts(self) -> int | list[int]:
-        """Features of a row of each input."""
-        counts = [math.prod(value.row_shape) for value in self._inputs]
+        """Features of a row of each input of the core's."""
+        counts = [math.prod(feed.row_shape) for feed in self._feeds]
         return counts[0] if len(counts) == 1 else counts
 
     def wiring(self) -> list[tuple[Layer, list[int]]]:
@@ -228,8 +234,10 @@ class Functional(Model):
             name = self._names[value.number]
             below = [top[source.number] for source in value.sources]
             own = [dict(entry) for entry in (*value.layer.spec(), *value.layer.activity_spec())]
-            if isinstance(value.layer, InputLayer) and not chain:
-                own = [{"kind": "input", "name": value.name, "input": self._inputs.index(value)}]
+            feed = columns.number_of(value, self._feeds)
+            if feed is not None and not chain:
+                below = [name if not own else f"{name}/ids"]
+                entries.append({"kind": "input", "name": below[0], "input": feed})
             for entry in own:
                 if name != value.name:  # another call of the layer
                     entry["shares"], entry["name"] = entry["name"], name + entry["name"].removeprefix(value.name)

@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from .. import errors, lint
 from ..activations import OUTPUTS
 from ..common import keywords
+from ..data import ids
 from ..layers.base import Layer, assign_all
+from ..layers.lookups import StringLookup
 from ..layers.values import Value
 from ..layers.variables import Variable
 from ..saving.state import load_weights, save_weights
@@ -94,6 +96,23 @@ class Model(Trainer):
     def trainable(self, value: bool) -> None:
         for layer in self.layers:
             layer.trainable = value
+
+    def id_limits(self) -> dict[int, ids.Limit]:
+        """The inputs that are read as ids of categories, by their numbers, and how many there are."""
+        if not any(layer.READS_IDS or layer.LOOKS_UP for layer in self.layers):
+            return {}
+        found = ids.limits(self.layer_spec())
+        for number, lookup in self._lookups.items():
+            if number in found and lookup.vocabulary_size() > found[number].categories:
+                expected = f"at least the {lookup.vocabulary_size()} ids of {lookup.label}"
+                raise errors.wrong_value(
+                    f"layer {found[number].layer!r}", "input_dim", expected, found[number].categories
+                )
+        return found
+
+    def word_inputs(self) -> set[int]:
+        """The numbers of the inputs that are words, for a StringLookup."""
+        return {0} if isinstance(self._lookups.get(0), StringLookup) else set()
 
     # variables
 

@@ -9,10 +9,12 @@ from .. import errors
 from ..common import keywords, naming
 from ..common.registry import describe
 from ..common.seeds import own_seed
+from ..data import frames
+from ..data.arrays import Inputs
 from ..layers import REGISTRY, Input, InputLayer
 from ..layers.base import Layer, Shape
 from ..layers.values import Value, call
-from . import folding, recalibration
+from . import columns, folding, recalibration
 from .model import Model, check_dtype, check_entries
 
 
@@ -76,8 +78,10 @@ class Sequential(Model):
         check_entries(self.name, _entries(layers), rescaling_first=True)
         if row_shape is not None:
             _shapes(layers, row_shape, self.dtype)
+        lookup = columns.lookup_of([one for one in layers if not isinstance(one, InputLayer)])
         self._release()
         self._layers, self._output_shape = layers, None
+        self._lookups = {} if lookup is None else {0: lookup}
         if row_shape is not None:
             self._build(row_shape)
 
@@ -107,6 +111,8 @@ class Sequential(Model):
         self._tell_activations()
         if not self._layers:
             self._row_shape = self.feature_names = None
+        if not self.layers:
+            self._lookups = {}
         return layer
 
     # building
@@ -156,6 +162,13 @@ class Sequential(Model):
         if row_shape == self._row_shape:
             self._output_shape = shape
         return shape
+
+    def read_array(self, where: str, argument: str, x: object) -> Inputs:
+        """Inputs as an array; of ids, where the first layer looks them up."""
+        if not self._lookups:
+            return super().read_array(where, argument, x)
+        frames.check_names(where, argument, frames.column_names(x), self.feature_names)
+        return self._lookups[0].ids_of(where, argument, x)
 
     @property
     def output_names(self) -> list[str]:

@@ -9,6 +9,7 @@ Arrays are [rows, features]. Kernels (weights) are [inputs, units].
 """
 
 from .activations import *  # noqa: F403
+from .ids import *  # noqa: F403
 from .layers import *  # noqa: F403
 from .learned import *  # noqa: F403
 from .losses import *  # noqa: F403

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from .activations import activation_backward, activation_forward
 from .arrays import Array, wide
+from .ids import category_encoding, discretize, embedding_backward, embedding_forward
 from .layers import (
     batch_norm_backward,
     batch_norm_forward,
@@ -74,6 +75,11 @@ class Network:
                 features = layer["units"]
                 if not layer["use_bias"]:
                     del made["bias"]
+            elif layer["kind"] == "embedding":
+                made = {"embeddings": np.zeros((layer["input_dim"], layer["units"]))}
+                features *= layer["units"]
+            elif layer["kind"] == "category_encoding":
+                features = layer["units"] * (features if layer["encoding"] == "one_hot" else 1)
             elif layer["kind"] == "batch_normalization":
                 shape = statistic_shape(layer, features)
                 made |= {"gamma": np.ones(shape)} if layer["scale"] else {}
@@ -153,6 +159,12 @@ class Network:
             h = rms_norm_forward(h, own["scale"], epsilon=layer["epsilon"])
         elif layer["kind"] == "scaling":
             h = h * own["scale"]
+        elif layer["kind"] == "embedding":
+            h = embedding_forward(h, own["embeddings"])
+        elif layer["kind"] == "category_encoding":
+            h = category_encoding(h, layer["units"], layer["encoding"])
+        elif layer["kind"] == "discretization":
+            h = discretize(h, layer["boundaries"])
         elif layer["kind"] in ("activity_regularization", "input"):
             pass
         elif layer["activation"] in OUTPUTS:
@@ -240,6 +252,11 @@ class Network:
             dy = noise_backward(layer["noise"], dy, y, **self._draw(layer), **layer["parameters"])
         elif layer["kind"] == "dense":
             dy, found["kernel"], found["bias"] = dense_backward(dy, x, own["kernel"])
+        elif layer["kind"] == "embedding":
+            found["embeddings"] = embedding_backward(dy, x, layer["input_dim"])
+            dy = np.zeros_like(x)
+        elif layer["kind"] in ("category_encoding", "discretization"):
+            dy = np.zeros_like(x)
         elif layer["kind"] == "batch_normalization":
             dx = self._batch_norm_backward(columns_of(dy, layer), columns_of(x, layer), layer, found)
             dy = rows_of(dx, layer, len(x))

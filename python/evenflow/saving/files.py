@@ -6,12 +6,16 @@ claims. A checksum tells damage. Writing is atomic.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
+import re
+import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +25,7 @@ PathLike = str | os.PathLike[str]
 
 FORMAT = "evenflow"
 VERSION = 1
+FRESH = 60.0  # seconds in which a temporary file may not be locked yet
 CHECKSUM = "sha256"  # in the metadata; the first files had none
 FOREIGN = (".keras", ".h5", ".hdf5", ".pt", ".pth", ".onnx", ".pkl", ".npz")
 
@@ -118,10 +123,16 @@ def write(filepath: PathLike, tensors: Tensors, metadata: dict[str, str], *, ove
 
 
 def write_file(target: Path, content: bytes) -> None:
-    """Write beside the target, flush to the disk, rename: a reader sees the old file or the new one, never a part."""
+    """Write beside the target, flush to the disk, rename: a reader sees the old file or the new one, never a part.
+
+    What writes that were killed left beside the target goes first.
+    """
+    with suppress(OSError):  # a folder that may not be listed
+        _remove_left_behind(target)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
+            _lock(file)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -135,3 +146,23 @@ def write_file(target: Path, content: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Lock a file until it is closed, or its process ends; not where somebody has, or the disk knows no locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _remove_left_behind(target: Path) -> None:
+    """Remove temporary files of writes to the target that have ended: nobody holds their lock."""
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.\d+\.[0-9a-f]{{8}}\.tmp")
+    with os.scandir(target.parent) as entries:
+        found = [Path(entry.path) for entry in entries if pattern.fullmatch(entry.name)]
+    for path in found:
+        with suppress(OSError), open(path, "rb") as file:
+            if time.time() - os.fstat(file.fileno()).st_mtime > FRESH and _lock(file):
+                path.unlink()

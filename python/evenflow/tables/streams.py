@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import errors
+from ..common.keywords import Checked
 from .encoding import TableEncoding, is_number
 from .files import CsvFiles, ParquetFiles, Part, read_paths
 from .scan import Coder, Files, count_rows, numbers, scan
@@ -18,8 +20,10 @@ from .scan import Coder, Files, count_rows, numbers, scan
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from typing_extensions import Unpack
+
 Array = NDArray[Any]
-Path = str | os.PathLike[str]
+PathLike = str | os.PathLike[str]
 
 BLOCK_ROWS = 1 << 16
 END = object()
@@ -50,23 +54,37 @@ class Block:
     order: NDArray[np.int64] | None = None
 
 
-class TableStream:
+class Options(TypedDict, total=False):
+    """The keywords of every stream."""
+
+    columns: Sequence[str] | None
+    ignore: Sequence[str]
+    categorical: Sequence[str]
+    sample_weight: str | None
+    task: str | None
+    encoding: TableEncoding | None
+    batch_size: int
+    block_rows: int
+    dtype: str
+
+
+class TableStream(Checked):
     """Base class of ParquetStream and CsvStream, which see."""
 
     def __init__(
         self,
-        files: Files,
-        target: str | None,
+        path: PathLike | Sequence[PathLike],
+        target: str | None = None,
         *,
-        columns: Sequence[str] | None,
-        ignore: Sequence[str],
-        categorical: Sequence[str],
-        sample_weight: str | None,
-        task: str | None,
-        encoding: TableEncoding | None,
-        batch_size: int,
-        block_rows: int,
-        dtype: str,
+        columns: Sequence[str] | None = None,
+        ignore: Sequence[str] = (),
+        categorical: Sequence[str] = (),
+        sample_weight: str | None = None,
+        task: str | None = None,
+        encoding: TableEncoding | None = None,
+        batch_size: int = 32,
+        block_rows: int = BLOCK_ROWS,
+        dtype: str = "float32",
     ) -> None:
         where = self.where = type(self).__name__
         self.batch_size = errors.integer(where, "batch_size", batch_size, at_least=1)
@@ -75,7 +93,7 @@ class TableStream:
         if dtype not in ("float32", "float64"):
             raise errors.unknown_name(where, "dtype", dtype, ("float32", "float64"))
         self.dtype = dtype
-        self._files = files
+        files = self._files = self._open(read_paths(where, path))
         if encoding is None:
             chosen = [] if columns is None else _read_names(where, "columns", columns, files)
             left_out = {*_read_names(where, "ignore", ignore, files), target, sample_weight}
@@ -111,6 +129,10 @@ class TableStream:
             for column in (*self.encoding.columns, self.encoding.target)
             if column.levels and column.name in files.kinds
         }
+
+    def _open(self, paths: list[Path]) -> Files:
+        """Files of the format that this class reads."""
+        raise NotImplementedError
 
     def __len__(self) -> int:
         """Batches of an epoch."""
@@ -229,35 +251,8 @@ class ParquetStream(TableStream):
     ModuleNotFoundError without pyarrow (the extra "data").
     """
 
-    def __init__(
-        self,
-        path: Path | Sequence[Path],
-        target: str | None = None,
-        *,
-        columns: Sequence[str] | None = None,
-        ignore: Sequence[str] = (),
-        categorical: Sequence[str] = (),
-        sample_weight: str | None = None,
-        task: str | None = None,
-        encoding: TableEncoding | None = None,
-        batch_size: int = 32,
-        block_rows: int = BLOCK_ROWS,
-        dtype: str = "float32",
-    ) -> None:
-        where = "ParquetStream"
-        super().__init__(
-            ParquetFiles(where, read_paths(where, path)),
-            target,
-            columns=columns,
-            ignore=ignore,
-            categorical=categorical,
-            sample_weight=sample_weight,
-            task=task,
-            encoding=encoding,
-            batch_size=batch_size,
-            block_rows=block_rows,
-            dtype=dtype,
-        )
+    def _open(self, paths: list[Path]) -> Files:
+        return ParquetFiles(self.where, paths)
 
 
 class CsvStream(TableStream):
@@ -266,39 +261,26 @@ class CsvStream(TableStream):
     The first line names the columns. `delimiter` (default: comma, semicolon or tab, as that line has them) separates
     them. UTF-8, not compressed; quotation marks are doubled within quoted texts, which may hold line breaks. A column
     is one of numbers if all its values are. Empty fields, `NA`, `nan`, `null` and the like are missing values. Making a
-    stream reads the files twice: where lines end, then what they hold.
+    stream reads the files twice: where lines end, then what they hold. Other arguments are `ParquetStream`'s.
     """
 
     def __init__(
         self,
-        path: Path | Sequence[Path],
+        path: PathLike | Sequence[PathLike],
         target: str | None = None,
         *,
-        columns: Sequence[str] | None = None,
-        ignore: Sequence[str] = (),
-        categorical: Sequence[str] = (),
-        sample_weight: str | None = None,
-        task: str | None = None,
-        encoding: TableEncoding | None = None,
-        batch_size: int = 32,
-        block_rows: int = BLOCK_ROWS,
-        dtype: str = "float32",
         delimiter: str | None = None,
+        **options: Unpack[Options],
     ) -> None:
-        where = "CsvStream"
-        super().__init__(
-            CsvFiles(where, read_paths(where, path), delimiter),
-            target,
-            columns=columns,
-            ignore=ignore,
-            categorical=categorical,
-            sample_weight=sample_weight,
-            task=task,
-            encoding=encoding,
-            batch_size=batch_size,
-            block_rows=block_rows,
-            dtype=dtype,
-        )
+        unknown = options.keys() - Options.__annotations__.keys()
+        if unknown:
+            known = ["path", "target", *Options.__annotations__, "delimiter"]
+            raise errors.unknown_argument("CsvStream", unknown, known)
+        self._delimiter = delimiter
+        super().__init__(path, target, **options)
+
+    def _open(self, paths: list[Path]) -> Files:
+        return CsvFiles(self.where, paths, self._delimiter)
 
 
 def _read_names(where: str, argument: str, given: object, files: Files) -> list[str]:

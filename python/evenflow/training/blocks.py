@@ -44,6 +44,7 @@ class Blocks:
         self._left = 0  # steps of the present pass
         self._first = 0  # steps of the pass before the present epoch
         self._done = 0  # steps of the epoch that were done before it went on here
+        self._logged = 0  # rows of its log of norms that blocks have which were done then
         self._drawn_from: dict[str, Any] | None = None  # the shuffler's state when it drew the order of the pass
 
     @property
@@ -71,8 +72,8 @@ class Blocks:
         """The next epoch. As in Keras it ends, with a warning, where the rows do."""
         if self._running is None:
             self._running, self._left = self._pass(), len(self.source)
-        todo, done, logged = min(self.steps, self._left), self._done, 0
-        self._first, self._done = len(self.source) - self._left, 0
+        todo, done, logged = min(self.steps, self._left), self._done, self._logged
+        self._first, self._done, self._logged = len(self.source) - self._left, 0, 0
         if self.asked is not None and todo < self.asked:
             warnings.warn(
                 f"{self.where}: steps_per_epoch={self.asked}: the rows ended after {todo} steps of this epoch; "
@@ -114,13 +115,15 @@ class Blocks:
             if self.shuffler is not None:
                 self.shuffler.bit_generator.state = described["drawn_from"]
             self._running, self._left = self._pass(), len(self.source) - first
-            skipped = first + step
-            while skipped:
+            passed, end = 0, first + step
+            while passed < end:
                 pair, order = next(self._running)
                 steps = -(-len(pair) // self.source.batch_size)
-                if skipped < steps:
-                    self._block, self._step = (pair, order), skipped
-                skipped -= min(skipped, steps)
+                if passed + steps > end:
+                    self._block, self._step = (pair, order), end - passed
+                elif passed + steps > first:
+                    self._logged += steps
+                passed += steps
         self._done = step
 
 

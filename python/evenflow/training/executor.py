@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from ..data import ids
 from ..data.arrays import Inputs, Several
 from ..layers import variables
 from ..layers.variables import Variable
@@ -38,6 +39,7 @@ class Executor:
         self._variables = list(model_variables)
         self._copied: dict[str, int] = {}  # stamp of the value the program has, by path
         self._seen = -1  # when all variables were last compared
+        self.reads_ids = bool(ids.limits(spec["layers"]))
         trainable = {entry["name"] for entry in spec["layers"] if entry.get("trainable")}
         self._trained = [v for v in self._variables if v.path.split("/")[0] in trainable]
 

@@ -6,22 +6,25 @@ import math
 import os
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import errors
-from ..callbacks.base import CallbackList, closing, read_callbacks
-from ..callbacks.progress import read_verbose
+from ..callbacks.base import CallbackList, closing
+from ..callbacks.progress import read_verbose, with_bar
 from ..common import keywords
 from ..common.seeds import counter_seed
-from ..data import arrays, frames
+from ..data import arrays, frames, ids
 from ..data.arrays import Inputs, Several
 from ..data.streams import is_stream, refuse
 from ..layers.variables import Variable
 from .blocks import stream_of
 from .executor import SLICE_PRODUCTS, SMALLEST_CAPACITY, Executor, executor_for
+
+if TYPE_CHECKING:
+    from ..layers.lookups import Lookup
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -41,6 +44,7 @@ class Predictor:
         self._row_shape: Shape | None = None
         self.feature_names: tuple[str, ...] | None = None  # of the first table that it was trained on
         self.draws = 0  # of random layers by calls with training=True
+        self._lookups: dict[int, Lookup[Any]] = {}  # of the core's inputs by their numbers
 
     # what a model provides
 
@@ -123,6 +127,10 @@ class Predictor:
         """The shapes of a row of each input."""
         return [] if self._row_shape is None else [self._row_shape]
 
+    def id_limits(self) -> dict[int, ids.Limit]:
+        """The inputs that are read as ids of categories, by their numbers, and how many there are."""
+        return {}
+
     def feature_counts(self) -> int | list[int]:
         """Features of a row."""
         return math.prod(self._row_shape or ())
@@ -164,14 +172,17 @@ class Predictor:
     ) -> tuple[Inputs, Shape, list[int]]:
         """Inputs as 2-D rows, the shape of a row (the first input's), and the units of the outputs it leads to."""
         allow_nonfinite = errors.boolean(where, "allow_nonfinite", allow_nonfinite)
+        limits = self.id_limits()
 
-        def flat(argument: str, array: Any, expected: Shape | None) -> tuple[Array, Shape]:
+        def flat(argument: str, array: Any, expected: Shape | None, number: int = 0) -> tuple[Array, Shape]:
             shape = arrays.row_shape(where, argument, array, expected)
+            if number in limits:
+                return ids.read(where, argument, array, limits[number]), shape
             return arrays.read_inputs(where, argument, array, self.dtype, allow_nonfinite=allow_nonfinite), shape
 
         if isinstance(x, Several):
             shapes = self.input_row_shapes()
-            pairs = [flat(f"{argument}[{i}]", *pair) for i, pair in enumerate(zip(x.arrays, shapes, strict=True))]
+            pairs = [flat(f"{argument}[{i}]", *pair, i) for i, pair in enumerate(zip(x.arrays, shapes, strict=True))]
             units = self.output_units(shapes[0])
             return Several([array for array, _ in pairs]), shapes[0], units
         shape = arrays.row_shape(where, argument, x, self._row_shape)
@@ -203,8 +214,11 @@ class Predictor:
         or in a dict where the model was given one.
 
         x may also give batches, as `fit` takes them; of targets in them nothing is used. `steps`: of the first so many
-        batches only. `batch_size` and `verbose` are else accepted as Keras has them: batches are the core's business,
-        unless one of the `callbacks` looks at each, and no bar is drawn.
+        batches only. `batch_size` is else accepted as Keras has it: batches are the core's business, unless one of the
+        `callbacks` looks at each.
+
+        `verbose`: 0 silent, 1 a progress bar on terminals and in notebooks and then a line, 2 the line, "auto" the bar
+        alone, where it takes long enough to be seen.
         """
         executor = self._executor
         # One row must cost next to nothing: when all is in place, ask the core at once.
@@ -217,63 +231,85 @@ class Predictor:
             and threads is None
             and steps is None
             and callbacks is None
+            and verbose in ("auto", 0)
             and executor.is_current()
+            and not executor.reads_ids
+            and not self._lookups
         ):
-            rows = x if x.ndim == 2 else x.reshape(len(x), -1)
-            if arrays.is_finite(rows):
-                return self.as_given(executor.program.predict(rows))
+            flat = x if x.ndim == 2 else x.reshape(len(x), -1)
+            if arrays.is_finite(flat):
+                return self.as_given(executor.program.predict(flat))
         where = "predict"
         batch = errors.count(where, "batch_size", batch_size)
         steps = errors.count(where, "steps", steps)
         limit = read_threads(where, threads)
         end = None if steps is None else steps * (batch or DEFAULT_BATCH)
-        hooks = CallbackList(read_callbacks(where, callbacks), self, {"verbose": read_verbose(where, verbose)})
-        run = partial(self._predict_rows, hooks, limit, allow_nonfinite=allow_nonfinite)
-        with closing(hooks):
-            hooks.call("on_predict_begin", {})
-            if is_stream(x):
-                stream = stream_of(where, x, steps)
-                refuse(where, batch_size=batch_size)
+        listed = with_bar(where, callbacks, verbose)
+        read = partial(self._read_predicted, allow_nonfinite=allow_nonfinite)
+        parameters: dict[str, Any] = {"verbose": read_verbose(where, verbose)}
+        if is_stream(x):
+            stream = stream_of(where, x, steps)
+            refuse(where, batch_size=batch_size)
+            hooks = CallbackList(listed, self, parameters | {"rows": stream.rows})
+            with closing(hooks):
+                hooks.call("on_predict_begin", {})
                 parts: list[Any] = []
-                for name, (rows, _, _) in stream.epoch():
-                    parts.append(run(name, rows, stream.batch, first=len(parts)))
+                done = 0
+                for name, (part, _, _) in stream.epoch():
+                    rows, units = read(name, part)
+                    parts.append(
+                        self._predict_rows(hooks, limit, rows, units, stream.batch, number=len(parts), done=done)
+                    )
+                    done += len(rows)
                 if not parts:
                     raise ValueError(f"{where}: there is nothing to predict: not one batch was given")
                 outputs = self._concatenated(parts)
-            else:
-                outputs = run(where, x, batch or DEFAULT_BATCH, end=end)
+                hooks.call("on_predict_end", {})
+            return outputs
+        rows, units = read(where, x, end)
+        hooks = CallbackList(listed, self, parameters | {"rows": len(rows)})
+        with closing(hooks):
+            hooks.call("on_predict_begin", {})
+            outputs = self._predict_rows(hooks, limit, rows, units, batch or DEFAULT_BATCH)
             hooks.call("on_predict_end", {})
         return outputs
+
+    def _read_predicted(
+        self, where: str, x: object, end: int | None = None, *, allow_nonfinite: bool
+    ) -> tuple[Inputs, list[int]]:
+        """Rows to predict as the core takes them, up to `end`, and the units of each output."""
+        array = self.read_array(where, "x", x)
+        array = array if end is None or array.ndim == 0 else array[:end]
+        rows, shape, units = self._read_rows(where, "x", array, allow_nonfinite=allow_nonfinite)
+        self._build_for(shape)
+        return rows, units
 
     def _predict_rows(
         self,
         hooks: CallbackList,
         limit: int,
-        where: str,
-        x: object,
+        rows: Inputs,
+        units: Sequence[int],
         batch: int,
         *,
-        first: int = 0,
-        end: int | None = None,
-        allow_nonfinite: bool,
+        number: int = 0,
+        done: int = 0,
     ) -> Any:
-        """The outputs of rows, in batches of `batch` (0: all), numbered from `first`, where callbacks look at each."""
-        array = self.read_array(where, "x", x)
-        array = array if end is None or array.ndim == 0 else array[:end]
-        rows, shape, units = self._read_rows(where, "x", array, allow_nonfinite=allow_nonfinite)
-        self._build_for(shape)
+        """The outputs of rows, in batches of `batch` (0: all) where callbacks look at each. Before them come `number`
+        batches of `done` rows."""
         executor = self._inference_executor()
         out = [np.empty((len(rows), count), self.dtype) for count in units]
         at_once = max(executor.capacity, self._rows_of_slice())
         part = (batch or len(rows)) if hooks.per_predict_batch else at_once
-        for number, start in enumerate(range(0, len(rows), part), first):
+        for i, start in enumerate(range(0, len(rows), part), number):
             chosen = slice(start, start + part)
             if hooks.per_predict_batch:
-                hooks.call("on_predict_batch_begin", number, {})
+                hooks.call("on_predict_batch_begin", i, {})
             with executor.threads(limit):
                 executor.program.predict(rows[chosen], _parts(out, chosen))
             if hooks.per_predict_batch:
-                hooks.call("on_predict_batch_end", number, {"outputs": self.as_given(_parts(out, chosen))})
+                hooks.call("on_predict_batch_end", i, {"outputs": self.as_given(_parts(out, chosen))})
+            hooks.call("on_predict_progress", done + min(start + part, len(rows)))
         return self.as_given(_only(out))
 
     def _concatenated(self, parts: Sequence[Any]) -> Any:

@@ -35,7 +35,8 @@ from .task import Pair, split, warn_about_single_rows
 from .validation import Validation, read_stream
 
 if TYPE_CHECKING:
-    from .runners import AnyProgress
+    from ..data.arrays import Inputs
+    from .runners import AnyProgress, Runner
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -192,17 +193,15 @@ class Trainer(Compiled):
     def _train_epoch(self, feed: Feed, threads: int, hooks: CallbackList) -> Logs:
         progress = self.position.progress  # of an epoch that goes on
         logs: Logs = {} if progress is None else logs_of(progress, self.objectives, self.scores)
-        norms = self.gradient_norms = NormLog(feed.steps or 0) if hooks.gradient_norms else None
-        health = self.health = HealthLog(hooks.health) if hooks.health else None
+        norms, health = self._epoch_logs(feed, hooks)
         for piece in feed.pieces():
             pair, step = piece.pair, piece.first
             self._build_for(pair.row_shape, pair.names)
             while step < piece.end and not self.stop_training:
                 if hooks.per_batch:
                     hooks.call("on_train_batch_begin", piece.base + step, {})
-                # Asked for anew each time: a callback may have frozen a layer, or used the model in its own way.
                 optimizer = self._compiled("fit")
-                runner, x = self._steps_for(pair, piece.batch, training=True, exact=piece.exact)
+                runner, x = self._steps_between(hooks, pair, piece.batch, training=True, exact=piece.exact)
                 progress = runner.train(
                     x,
                     pair.y,
@@ -228,6 +227,31 @@ class Trainer(Compiled):
                 break
         return logs
 
+    def _epoch_logs(self, feed: Feed, hooks: CallbackList) -> tuple[NormLog | None, HealthLog | None]:
+        """Norms and counts of an epoch that begins, or, after a backup, goes on."""
+        norms, health = (None, None) if self.position.progress is None else (self.gradient_norms, self.health)
+        if hooks.gradient_norms and norms is None:
+            norms = NormLog(feed.steps or 0)
+        if hooks.health and (health is None or health.every != hooks.health):
+            health = HealthLog(hooks.health)
+        self.gradient_norms, self.health = norms if hooks.gradient_norms else None, health if hooks.health else None
+        return self.gradient_norms, self.health
+
+    def _steps_between(
+        self, hooks: CallbackList, pair: Pair, batch: int, *, training: bool = False, exact: bool = False
+    ) -> tuple[Runner, Inputs]:
+        """`_steps_for`, asked anew each time: a callback may have frozen a layer, or used the model in its own way.
+
+        Where none does so, what trains and scores the rows in memory is kept from epoch to epoch.
+        """
+        kept = hooks.steps_kept.get(training)
+        if kept is not None and kept[0] is pair and kept[1] == batch:
+            return kept[2], kept[3]
+        runner, x = self._steps_for(pair, batch, training=training, exact=exact)
+        if hooks.leave_model and (exact or hooks.steps_kept) and self.frozen_cache is None:
+            hooks.steps_kept[training] = pair, batch, runner, x
+        return runner, x
+
     def _score(self, where: str, pairs: Iterable[Pair], batch: int, threads: int, hooks: CallbackList) -> Logs:
         hooks.call("on_test_begin", {})
         progress: AnyProgress | None = None
@@ -235,7 +259,7 @@ class Trainer(Compiled):
         for pair in pairs:
             self._build_for(pair.row_shape)
             size = min(batch or len(pair), len(pair))
-            steps, x = self._steps_for(pair, size)
+            steps, x = self._steps_between(hooks, pair, size)
             for part in pair.slices(size) if hooks.per_test_batch else (slice(len(pair)),):
                 if hooks.per_test_batch:
                     hooks.call("on_test_batch_begin", number, {})
