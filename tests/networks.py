@@ -132,6 +132,21 @@ NETWORKS: dict[str, Spec] = {
         ],
         SQUARED,
     ),
+    "rescaling": network(
+        33,
+        [
+            rescaling(0.5, -1.0),
+            rescaling(1.5, 0.25),
+            dense(19),
+            rescaling(-0.5, 0.3),
+            activation("elu"),
+            batch_norm(),
+            rescaling(2.0),
+            dense(5),
+            rescaling(0.5, 0.25),
+        ],
+        SQUARED,
+    ),
     "scaling": network(
         65,
         [

@@ -81,7 +81,6 @@ def test_a_frozen_branch_costs_no_way_back():
         ([{"kind": "input"}, dense(3), reads(dense(4), 0)], "read by a later layer"),
         ([dense(3), dense(3), reads(dense(4), 0, 1)], "one name"),
         ([{"kind": "input", "input": 1}, dense(3)], "less than 1"),
-        ([dense(3), rescaling(2.0)], "first"),
     ],
 )
 def test_what_does_not_fit_is_refused(layers, message):

@@ -6,7 +6,7 @@ import pytest
 import evenflow
 from evenflow import errors, losses, metrics, optimizers
 from evenflow.callbacks import Callback, History
-from evenflow.layers import Activation, BatchNormalization, Dense, Flatten, Input, Rescaling, Softmax
+from evenflow.layers import Activation, BatchNormalization, Dense, Flatten, Input, Softmax
 from evenflow.models import Sequential
 from evenflow.optimizers import SGD, Adam
 
@@ -266,8 +266,6 @@ def test_a_refused_call_does_not_build_a_model():
         (lambda: [Dense(2, name="a"), Dense(2, name="a")], ["'a'", "no other layer"]),
         (lambda: [Dense(2, "softmax"), Activation("relu")], ["softmax", "last"]),
         (lambda: [Softmax(), Dense(2)], ["softmax", "last"]),
-        (lambda: [Dense(2), Rescaling(2.0)], ["Rescaling", "first"]),
-        (lambda: [Rescaling(2.0), Rescaling(2.0)], ["Rescaling", "first"]),
         (lambda: [Input((4,)), Dense(3), Dense(3, input_shape=(4,))], ["Dense", "(rows, 3)", "(rows, 4)"]),
         (lambda: Dense(3), ["layers", "a list of layers"]),
         (lambda: 5, ["layers", "a list of layers", "5"]),

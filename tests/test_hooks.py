@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from example import blobs, network, state
 
-from evenflow.callbacks import Callback, LambdaCallback, OneCycle, TimeBudget
+from evenflow.callbacks import Callback, EarlyStopping, LambdaCallback, OneCycle, TimeBudget
 from evenflow.optimizers import SGD, Adam
 from evenflow.schedules import ExponentialDecay
 from evenflow.schedules import OneCycle as Schedule
@@ -259,3 +259,32 @@ def test_time_budget_within_an_epoch(monkeypatch):
 def test_time_budget_of_no_time(seconds):
     with pytest.raises((TypeError, ValueError), match="TimeBudget: seconds: expected a finite number above 0"):
         TimeBudget(seconds)
+
+
+@pytest.mark.parametrize("base", [Callback, EarlyStopping])
+def test_what_a_callback_does_to_the_model_holds_from_the_next_step_on(base):
+    # Also where its base class is one that leaves models as they are, so that what runs the steps would be kept.
+    class Freezes(base):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.layers[0].trainable = False
+            seen.append(self.model.layers[0].get_weights())
+
+    seen = []
+    model = network()
+    model.compile(Adam(), "sparse_categorical_crossentropy")
+    model.fit(X, Y, epochs=3, verbose=0, callbacks=[Freezes()], validation_data=(X, Y))
+    for first, last in zip(seen[0], seen[-1], strict=True):
+        np.testing.assert_array_equal(first, last)
+
+
+def test_validation_sees_each_epochs_weights_where_steps_are_kept():
+    model, other = network(), network()
+    other.set_weights(model.get_weights())
+    losses = []
+    for one in (model, other):
+        one.compile(Adam(), "sparse_categorical_crossentropy")
+    kept = model.fit(X, Y, epochs=3, verbose=0, shuffle=False, validation_data=(X[:30], Y[:30]))
+    for _ in range(3):
+        other.fit(X, Y, verbose=0, shuffle=False)
+        losses.append(other.evaluate(X[:30], Y[:30], verbose=0))
+    assert kept.history["val_loss"] == losses

@@ -172,3 +172,25 @@ def test_freezing_takes_effect_without_compiling_again():
         model.fit(X, Y, epochs=2, **FIT)
         models.append(model)
     same(models)
+
+
+def test_rescaling_anywhere():
+    models = []
+    for library in (keras, evenflow):
+        layers = library.layers
+        stack = [
+            layers.Rescaling(0.5, offset=-0.25),
+            layers.Dense(8),
+            layers.Rescaling(-1.5, offset=0.1),
+            layers.Activation("elu"),
+            layers.BatchNormalization(momentum=0.8),
+            layers.Rescaling(2.0),
+            layers.Rescaling(0.5, offset=1.0),
+            layers.Dense(3, "softmax"),
+        ]
+        model = sequential(library, [library.Input((6,)), *stack])
+        rng = np.random.default_rng(1)
+        model.set_weights([rng.random(w.shape) for w in model.get_weights()])
+        compiled(library, model).fit(X, Y, epochs=2, **FIT)
+        models.append(model)
+    same(models)

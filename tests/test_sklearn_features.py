@@ -149,3 +149,14 @@ def test_losses_of_the_regressor(rng):
     assert bounded.predict(x).min() >= 0
     with pytest.raises(ValueError, match="loss='mea'"):
         MLPRegressor("mea").fit(x, y)
+
+
+def test_the_network_itself(tmp_path):
+    x, y = digits(200)
+    estimator = MLPClassifier((9,), max_iter=3, batch_norm=True, random_state=0).fit(x, y)
+    estimator.model_.save(tmp_path / "model.safetensors")
+    again = evenflow.models.load_model(tmp_path / "model.safetensors")
+    probabilities = again.predict(x, verbose=0)
+    np.testing.assert_allclose(estimator.predict_proba(x), probabilities, rtol=1e-6)
+    with pytest.raises(TypeError, match="model_"):
+        evenflow.convert.from_sklearn(estimator)

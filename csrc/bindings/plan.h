@@ -92,6 +92,7 @@ inline py::list plan_steps(const Plan& p, const std::vector<std::string>& activa
     if (!stage.rescaling_layer.empty()) add("rescale " + stage.rescaling_layer, stage.product);
     for (const Segment& segment : stage.segments) {
       if (segment.form == Affine::bias) add("bias " + name(segment.shift) + kept(segment.shift), segment.out);
+      if (!segment.rescaling_layer.empty()) add("rescale " + segment.rescaling_layer, segment.out);
       if (segment.source == Statistics::applied) {
         if (segment.scale >= 0) add("scale " + name(segment.scale) + kept(segment.scale), segment.out);
         if (segment.shift >= 0) add("bias " + name(segment.shift) + kept(segment.shift), segment.out);

@@ -91,12 +91,12 @@ Columns<T> Program<T>::Step::columns(const Segment& s, int units, int panel, boo
   Columns<T> c;
   if (s.learned >= 0) learned_columns(s, units, panel, c);
   if (s.form == Affine::none) return c;
-  c.shift = s.shift < 0 ? p.zeros_ : vector(s, s.shift, 7, units, panel);
+  const bool applied = s.form == Affine::normalize && s.source == Statistics::applied;
+  c.shift = s.shift >= 0 ? vector(s, s.shift, 7, units, panel) : applied ? statistic(s, 1, units, panel) : p.zeros_;
   if (s.form == Affine::normalize) {
     c.mean = batch ? statistic(s, 0, units, panel) : s.mean < 0 ? p.zeros_ : vector(s, s.mean, 0, units, panel);
     c.inverse = statistic(s, 2, units, panel);
-    const bool own_scale = s.source == Statistics::applied && s.scale >= 0;
-    c.scale = own_scale ? vector(s, s.scale, 6, units, panel) : statistic(s, 3, units, panel);
+    c.scale = applied && s.scale >= 0 ? vector(s, s.scale, 6, units, panel) : statistic(s, 3, units, panel);
   }
   return c;
 }

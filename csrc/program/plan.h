@@ -57,6 +57,8 @@ struct Segment {
   bool batch_statistics = false;  // of the batch in training, else moving
   bool unbiased = false, invert = false;
   double momentum = 0, epsilon = 0;
+  double factor = 1, offset = 0;  // of a rescaling, which has no variables
+  std::string rescaling_layer;    // for printing
   Groups groups;
   int activation = 0;     // row of the kernel table
   Penalty activity;       // on what comes out, per row

@@ -89,10 +89,14 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
   activity_sums_ = penalty_sums_ + sums;
   for (const Variable& v : plan_.variables)
     if (v.initial != 0) std::fill_n(parameters_ + v.offset, v.units, static_cast<T>(v.initial));
-  for (const Stage& stage : plan_.stages)  // inverse and scale of what a row operation has applied
+  for (const Stage& stage : plan_.stages)  // what has no statistics: offset, inverse, scale
     for (const Segment& s : stage.segments)
-      if (s.source == Statistics::applied)
-        std::fill_n(activations_ + s.statistics + 2 * layout.padded(stage.units), 2 * layout.padded(stage.units), T(1));
+      if (s.source == Statistics::applied) {
+        const std::ptrdiff_t n = layout.padded(stage.units);
+        std::fill_n(activations_ + s.statistics + n, n, static_cast<T>(s.offset));
+        std::fill_n(activations_ + s.statistics + 2 * n, n, T(1));
+        std::fill_n(activations_ + s.statistics + 3 * n, n, static_cast<T>(s.factor));
+      }
   if (initial_slot() != 0) reset_slots();  // else memory that nobody needs yet stays untouched
 }
 

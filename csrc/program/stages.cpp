@@ -139,15 +139,23 @@ int Plan::Builder::add(std::size_t i) {
   return 0;
 }
 
+// As rows are gathered where it comes first, else the affine part of a normalization, with constants.
 int Plan::Builder::rescaling(std::size_t i) {
   const int number = extended(i);
   Stage& on = stage(number);
-  if (on.map != Map::gather || !on.segments.empty() || !on.rescaling_layer.empty())
-    refuse(i, "expected rescaling only as the first layer");
-  on.rescaling_layer = layer(i).name;
-  on.factor = layer(i).factor;
-  on.offset = layer(i).offset;
-  return number;
+  if (on.map == Map::gather && on.segments.empty() && on.rescaling_layer.empty()) {
+    on.rescaling_layer = layer(i).name;
+    on.factor = layer(i).factor;
+    on.offset = layer(i).offset;
+    return number;
+  }
+  Segment segment;
+  segment.form = Affine::normalize;
+  segment.source = Statistics::applied;
+  segment.rescaling_layer = layer(i).name;
+  segment.factor = layer(i).factor;
+  segment.offset = layer(i).offset;
+  return append(number, segment);
 }
 
 int Plan::Builder::dense(std::size_t i) {

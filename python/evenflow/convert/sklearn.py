@@ -37,6 +37,9 @@ def from_sklearn(estimator: Any, *, dtype: str = "float32", name: str | None = N
         raise errors.wrong_type(where, "estimator", "a fitted MLPClassifier or MLPRegressor", estimator)
     if not all(hasattr(estimator, n) for n in ("coefs_", "intercepts_", "out_activation_")):
         raise ValueError(f"{where}: estimator: expected a fitted {kind}, received one without weights: call its fit")
+    if hasattr(estimator, "model_"):  # normalization and dropout are not among coefs_ and intercepts_
+        expected = "one of scikit-learn's: an estimator of evenflow.sklearn has its network in model_"
+        raise errors.wrong_kind(where, "estimator", expected, f"a {kind} of evenflow")
     kernels = [np.asarray(kernel) for kernel in estimator.coefs_]
     biases = [np.asarray(bias) for bias in estimator.intercepts_]
     activations = [estimator.activation] * (len(kernels) - 1) + [estimator.out_activation_]

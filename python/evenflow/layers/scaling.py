@@ -11,7 +11,7 @@ from .variables import Variable
 
 
 class Rescaling(Layer):
-    """x * scale + offset, before everything else: `Rescaling(1 / 255)` for images of bytes."""
+    """x * scale + offset: `Rescaling(1 / 255)` for images of bytes. As the first layer it costs no pass of its own."""
 
     ARGUMENTS = ("scale", "offset")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -91,9 +92,10 @@ def of_inputs(network: Network, arrays: list[Any]) -> Iterator[Finding]:
     if isinstance(first.layer, (*NORMALIZATIONS, Normalization)):
         return
     factor, offset = 1.0, 0.0
-    for node in network.nodes:
+    for node in itertools.takewhile(lambda node: node is not first, network.nodes):
         if isinstance(node.layer, Rescaling):
-            factor, offset = float(node.layer.scale), float(node.layer.offset)
+            scale = float(node.layer.scale)
+            factor, offset = factor * scale, offset * scale + float(node.layer.offset)
     for array in arrays:
         yield from _of_scale(network, first, array * factor + offset)
 

@@ -7,7 +7,6 @@ A good one covers as many targets as it says, with intervals as narrow as can be
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import Any, ClassVar
 
 import numpy as np
@@ -91,6 +90,8 @@ class IntervalCoverage(Metric):
 
     def settings(self) -> dict[str, Any]:
         if self.quantiles is None:
+            from statistics import NormalDist  # where it is used: it is slow to import
+
             lower, upper = (NormalDist().inv_cdf(end) for end in self.interval)
             return {"kind": self.normal_kind, "lower": lower, "upper": upper}
         lower, upper = (self.quantiles.index(end) for end in self.interval)

@@ -203,9 +203,7 @@ def check_dtype(where: str, dtype: object) -> str:
     return str(dtype)
 
 
-def check_entries(
-    name: str, entries: Sequence[dict[str, Any]], outputs: Sequence[str] = (), *, rescaling_first: bool = False
-) -> None:
+def check_entries(name: str, entries: Sequence[dict[str, Any]], outputs: Sequence[str] = ()) -> None:
     """Raise where the core could not run these entries in this order. `outputs`: the entries that have them, else the
     last."""
     by_name = {entry["name"]: entry for entry in entries}
@@ -224,6 +222,3 @@ def check_entries(
         if entry.get("activation") in OUTPUTS:
             kind = entry["activation"]
             raise ValueError(f"{name}: {kind} ({entry['name']!r}) must be the last thing a model computes")
-    for entry in entries[1:] if rescaling_first else ():
-        if entry["kind"] == "rescaling":
-            raise ValueError(f"{name}: Rescaling {entry['name']!r} must be the first thing a model computes")

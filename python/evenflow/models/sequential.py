@@ -75,7 +75,7 @@ class Sequential(Model):
             self._check_addition(one)
         layers = [*self._layers, *added]
         row_shape = self._row_shape or _known_row_shape(layers[0])
-        check_entries(self.name, _entries(layers), rescaling_first=True)
+        check_entries(self.name, _entries(layers))
         if row_shape is not None:
             _shapes(layers, row_shape, self.dtype)
         lookup = columns.lookup_of([one for one in layers if not isinstance(one, InputLayer)])

@@ -250,6 +250,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
             return  # the best weights are in place
         if self._stopped:
             self._no_improvement_count = 0
+        own = model._shuffler
         model._shuffler = Shuffler(self._random_state)  # type: ignore[assignment]  # scikit-learn's shuffles
         try:
             model.fit(
@@ -268,6 +269,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
         finally:
+            model._shuffler = own
             del self._validation
         self._stopped = watch.stopped
         if not incremental and self.n_iter_ == epochs and not watch.stopped:
