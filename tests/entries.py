@@ -9,6 +9,11 @@ def dense(units: int, use_bias: bool = True, trainable: bool = True) -> Spec:
     return {"kind": "dense", "units": units, "use_bias": use_bias, "trainable": trainable}
 
 
+def transposed(number: int, units: int, **more: Any) -> Spec:
+    """A layer of `network` that uses the kernel of layer `number` transposed."""
+    return {**dense(units, **more), "transposes": f"layer_{number}"}
+
+
 def batch_norm(center: bool = True, scale: bool = True, trainable: bool = True, **more: Any) -> Spec:
     settings = {"momentum": 0.9, "epsilon": 1e-3, "center": center, "scale": scale, "trainable": trainable}
     return {"kind": "batch_normalization", **settings, **more}

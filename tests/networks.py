@@ -17,6 +17,7 @@ from entries import (
     rescaling,
     rms_norm,
     scaling,
+    transposed,
 )
 from optimizer_specs import SGD
 
@@ -59,14 +60,9 @@ NETWORKS: dict[str, Spec] = {
     "batch norm before": network(
         7,
         [
-            dense(100, use_bias=False),
-            batch_norm(),
-            activation("gelu"),
-            dense(31, use_bias=False),
-            batch_norm(center=False),
-            activation("silu"),
-            dense(5),
-            activation("softmax"),
+            *(dense(100, use_bias=False), batch_norm(), activation("gelu")),
+            *(dense(31, use_bias=False), batch_norm(center=False), activation("silu")),
+            *(dense(5), activation("softmax")),
         ],
         CATEGORICAL,
         metrics=("categorical_accuracy", "mean_absolute_error", COUNTS, "cosine_similarity", "class_sums"),
@@ -150,16 +146,8 @@ NETWORKS: dict[str, Spec] = {
     "scaling": network(
         65,
         [
-            scaling(),
-            dense(33),
-            activation("isru", alpha=0.3),
-            scaling(),
-            scaling(trainable=False),
-            activation("elu"),
-            dense(17, use_bias=False),
-            scaling(),
-            dense(3),
-            scaling(),
+            *(scaling(), dense(33), activation("isru", alpha=0.3), scaling(), scaling(trainable=False)),
+            *(activation("elu"), dense(17, use_bias=False), scaling(), dense(3), scaling()),
         ],
         SQUARED,
     ),
@@ -276,14 +264,8 @@ NETWORKS: dict[str, Spec] = {
     "learned by unit": network(
         17,
         [
-            dense(100),
-            learned("prelu"),
-            dense(33, use_bias=False),
-            batch_norm(),
-            learned("learned_swish"),
-            batch_norm(),
-            dense(5),
-            activation("log_softmax"),
+            *(dense(100), learned("prelu"), dense(33, use_bias=False), batch_norm(), learned("learned_swish")),
+            *(batch_norm(), dense(5), activation("log_softmax")),
         ],
         CATEGORICAL,
         from_logits=True,
@@ -397,6 +379,27 @@ NETWORKS: dict[str, Spec] = {
             activation("softmax"),
         ],
         SPARSE,
+    ),
+    "tied": network(
+        65,
+        [
+            *(noise("gaussian_noise", stddev=0.1), dense(100), activation("sigmoid")),
+            *(dense(17, use_bias=False), batch_norm(), activation("tanh")),
+            *(transposed(3, 100), learned("prelu"), transposed(1, 65, use_bias=False), activation("sigmoid")),
+        ],
+        BINARY,
+        metrics=("mean_squared_error",),
+    ),
+    "tied, frozen and in branches": network(
+        33,
+        [
+            *(dense(40, trainable=False), activation("sigmoid"), dense(65), layer_norm()),
+            *(transposed(2, 40, trainable=False), reads(transposed(0, 33), 4), reads(layer_norm(), 4)),
+            *(again(2, dense(65), 6), reads({"kind": "add"}, 3, 7), rms_norm(), reads(transposed(2, 40), 9)),
+            *(again(10, transposed(2, 40), 3), reads({"kind": "add"}, 6, 10, 11), activation("elu")),
+            *(reads({"kind": "concatenate"}, 5, 13), layer_norm(), dense(3)),
+        ],
+        SQUARED,
     ),
     "sparsemax": network(
         9,

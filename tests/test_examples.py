@@ -200,6 +200,23 @@ def test_chapter_gelu(show):
     assert gaps["Mish and GELU, x > 0"] == pytest.approx(0.0308, abs=5e-5)
 
 
+@pytest.mark.slow
+def test_chapter_pretraining(show):
+    seen = show("pretraining")
+    medians = {name: [sorted(column)[2] for column in zip(*pairs, strict=True)] for name, pairs in seen.items()}
+    least = {  # points between the medians; measured: 13, 22, 12 and 7
+        "stacked denoising autoencoder": 0.08,
+        "greedy autoencoders, sigmoid": 0.14,
+        "auxiliary task": 0.08,
+        "semi-supervised GAN": 0.04,
+    }
+    assert medians.keys() == least.keys()
+    for name, (scratch, pretrained) in medians.items():
+        assert pretrained - scratch > least[name], name
+        assert pretrained > 0.75, name
+        assert sum(after > before for before, after in seen[name]) >= 4, name
+
+
 def test_digits(capsys):
     pytest.importorskip("sklearn")
     assert run("digits.py")["accuracy"] >= 0.97

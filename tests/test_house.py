@@ -21,7 +21,9 @@ CSRC = ROOT / "csrc"
 PACKAGE = ROOT / "python" / "evenflow"
 
 # C++: each folder may include itself and those before it.
-LAYERS = ["math", "simd", "kernels", "program", "bindings"]
+LAYERS = ["math", "simd", "kernels", "program", "cuda", "bindings"]
+# Of the processor's executor, the GPU's knows the plan and plain data alone; and of vectors, only its own.
+OF_PLANS = {"plan", "spec", "run", "spending", "metrics", "feed", "health"}
 # Headers of the standard library that the formulas and vectors may use: nothing that emits a symbol of its own.
 BARE_HEADERS = {"cmath", "cstddef", "cstdint", "cstring", "limits", "tuple", "type_traits", "utility", "immintrin.h"}
 # Python: the files that may touch the native core.
@@ -55,6 +57,7 @@ PACKAGES = [
     ["training"],
     ["models"],
     ["backend", "convert", "datasets", "many", "recipes", "reporting", "utils"],
+    ["pretraining"],
     ["cli", "sklearn"],
 ]
 HARD_DEPENDENCIES = {"numpy", "safetensors", "tqdm"}
@@ -128,6 +131,16 @@ def test_includes_go_one_way():
     assert not wrong
 
 
+def test_the_second_executor_knows_plans_alone():
+    wrong = []
+    for path in native("cuda"):
+        for include in re.findall(r'^\s*#\s*include\s+"([^"]+)"', path.read_text(encoding="utf-8"), re.MULTILINE):
+            folder, name = include.split("/", 1)
+            if folder == "simd" or (folder == "program" and name.removesuffix(".h") not in OF_PLANS):
+                wrong.append(f"{named(path)} includes {include}")
+    assert not wrong
+
+
 def test_formulas_and_vectors_use_bare_headers():
     wrong = []
     for path in native("math", "simd"):
@@ -146,7 +159,7 @@ def test_threads_live_in_program():
 
 
 def test_python_lives_in_bindings():
-    assert not hits(r"pybind11|Python\.h", native("math", "simd", "kernels", "program"))
+    assert not hits(r"pybind11|Python\.h", native("math", "simd", "kernels", "program", "cuda"))
 
 
 def test_core_never_prints_or_aborts():

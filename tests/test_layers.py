@@ -239,6 +239,7 @@ def test_activation_functions_take_what_numpy_takes():
 MADE = [
     lambda: Dense(3, LeakyReLU(0.1), False, "he_normal", input_shape=(4,)),
     lambda: Dense(3, "softmax", trainable=False),
+    lambda: layers.DenseTranspose("other", PReLU(), bias_regularizer="l2", input_shape=(3,)),
     lambda: BatchNormalization(momentum=0.9, epsilon=1e-5, center=False),
     lambda: BatchNormalization(axis=[1, 2], unbiased_variance=True, input_shape=(4, 5)),
     lambda: Normalization(axis=None, mean=1.5, variance=4),

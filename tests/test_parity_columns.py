@@ -1,7 +1,9 @@
 """Embeddings, encodings and bins beside Keras 3 and PyTorch: the same losses and weights from the same start, in
 float64; and what their files hold."""
 
+import json
 import os
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -197,3 +199,40 @@ def test_adapted_bins_are_keras(bins, epsilon, count, rng):
     adapt_theirs(batches)
     ours.adapt(batches)
     assert ours.bin_boundaries == theirs.bin_boundaries
+
+
+@pytest.mark.parametrize("where_it_is", ["config", "assets"])
+def test_a_lookup_in_a_file_of_keras(where_it_is, tmp_path, rng):
+    """Keras makes such layers with TensorFlow only; the file is one of its own, with the words that it then writes."""
+    layers = keras.layers
+    theirs = keras.Sequential(
+        [keras.Input((1,), dtype="int32"), layers.Embedding(4, 3), layers.Flatten(), layers.Dense(2)]
+    )
+    theirs.save(tmp_path / "ids.keras")
+    nothing = ("max_tokens", "mask_token", "idf_weights", "salt")
+    described: dict[str, Any] = dict.fromkeys(nothing) | dict.fromkeys(("sparse", "pad_to_max_tokens", "invert"), False)
+    described |= {
+        "num_oov_indices": 1,
+        "oov_token": "[UNK]",
+        "output_mode": "int",
+        "encoding": "utf-8",
+        "name": "words",
+    }
+    described |= {"vocabulary_dtype": "string", "oov_method": "floormod", "vocabulary_size": 4, "trainable": True}
+    described["vocabulary"] = ["red", "green", "blue"] if where_it_is == "config" else None
+    with zipfile.ZipFile(tmp_path / "ids.keras") as old, zipfile.ZipFile(tmp_path / "words.keras", "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                config["config"]["layers"][0]["config"]["dtype"] = "string"
+                lookup = {"module": "keras.layers", "class_name": "StringLookup", "config": described}
+                config["config"]["layers"].insert(1, lookup)
+                content = json.dumps(config).encode()
+            new.writestr(name, content)
+        if where_it_is == "assets":
+            new.writestr("assets/layers/string_lookup/vocabulary.txt", "[UNK]\nred\ngreen\nblue\n")
+    model = convert.from_keras(tmp_path / "words.keras")
+    words = np.array([["green"], ["mauve"], ["red"]], object)
+    expected = theirs.predict(np.array([[2], [0], [1]]), verbose=0)
+    np.testing.assert_allclose(model.predict(words), expected, rtol=0, atol=1e-6)

@@ -9,7 +9,8 @@
 #include "bindings/ids.h"
 #include "bindings/names.h"
 #include "program/feed.h"
-#include "program/program.h"
+#include "program/plan.h"
+#include "program/run.h"
 
 namespace evenflow {
 
@@ -35,6 +36,15 @@ inline std::vector<py::array> arrays_of(const char* function, const char* argume
   for (const py::object& one : each_of(function, argument, given, count, of))
     found.push_back(array_of(function, argument, one));
   return found;
+}
+
+// The only one, or a list.
+inline py::object as_given(const std::vector<py::array>& arrays) {
+  return arrays.size() == 1 ? py::object(arrays[0]) : py::cast(arrays);
+}
+
+inline void check_threads(int threads) {
+  if (threads < 0 || threads > 4096) refuse("Program", "threads", "0 to 4096", std::to_string(threads));
 }
 
 // Whether arrays that are written share no memory with each other, nor with those that are read.

@@ -1,5 +1,5 @@
 // Binds Health: what steps counted of a network's layers.
-#include "bindings/python_program.h"
+#include "bindings/native_program.h"
 
 namespace evenflow {
 

@@ -53,14 +53,16 @@ inline std::string regularization_text(const Plan& p, int variable) {
 
 inline std::string map_text(const Plan& p, const Stage& stage) {
   constexpr const char* words[] = {
-      "gather", "product", "layer_normalization", "rms_normalization", "read", "add", "multiply", "concatenate",
-      "embed",  "encode",  "discretize"};
+      "gather", "product",   "product transposed", "layer_normalization", "rms_normalization",
+      "read",   "add",       "multiply",           "concatenate",         "embed",
+      "encode", "discretize"};
   std::string found = words[static_cast<int>(stage.map)];
   if (stage.kernel >= 0)
     found += " " + p.variables[static_cast<std::size_t>(stage.kernel)].name + regularization_text(p, stage.kernel);
   else if (stage.map != Map::same && !stage.layer.empty())
     found += " " + stage.layer;
-  if (stage.called_again && (stage.kernel >= 0 || stage.map == Map::same)) found += " (" + stage.layer + ")";
+  const bool other = stage.called_again || stage.map == Map::transposed;  // whose name is not yet there
+  if (other && (stage.kernel >= 0 || stage.map == Map::same)) found += " (" + stage.layer + ")";
   return found;
 }
 

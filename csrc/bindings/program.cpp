@@ -1,5 +1,5 @@
 // Binds the Program class and what its calls return.
-#include "bindings/python_program.h"
+#include "bindings/native_program.h"
 
 namespace evenflow {
 

@@ -1,7 +1,6 @@
-// The Program class as Python sees it: checks, releases the GIL, runs.
+// The Program class as Python sees it: checks, releases the GIL, runs. One for each executor of plans: `Executor` is
+// that of an element type.
 #pragma once
-
-#include "program/program.h"
 
 #include <pybind11/stl.h>
 
@@ -16,12 +15,14 @@
 #include "bindings/epoch.h"
 #include "bindings/plan.h"
 #include "bindings/spec.h"
+#include "program/run.h"
 
 namespace evenflow {
 
-class PyProgram {
+template <template <class> class Executor>
+class PyProgramOf {
  public:
-  PyProgram(const py::object& spec, const std::string& dtype, std::int64_t batch_size, int threads, bool fusion)
+  PyProgramOf(const py::object& spec, const std::string& dtype, std::int64_t batch_size, int threads, bool fusion)
       : spec_(SpecReader::copy(spec)), dtype_(dtype) {
     if (batch_size < 1 || batch_size > (1 << 28))
       refuse("Program", "batch_size", "1 to 2^28", std::to_string(batch_size));
@@ -36,10 +37,6 @@ class PyProgram {
     else
       refuse("Program", "dtype", "'float32' or 'float64'", "'" + dtype + "'");
     set_threads(threads);
-  }
-
-  static void check_threads(int threads) {
-    if (threads < 0 || threads > 4096) refuse("Program", "threads", "0 to 4096", std::to_string(threads));
   }
 
   template <class F>
@@ -118,6 +115,10 @@ class PyProgram {
   void reset_slots() {
     const Busy busy(busy_);
     visit([](auto& p) { p.reset_slots(); });
+  }
+  void forget_data() {
+    const Busy busy(busy_);
+    visit([](auto& p) { p.forget_data(); });
   }
   py::array parameters(py::object self) const {
     return visit(
@@ -298,10 +299,10 @@ class PyProgram {
   using element = std::remove_pointer_t<decltype(std::declval<P>().parameters())>;
 
   template <class T>
-  static std::shared_ptr<Program<T>> make(const Spec& spec, int batch_size, bool fused) {
+  static std::shared_ptr<Executor<T>> make(const Spec& spec, int batch_size, bool fused) {
     const Kernels<T>& k = kernels<T>();
     check_id_counts<T>(spec);
-    return std::make_shared<Program<T>>(Plan(spec, k.layout, batch_size, known_of(k)), k, fused);
+    return std::make_shared<Executor<T>>(Plan(spec, Executor<T>::layout(k), batch_size, known_of(k)), k, fused);
   }
 
   static py::tuple shape(const Variable& v) { return py::tuple(py::cast(v.dims)); }
@@ -358,10 +359,6 @@ class PyProgram {
     for (std::size_t h = 0; h < arrays.size(); ++h)
       all.push_back(dense<T>(function, argument, arrays[h], {rows, plan().units(h)}, writable));
     return all;
-  }
-  // The only one, or a list.
-  static py::object as_given(const std::vector<py::array>& arrays) {
-    return arrays.size() == 1 ? py::object(arrays[0]) : py::cast(arrays);
   }
   Feeds features(const char* function, const py::object& x) const { return checked_feeds(function, x, plan()); }
   // Whoever has a view of the gradients may have written those of a table's other rows.
@@ -443,7 +440,7 @@ class PyProgram {
   std::string dtype_;
   py::object view_ = py::none();  // a weak reference to the gradients' view, while there is one
   bool lent_ = false;             // since before the last `backward` or after it
-  std::variant<std::shared_ptr<Program<float>>, std::shared_ptr<Program<double>>> program_;
+  std::variant<std::shared_ptr<Executor<float>>, std::shared_ptr<Executor<double>>> program_;
   mutable std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
 };
 

@@ -32,6 +32,7 @@ class SpecReader {
       spec.layers.push_back(layer(in));
       in.sources(spec, names);
       in.shares(spec, names);
+      in.transposes(spec, names);
       names.push_back(spec.layers.back().name);
     }
     if (spec.inputs.size() > 1 && (spec.layers.empty() || spec.layers[0].kind != LayerSpec::input))
@@ -187,6 +188,17 @@ class SpecReader {
     const LayerSpec& first = spec.layers[static_cast<std::size_t>(layer.shares)];
     if (first.kind != layer.kind || first.shares >= 0 || first.learned != layer.learned)
       refuse(where_, "shares", "a layer of the same kind with variables of its own", "'" + first.name + "'");
+  }
+
+  // Whose kernel the last layer of `spec` uses transposed.
+  void transposes(Spec& spec, const std::vector<std::string>& names) const {
+    if (missing("transposes")) return;
+    LayerSpec& layer = spec.layers.back();
+    layer.transposes = static_cast<int>(index_of(where_, "transposes", string("transposes"), names));
+    const auto other = [&](int number) -> const LayerSpec& { return spec.layers[static_cast<std::size_t>(number)]; };
+    const bool same = layer.shares < 0 || other(layer.shares).transposes == layer.transposes;
+    if (layer.kind != LayerSpec::dense || other(layer.transposes).kind != LayerSpec::dense || !same)
+      refuse(where_, "transposes", "in a dense layer, the name of one, the same in every call", string("transposes"));
   }
 
   // Units of the input, and of each layer.

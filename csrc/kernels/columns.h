@@ -3,6 +3,7 @@
 
 #include "kernels/kernels.h"
 #include "math/activations.h"
+#include "math/normalization.h"
 
 namespace evenflow {
 
@@ -27,7 +28,7 @@ struct AffineColumn {
   EVENFLOW_INLINE V operator()(V x) const {
     if constexpr (form == Affine::none) return x;
     if constexpr (form == Affine::bias) return x + shift;
-    if constexpr (form == Affine::normalize) return fma(x - mean, scale, shift);
+    if constexpr (form == Affine::normalize) return normalized(x, mean, scale, shift);
   }
 };
 
@@ -104,7 +105,7 @@ struct ColumnKernels {
 
   static void normalizer(T* inverse, T* scale, const T* variance, const T* gamma, double epsilon, int width) {
     each_vector<V>(width, [&](int j) {
-      const V r = V(1) / sqrt(V::load(variance + j) + V(epsilon));
+      const V r = inverse_deviation(V::load(variance + j), epsilon);
       r.store(inverse + j);
       (gamma == nullptr ? r : V::load(gamma + j) * r).store(scale + j);
     });
@@ -112,15 +113,16 @@ struct ColumnKernels {
 
   static void standardizer(T* inverse, T* scale, const T* variance, double smallest, bool inverted, int width) {
     each_vector<V>(width, [&](int j) {
-      const V deviation = max(sqrt(V::load(variance + j)), V(smallest)), r = V(1) / deviation;
+      const V deviation = bounded_deviation(V::load(variance + j), smallest), r = V(1) / deviation;
       r.store(inverse + j);
       (inverted ? deviation : r).store(scale + j);
     });
   }
 
   static void moving_average(T* moving, const T* batch, double momentum, double share, int width) {
-    each_vector<V>(
-        width, [&](int j) { fma(V::load(moving + j), V(momentum), V::load(batch + j) * V(share)).store(moving + j); });
+    each_vector<V>(width, [&](int j) {
+      evenflow::moving_average(V::load(moving + j), V::load(batch + j), momentum, share).store(moving + j);
+    });
   }
 
   static void normalize_backward(T* dz, const T* x, int rows, int width, const Columns<T>& columns, const T* dshift,
@@ -132,8 +134,8 @@ struct ColumnKernels {
       const V shift_part = V::load(dshift + j) / count, scale_part = V::load(dscale + j) / count;
       for (int row = 0; row < rows; ++row) {
         const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(row) * width + j;
-        const V normalized = (V::load(x + at) - mean) * inverse;
-        (scale * fma(-normalized, scale_part, V::load(dz + at) - shift_part)).store(dz + at);
+        const V own = (V::load(x + at) - mean) * inverse;
+        gradient_through_moments(V::load(dz + at), own, scale, shift_part, scale_part).store(dz + at);
       }
     });
   }

@@ -116,11 +116,18 @@ struct LossRows {
   int metric_count;
   std::ptrdiff_t metric_stride;  // between a record's numbers
   bool one_hot_labels;           // some metric wants them so
+  int record = 0;                // that of row 0
+
+  // Of a batch of `all` rows whose sum is divided by `divided_by`, 0 where no row counts.
+  EVENFLOW_INLINE void divide(double divided_by, double weight, int all) {
+    gradient_scale = divided_by == 0 ? 0 : weight / divided_by;
+    value_scale = divided_by == all ? 1 : divided_by == 0 ? 0 : 1 / divided_by * all;
+  }
 
   // All metrics of a row.
   EVENFLOW_INLINE void count(const MetricRow<T>& seen, int row) const {
     for (const MetricOutput<T>* m = metrics; m < metrics + metric_count; ++m)
-      m->kernel(m->settings, seen, m->records + row, metric_stride);
+      m->kernel(m->settings, seen, m->records + record + row, metric_stride);
   }
 };
 

@@ -31,7 +31,7 @@ struct RowLosses : RowValues<V> {
   using Form = std::bool_constant<from_logits>;
 
   template <class Loss>
-  static void run(const Loss& loss, const LossRows<T>& in, T* scratch, int first, int last) {
+  EVENFLOW_INLINE static void run(const Loss& loss, const LossRows<T>& in, T* scratch, int first, int last) {
     if constexpr (std::is_same_v<Loss, SparseCategoricalCrossentropy>)
       if (LossTiles<V>::fit(loss, in)) return LossTiles<V>::run(in, scratch, first, last);
     if constexpr (Loss::absorbs != Output::plain)
@@ -43,7 +43,7 @@ struct RowLosses : RowValues<V> {
   template <class Loss, bool from_logits>
   EVENFLOW_INLINE static void rows(const Loss& loss, Form<from_logits> form, const LossRows<T>& in, T* scratch,
                                    int first, int last) {
-    const int units = in.units, padded = Rows::layout.padded(units);
+    const int units = in.units, padded = Rows::layout().padded(units);
     const bool softmax = in.output == Output::softmax;
     Row r{scratch, scratch + padded, scratch + 2 * padded, {}, nullptr, 0, units, static_cast<T>(in.gradient_scale)};
     for (int row = first; row < last; ++row) {

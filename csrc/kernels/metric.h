@@ -34,10 +34,12 @@ struct Metric {
   std::int64_t ignore_class = no_class;
   ClassOf target_class = ClassOf::strongest, prediction_class = ClassOf::strongest;
 
-  int labels() const { return class_id >= 0 ? 1 : units; }
-  int bins() const { return threshold_count + 1; }
-  int classes() const { return class_count > 0 ? class_count : units == 1 ? 2 : units; }
-  int pairs() const { return prediction_class == ClassOf::strongest ? 1 : units; }  // of classes, in a row
+  EVENFLOW_INLINE int labels() const { return class_id >= 0 ? 1 : units; }
+  EVENFLOW_INLINE int bins() const { return threshold_count + 1; }
+  EVENFLOW_INLINE int classes() const { return class_count > 0 ? class_count : units == 1 ? 2 : units; }
+  EVENFLOW_INLINE int pairs() const {
+    return prediction_class == ClassOf::strongest ? 1 : units;
+  }  // of classes, in a row
 };
 
 // One row, contiguous and padded.

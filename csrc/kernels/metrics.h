@@ -14,7 +14,7 @@ struct Records {
   using Values = RowValues<V>;
 
   template <class Kind>
-  static void record(const Metric& m, const Row& given, double* to, std::ptrdiff_t stride) {
+  EVENFLOW_INLINE static void record(const Metric& m, const Row& given, double* to, std::ptrdiff_t stride) {
     const Row row{given.p + m.first, given.t, given.label};
     if constexpr (std::is_same_v<typename Kind::Form, MeanForm>)
       *to = value(Kind(), m, row);
@@ -35,7 +35,7 @@ struct Records {
     const Element& element;
     double smoothing, even;
     template <class W>
-    W value(W x, W t) const {
+    EVENFLOW_INLINE W value(W x, W t) const {
       return element.value(x, smoothed(t, smoothing, even));
     }
   };
@@ -92,7 +92,7 @@ struct Records {
   struct Share {
     T whole;
     template <class W>
-    W value(W x, W t) const {
+    EVENFLOW_INLINE W value(W x, W t) const {
       return CategoricalCrossentropy().value(x / W(whole), t);
     }
   };

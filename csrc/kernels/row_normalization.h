@@ -15,8 +15,8 @@ struct RowNormalization {
     return V(Rows::total(units, term) / static_cast<T>(units));
   }
 
-  static void forward(T* y, T* inverse, const T* x, std::ptrdiff_t stride, int units, double epsilon, bool centered,
-                      T* scratch, int first, int last) {
+  EVENFLOW_INLINE static void forward(T* y, T* inverse, const T* x, std::ptrdiff_t stride, int units, double epsilon,
+                                      bool centered, T* scratch, int first, int last) {
     for (int row = first; row < last; ++row) {
       Rows::gather(scratch, x, stride, row, units);
       const V m = centered ? mean(units, [&](int j) { return V::load(scratch + j); }) : V(0);
@@ -33,9 +33,9 @@ struct RowNormalization {
     }
   }
 
-  static void backward(T* dx, const T* dy, const T* y, const T* inverse, std::ptrdiff_t stride, int units,
-                       bool centered, T* scratch, int first, int last) {
-    T* normalized = scratch + Rows::layout.padded(units);
+  EVENFLOW_INLINE static void backward(T* dx, const T* dy, const T* y, const T* inverse, std::ptrdiff_t stride,
+                                       int units, bool centered, T* scratch, int first, int last) {
+    T* normalized = scratch + Rows::layout().padded(units);
     for (int row = first; row < last; ++row) {
       Rows::gather(scratch, dy, stride, row, units);
       Rows::gather(normalized, y, stride, row, units);

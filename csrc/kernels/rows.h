@@ -10,11 +10,11 @@ namespace evenflow {
 template <class V>
 struct RowKernels {
   using T = scalar_of<V>;
-  static constexpr Layout layout{V::lanes};
+  EVENFLOW_INLINE static constexpr Layout layout() { return {V::lanes}; }
 
   EVENFLOW_INLINE static std::ptrdiff_t place(int unit, std::ptrdiff_t stride, int row, int units) {
-    const int panel = unit / layout.full();
-    return panel * stride + static_cast<std::ptrdiff_t>(row) * layout.width(units, panel) + unit % layout.full();
+    const int panel = unit / layout().full();
+    return panel * stride + static_cast<std::ptrdiff_t>(row) * layout().width(units, panel) + unit % layout().full();
   }
   // f(j, valid lanes) for each vector of a row of `units`
   template <class Body>
@@ -28,8 +28,8 @@ struct RowKernels {
     each(units, [&](int j, int) { V::load(from + j).store(x + place(j, stride, row, units)); });
   }
   static void spread(T* panels, std::ptrdiff_t stride, const T* from, int row, int features, int first, int end) {
-    const int last = smaller(end * layout.full(), layout.padded(features));
-    int j = first * layout.full();
+    const int last = smaller(end * layout().full(), layout().padded(features));
+    int j = first * layout().full();
     for (; j + V::lanes <= smaller(last, features); j += V::lanes)  // loads of a part are slower out of cache
       V::load(from + j).store(panels + place(j, stride, row, features));
     if (j < last) V::load(from + j, features - j).store(panels + place(j, stride, row, features));
@@ -112,7 +112,7 @@ struct RowKernels {
                              int last) {
     for (int row = first; row < last; ++row) {
       gather(scratch, x, stride, row, units);
-      apply(output, scratch, scratch + layout.padded(units), units);
+      apply(output, scratch, scratch + layout().padded(units), units);
       scatter(y, scratch, stride, row, units);
     }
   }
@@ -144,7 +144,7 @@ struct RowKernels {
   }
   static void output_backward(Output output, T* dz, const T* y, std::ptrdiff_t stride, int units, T* scratch, int first,
                               int last) {
-    T* p = scratch + layout.padded(units);
+    T* p = scratch + layout().padded(units);
     for (int row = first; row < last; ++row) {
       gather(scratch, dz, stride, row, units);
       gather(p, y, stride, row, units);

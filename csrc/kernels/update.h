@@ -13,7 +13,7 @@ struct FlatKernels {
 
   struct Clipper {
     V scale, limit;
-    explicit Clipper(Clip clip) : scale(clip.scale), limit(clip.limit) {}
+    EVENFLOW_INLINE explicit Clipper(Clip clip) : scale(clip.scale), limit(clip.limit) {}
     EVENFLOW_INLINE V operator()(V g) const { return at_least(at_most(g * scale, limit), -limit); }
   };
 
@@ -28,19 +28,19 @@ struct FlatKernels {
   };
   struct Clipped : Bare {
     Clipper clip;
-    explicit Clipped(Clip c) : clip(c) {}
+    EVENFLOW_INLINE explicit Clipped(Clip c) : clip(c) {}
     EVENFLOW_INLINE V gradient(V g, V) const { return clip(g); }
   };
   // p <- p - p * rate
   struct Decayed : Clipped {
     V rate;
-    Decayed(Clip c, const Decay& decay) : Clipped(c), rate(-decay.rate) {}
+    EVENFLOW_INLINE Decayed(Clip c, const Decay& decay) : Clipped(c), rate(-decay.rate) {}
     EVENFLOW_INLINE V before(V p) const { return fma(rate, p, p); }
   };
   struct Averaging {
     V moves;
     Average<T> average;
-    explicit Averaging(const Average<T>& a) : moves(1 - a.keep), average(a) {}
+    EVENFLOW_INLINE explicit Averaging(const Average<T>& a) : moves(1 - a.keep), average(a) {}
     template <class Load, class Store>
     EVENFLOW_INLINE V after(V p, Load load, Store store, std::ptrdiff_t i) const {
       if (average.values == nullptr) return p;
@@ -56,7 +56,8 @@ struct FlatKernels {
   struct All : Decayed {
     V coupled;
     Averaging averaging;
-    All(Clip c, const Decay& decay, const Average<T>& a) : Decayed(c, decay), coupled(decay.coupled), averaging(a) {}
+    EVENFLOW_INLINE All(Clip c, const Decay& decay, const Average<T>& a)
+        : Decayed(c, decay), coupled(decay.coupled), averaging(a) {}
     EVENFLOW_INLINE V gradient(V g, V p) const { return fma(coupled, p, this->clip(g)); }
     template <class Load, class Store>
     EVENFLOW_INLINE V after(V p, Load load, Store store, std::ptrdiff_t i) const {

@@ -33,4 +33,7 @@ struct NormLimits {
   }
 };
 
+// What brings a norm down to a limit.
+HD double shrink(double norm, double limit) { return norm <= limit ? 1 : limit / norm; }
+
 }  // namespace evenflow

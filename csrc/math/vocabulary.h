@@ -7,17 +7,16 @@
 #include <cstring>
 #include <limits>
 
-#if defined(_MSC_VER) && !defined(__clang__)
+#if defined(__CUDACC__)
+#define EVENFLOW_INLINE __host__ __device__ __forceinline__
+#elif defined(_MSC_VER) && !defined(__clang__)
 #define EVENFLOW_INLINE __forceinline
 #else
 #define EVENFLOW_INLINE inline __attribute__((always_inline))
 #endif
 
-#if defined(__CUDACC__)
-#define HD __host__ __device__ __forceinline__
-#else
-#define HD EVENFLOW_INLINE  // always inlined, so that no symbol is emitted without an instruction set in its name
-#endif
+// Always inlined, so that no symbol is emitted without an instruction set in its name.
+#define HD EVENFLOW_INLINE
 
 namespace evenflow {
 

@@ -80,12 +80,13 @@ template <class T>
 template <class Visit>
 void Program<T>::Step::own_blocks(int number, Visit visit) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
-  if (stage.kernel < 0 || !plan.variables[static_cast<std::size_t>(stage.kernel)].trainable) return;
-  const Variable& v = plan.variables[static_cast<std::size_t>(stage.kernel)];  // a table's units are not the stage's
-  own_panels(v.units, own_range(v.units, stage.mirrored), [&](int panel, int width) {
-    for (int part = 0; part < plan.layout.panels(v.inputs); ++part) {
+  if (stage.kernel < 0) return;
+  const Variable& kernel = plan.variables[static_cast<std::size_t>(stage.kernel)];  // not always as wide as the stage
+  if (!kernel.trainable) return;
+  own_panels(kernel.units, own_range(kernel.units, stage.mirrored), [&](int panel, int width) {
+    for (int part = 0; part < plan.layout.panels(kernel.inputs); ++part) {
       const int first = part * plan.layout.full();
-      const int count = std::min(plan.layout.full(), v.inputs - first);
+      const int count = std::min(plan.layout.full(), kernel.inputs - first);
       visit(panel, part, slice(stage.kernel, panel) + static_cast<std::ptrdiff_t>(first) * width, count, width);
     }
   });
@@ -98,19 +99,22 @@ void Program<T>::Step::weight_gradient(int number, Visit visit) const {
   if (stage.kernel < 0) return;
   if (stage.map == Map::embedding) return table_gradient(number, visit);
   const Stage& below = plan.stages[static_cast<std::size_t>(stage.from[0])];
+  const Variable& kernel = plan.variables[static_cast<std::size_t>(stage.kernel)];
   const bool adds = plan.adds(stage.kernel, number), completes = plan.completes(stage.kernel, number);
-  const bool passes = passing && !measures && !accumulates && !adds && completes &&
-                      !plan.variables[static_cast<std::size_t>(stage.kernel)].regularization.penalty.active();
-  const Range own = own_range(stage);
-  const int blocks = (own.end - own.first) * plan.layout.panels(stage.inputs);
+  const bool passes =
+      passing && !measures && !accumulates && !adds && completes && !kernel.regularization.penalty.active();
+  const Range own = own_range(kernel.units, stage.mirrored);
+  const int blocks = (own.end - own.first) * plan.layout.panels(kernel.inputs);
   int block = 0;
   own_blocks(number, [&](int panel, int part, std::ptrdiff_t offset, int count, int width) {
     const std::ptrdiff_t n = static_cast<std::ptrdiff_t>(count) * width;
     T *const to = p.gradients_ + offset, *const g = passes ? scratch : to;
     if (passing && completes) fetch_update(offset);
     if (below.map == Map::gather && next != nullptr) fetch_rows(below, block++, blocks);
-    k.weight_gradient(adds ? scratch : g, at(below.output, part), gradient(number, panel), rows,
-                      plan.layout.width(stage.inputs, part), count, width);
+    const bool transposed = stage.map == Map::transposed;  // dw = dz^T x in place of x^T dz
+    k.weight_gradient(adds ? scratch : g, transposed ? gradient(number, part) : at(below.output, part),
+                      transposed ? at(below.output, panel) : gradient(number, panel), rows,
+                      plan.layout.width(kernel.inputs, part), count, width);
     if (adds) k.add(to, scratch, n);
     if (!completes) return;
     penalize(stage.kernel, panel, offset, n);

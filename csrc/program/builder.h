@@ -125,6 +125,8 @@ struct Plan::Builder {
   int add(std::size_t i);
   int rescaling(std::size_t i);
   int dense(std::size_t i);
+  // The kernel [units, inputs] of another layer, which this stage's gradient is added to wherever that is trained.
+  int transposed_kernel(std::size_t i, Stage& on);
   int append(int number, const Segment& segment);
   int batch_normalization(std::size_t i);
   int normalization(std::size_t i);

@@ -227,16 +227,14 @@ void Program<T>::Step::loss(std::size_t number, bool training, bool weighted) co
   }
   const OutputMemory<T>& out = p.outputs_[number];
   const LossSpec& loss = *asked.loss;
-  const double divided_by = divisor(number, weighted), share = divided_by == 0 ? 0 : 1 / divided_by;
   LossRows<T> in{};
+  in.divide(divisor(number, weighted), loss.weight, rows);
   in.output = head.output;
   in.from_logits = head.fused_loss;
   in.units = units;
   in.z = at(plan.stages[static_cast<std::size_t>(head.stage)].output, 0);
   in.dz = training ? gradient(head.stage, 0) : nullptr;
   in.stride = plan.panel_stride();
-  in.gradient_scale = divided_by == 0 ? 0 : loss.weight / divided_by;
-  in.value_scale = divided_by == rows ? 1 : share * rows;
   in.weights = weighted ? out.weights : nullptr;
   if (loss.labels())
     in.labels = out.labels;

@@ -1,6 +1,8 @@
 // Columns of categories: ids from numbers, features from ids, and the tables of embeddings.
 #pragma once
 
+#include <cstring>
+
 #include "program/step.h"
 
 namespace evenflow {
@@ -68,9 +70,32 @@ void Program<T>::Step::discretize_panel(const Stage& stage, int panel, int width
 
 template <class T>
 void Program<T>::Step::touch(int variable, std::ptrdiff_t offset, std::ptrdiff_t n) const {
-  if (!plan.variables[static_cast<std::size_t>(variable)].is_table()) return;
-  const std::ptrdiff_t block = static_cast<std::ptrdiff_t>(plan.layout.full()) * plan.layout.full();
-  for (std::ptrdiff_t at = offset; at < offset + n; at += block) p.touched(variable, at) = 1;
+  if (plan.variables[static_cast<std::size_t>(variable)].is_table())
+    std::fill_n(p.marks(variable, offset), (n + strip - 1) / strip, 1);
+}
+
+template <class T>
+template <class Visit>
+void Program<T>::Step::each_written(int table, std::ptrdiff_t offset, std::ptrdiff_t n, Visit visit) const {
+  const std::ptrdiff_t strips = (n + strip - 1) / strip;
+  const unsigned char* marks = p.marks(table, offset);
+  const unsigned char *const begin = marks, *const end = marks + strips;
+  while (marks < end) {
+    const void* found = std::memchr(marks, 1, static_cast<std::size_t>(end - marks));
+    if (found == nullptr) return;
+    const unsigned char* first = static_cast<const unsigned char*>(found);
+    for (marks = first; marks < end && *marks != 0;) ++marks;
+    const std::ptrdiff_t from = (first - begin) * strip;
+    visit(offset + from, std::min(n, (marks - begin) * strip) - from);
+  }
+}
+
+template <class T>
+void Program<T>::Step::clear_written(int table, std::ptrdiff_t offset, std::ptrdiff_t n) const {
+  each_written(table, offset, n, [&](std::ptrdiff_t at, std::ptrdiff_t count) {
+    std::fill_n(p.gradients_ + at, count, T(0));
+    std::fill_n(p.marks(table, at), (count + strip - 1) / strip, 0);
+  });
 }
 
 template <class T>
@@ -91,10 +116,10 @@ void Program<T>::Step::add_embedded(int number, std::ptrdiff_t begin, std::ptrdi
     const int width = plan.layout.width(stage.units, panel);
     each_embedded(stage, panel, width, [&](const Embedded<T>& part, int lane) {
       for (int row = 0; row < rows; ++row) {
-        const std::ptrdiff_t at = part.begin(row), last = at + part.count - 1;
-        if (at < 0 || at >= end || last < begin) continue;
-        p.touched(stage.kernel, v.offset + std::max(at, begin)) = 1;
-        p.touched(stage.kernel, v.offset + std::min(last, end - 1)) = 1;
+        const std::ptrdiff_t at = part.begin(row), first = std::max(at, begin), last = std::min(at + part.count, end);
+        if (at < 0 || first >= last) continue;
+        unsigned char* marks = p.marks(stage.kernel, v.offset);
+        for (std::ptrdiff_t mark = first / strip; mark <= (last - 1) / strip; ++mark) marks[mark] = 1;
       }
       k.embed_backward(p.gradients_ + v.offset, begin, end, gradient(number, panel) + lane, width, part);
     });
@@ -108,41 +133,44 @@ void Program<T>::Step::table_gradient(int number, Visit visit) const {
   const int table = stage.kernel;
   const Variable& v = plan.variables[static_cast<std::size_t>(table)];
   if (!v.trainable) return;
-  const auto clear = [&](std::ptrdiff_t offset, std::ptrdiff_t n) {
-    if (!touched(table, offset)) return;
-    std::fill_n(p.gradients_ + offset, n, T(0));
-    p.touched(table, offset) = 0;
-  };
-  if (!plan.adds(table, number))
-    own_blocks(number, [&](int, int, std::ptrdiff_t offset, int count, int width) {
-      clear(offset, static_cast<std::ptrdiff_t>(count) * width);
-    });
   const Range own = own_range(v.units);
   const std::ptrdiff_t piece = static_cast<std::ptrdiff_t>(plan.layout.full()) * v.inputs;
-  if (own.first < own.end) add_embedded(number, own.first * piece, own.end * piece);
+  const std::ptrdiff_t begin = own.first * piece, end = std::max(begin, own.end * piece);
+  if (!plan.adds(table, number)) clear_written(table, v.offset + begin, end - begin);
+  if (begin < end) add_embedded(number, begin, end);
   if (!plan.completes(table, number)) return;
-  const bool penalized = v.regularization.penalty.active();
+  const bool penalized = v.regularization.penalty.active(), sparse = rests_at_zero(v);
+  const auto use = [&](std::ptrdiff_t offset, std::ptrdiff_t n) {
+    visit(offset, n, p.gradients_ + offset);
+    if (passing) clear_written(table, offset, n);
+  };
+  if (sparse && !penalized && !measures && !accumulates) {
+    each_written(table, v.offset + begin, end - begin, use);
+    return;
+  }
   own_blocks(number, [&](int panel, int part, std::ptrdiff_t offset, int count, int width) {
     const std::ptrdiff_t n = static_cast<std::ptrdiff_t>(count) * width;
     if (penalized && !v.regularization.proximal) touch(table, offset, n);
     penalize(table, panel, offset, n);
-    if (accumulates || (measures && touched(table, offset)))
+    const bool some = accumulates || has_written(table, offset, n);
+    if (accumulates || (measures && some))
       written(table, panel, part, offset, n);
     else if (measures && part == 0)
       *p.panel_square_sum(static_cast<std::size_t>(table), panel) = 0;
-    const bool has_some = touched(table, offset);
-    if (!has_some && rests_at_zero(v)) return;
-    visit(offset, n, has_some ? p.gradients_ + offset : p.zeros_);
-    if (passing) clear(offset, n);
+    if (some)
+      use(offset, n);
+    else if (!sparse)
+      visit(offset, n, p.zeros_);
   });
 }
 
 template <class T>
 void Program<T>::Step::spend_table(Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const {
-  const Variable& v = plan.variables[static_cast<std::size_t>(number)];
-  const std::ptrdiff_t block = static_cast<std::ptrdiff_t>(plan.layout.full()) * plan.layout.full();
-  for (std::ptrdiff_t at = offset; at < offset + n; at += block)
-    if (touched(number, at) || !rests_at_zero(v)) spend(clip, number, at, std::min(block, offset + n - at));
+  const auto some = [&](std::ptrdiff_t at, std::ptrdiff_t count) { spend(clip, number, at, count); };
+  if (rests_at_zero(plan.variables[static_cast<std::size_t>(number)]))
+    each_written(number, offset, n, some);
+  else
+    some(offset, n);
 }
 
 }  // namespace evenflow

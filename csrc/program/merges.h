@@ -35,6 +35,11 @@ void Program<T>::Step::map_panel(const Stage& stage, int panel, int width) const
       k.product(to, at(source(0).output, 0), plan.panel_stride(), p.parameters_ + slice(stage.kernel, panel), rows,
                 stage.inputs, width);
       break;
+    case Map::transposed:
+      k.transpose(scratch, p.parameters_ + plan.variables[static_cast<std::size_t>(stage.kernel)].offset, stage.units,
+                  stage.inputs, panel * plan.layout.full(), width);
+      k.product(to, at(source(0).output, 0), plan.panel_stride(), scratch, rows, stage.inputs, width);
+      break;
     case Map::add:
     case Map::multiply:
       std::copy_n(at(source(0).output, panel), n, to);
@@ -76,6 +81,10 @@ void Program<T>::Step::pull(T* to, const Stage& stage, const Stage::Reader& read
       k.transpose(scratch, p.parameters_ + plan.variables[static_cast<std::size_t>(above.kernel)].offset, stage.units,
                   above.units, panel * plan.layout.full(), width);
       k.product(to, gradient(reader.stage, 0), plan.panel_stride(), scratch, rows, above.units, width);
+      break;
+    case Map::transposed:
+      k.product(to, gradient(reader.stage, 0), plan.panel_stride(), p.parameters_ + slice(above.kernel, panel), rows,
+                above.units, width);
       break;
     case Map::concatenate: {
       const int begin = panel * plan.layout.full(), count = std::min(width, stage.units - begin);

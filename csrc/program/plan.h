@@ -85,11 +85,13 @@ inline std::string layer_of(const std::string& activation) {
   return end != std::string::npos && end + 11 == activation.size() ? activation.substr(0, end) : activation;
 }
 
-// What a stage makes of the outputs of other stages: `same` takes one as it is, the next three are of several, and the
-// last three make or read ids: no gradient goes through them.
+// What a stage makes of the outputs of other stages: `transposed` is linear with the transpose of a kernel that a lower
+// stage has, `same` takes one as it is, the next three are of several, and the last three make or read ids: no gradient
+// goes through them.
 enum class Map {
   gather,
   linear,
+  transposed,
   layer_normalization,
   rms_normalization,
   same,
@@ -101,9 +103,10 @@ enum class Map {
   discretization
 };
 constexpr bool of_rows(Map map) { return map == Map::layer_normalization || map == Map::rms_normalization; }
+constexpr bool multiplies(Map map) { return map == Map::linear || map == Map::transposed; }
 // Whether it reads panels that other threads wrote.
 constexpr bool crosses(Map map) {
-  return map == Map::linear || map == Map::concatenate || map == Map::embedding || map == Map::category_encoding ||
+  return multiplies(map) || map == Map::concatenate || map == Map::embedding || map == Map::category_encoding ||
          of_rows(map);
 }
 

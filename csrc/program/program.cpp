@@ -48,13 +48,12 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
     place(&outputs_[h].targets, elements);
   }
   const std::ptrdiff_t doubles = bytes;
-  touched_.resize(plan_.variables.size());
+  written_.resize(plan_.variables.size());
   for (std::size_t i = 0; i < plan_.variables.size(); ++i) {
     const Variable& v = plan_.variables[i];
     most = std::max(most, layout.padded(v.units));  // sums are kept for each panel
     if (!v.is_table() || !v.trainable) continue;
-    const std::ptrdiff_t block = static_cast<std::ptrdiff_t>(layout.full()) * layout.full();
-    touched_[i].resize(static_cast<std::size_t>((v.size + block - 1) / block));
+    written_[i].resize(static_cast<std::size_t>((v.size + strip - 1) / strip));
   }
   const std::ptrdiff_t panels = layout.panels(most);
   std::ptrdiff_t columns = 0;  // of labels, losses, weights and metrics
@@ -126,7 +125,7 @@ void Program<T>::reset_slots() {
 
 template <class T>
 void Program<T>::touch_tables() {
-  for (std::vector<unsigned char>& blocks : touched_) std::fill(blocks.begin(), blocks.end(), 1);
+  for (std::vector<unsigned char>& marks : written_) std::fill(marks.begin(), marks.end(), 1);
 }
 
 template <class T>

@@ -8,53 +8,12 @@
 #include <vector>
 
 #include "program/arena.h"
-#include "program/feed.h"
-#include "program/health.h"
 #include "program/plan.h"
+#include "program/run.h"
+#include "program/spending.h"
 #include "program/team.h"
 
 namespace evenflow {
-
-// Sums since the first call of an epoch: calls that go on from one another add up to the same bits as one call.
-struct Progress {
-  double loss = 0;                           // of all outputs, by their weights, and penalties
-  std::vector<double> losses;                // of each output by itself
-  std::vector<std::vector<double>> metrics;  // the state of each, output by output
-  std::int64_t rows = 0, steps = 0, next_step = 0;
-  std::vector<double> weights;  // of these rows, for each output: their number, unless they have weights
-  double seconds = 0;
-  int threads = 1;
-  double gradient_norm = 0;
-  std::vector<double> gradient_norms;  // of the trainable variables
-};
-
-// A setting of each step: one for all, or one per step of the epoch.
-struct PerStep {
-  const double* values = nullptr;
-  bool several = false;
-
-  explicit operator bool() const { return values != nullptr; }
-  double operator[](std::int64_t step) const { return values[several ? step : 0]; }
-};
-
-// Which steps of an epoch to run.
-struct Run {
-  int batch_size = 0;
-  std::int64_t first_step = 0, max_steps = 0;  // 0: to the end
-  double seconds = 0;                          // stop with the first step whose loss comes later
-  PerStep learning_rate;
-  PerStep momentum;          // in place of the spec's momentum or beta_1
-  double* norms = nullptr;   // [step of the epoch][trainable variable]: of the gradients before clipping, if wanted
-  Health* health = nullptr;  // counts the steps here, if wanted
-  std::vector<const Feed*> weights;       // of rows, for each output; nullptr, or none: all 1
-  const double* class_weights = nullptr;  // times those of classes 0, 1, ...; others have 1
-  int classes = 0;
-  bool training = false;
-  const Progress* after = nullptr;  // what the sums go on from
-
-  const Feed* weights_of(std::size_t output) const { return weights.empty() ? nullptr : weights[output]; }
-  bool weighted(std::size_t output) const { return weights_of(output) != nullptr || class_weights != nullptr; }
-};
 
 // What a batch has for one output, beside its stage.
 template <class T>
@@ -72,13 +31,6 @@ struct Draws {
   std::uint64_t step = 0;
   std::optional<std::uint64_t> seed;
   std::uint32_t first_row = 0;
-};
-
-// What one step does to a parameter: the rule and the decay that comes first.
-struct Spending {
-  AnyRule rule;
-  Decay decay;
-  double rate;
 };
 
 // Thread counts 1, 2, 4, ... tried in turn, a few rounds; the one with the fastest step wins for a while.
@@ -103,6 +55,7 @@ struct Race {
 template <class T>
 class Program {
  public:
+  static Layout layout(const Kernels<T>& kernels) { return kernels.layout; }
   Program(Plan plan, const Kernels<T>& kernels, bool fusion);
 
   const Plan& plan() const { return plan_; }
@@ -163,11 +116,11 @@ class Program {
   double panel_sum(const double* sums, std::size_t variable) const;
   double square_sum(std::size_t variable) const { return panel_sum(square_sums_, variable); }
   void note_health(Health& health) const;
-  // Whether the gradient of a table's block was written since it was last zeroed.
-  unsigned char& touched(int table, std::ptrdiff_t offset) const {
-    const std::ptrdiff_t block = static_cast<std::ptrdiff_t>(plan_.layout.full()) * plan_.layout.full();
+  // Of a table's gradient in strips of so many numbers: the marks of those written since they were last zeroed.
+  static constexpr std::ptrdiff_t strip = 16;
+  unsigned char* marks(int table, std::ptrdiff_t offset) const {
     const auto number = static_cast<std::size_t>(table);
-    return touched_[number][static_cast<std::size_t>((offset - plan_.variables[number].offset) / block)];
+    return written_[number].data() + (offset - plan_.variables[number].offset) / strip;
   }
 
   const Plan plan_;
@@ -180,7 +133,7 @@ class Program {
   std::vector<OutputMemory<T>> outputs_;
   std::vector<std::vector<T>> scratch_;           // of each thread
   std::vector<std::vector<Spending>> spendings_;  // of each thread, by the variables' factors as Plan::rates has them
-  mutable std::vector<std::vector<unsigned char>> touched_;  // of each variable that is a table, its blocks
+  mutable std::vector<std::vector<unsigned char>> written_;  // of each variable that is a table, a mark for each strip
   Race race_;
   bool forward_training_ = false;
   Draws forward_draws_;

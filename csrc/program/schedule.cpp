@@ -26,11 +26,21 @@ Schedule Plan::way_back(const std::vector<bool>& needed, bool updates) const {
   Clock clock{schedule};
   const int count = static_cast<int>(stages.size());
   std::vector<int> done(stages.size(), -1);  // phase in which its gradient was complete
-  std::vector<int> waiting;                  // stages whose variables are still to be updated
+  std::vector<int> waiting;  // stages whose variables are still to be updated; or whose gradients to be written
   const auto at = [&](int s) -> const Stage& { return stages[static_cast<std::size_t>(s)]; };
   const auto is_needed = [&](int s) { return needed[static_cast<std::size_t>(s)]; };
   const auto over = [&](int s) {
     return done[static_cast<std::size_t>(s)] >= 0 && done[static_cast<std::size_t>(s)] < clock.phase;
+  };
+  // A panel of a kernel that a stage reads transposed has its gradient from all panels of the stage's, after a meeting.
+  // It is written before the gradient of the stage that has the kernel, which is lower: none waits at the end.
+  const auto crosses_back = [&](int s) {
+    return at(s).map == Map::transposed && variables[static_cast<std::size_t>(at(s).kernel)].trainable;
+  };
+  const auto write_those_over = [&] {
+    for (int s : waiting)
+      if (over(s)) clock(Operation::weights, s);
+    waiting.erase(std::remove_if(waiting.begin(), waiting.end(), over), waiting.end());
   };
   // A kernel may change once nobody computes the gradient below it any more.
   const auto update_those_over = [&] {
@@ -49,20 +59,23 @@ Schedule Plan::way_back(const std::vector<bool>& needed, bool updates) const {
   };
   for (int s = count - 1; s >= 0; --s) {
     if (!is_needed(s)) continue;
-    for (const Stage::Reader& reader : at(s).readers)
-      if (crosses(at(reader.stage).map) && done[static_cast<std::size_t>(reader.stage)] == clock.phase) {
-        clock(Operation::meet);
-        break;
-      }
+    const auto just_done = [&](int other) { return done[static_cast<std::size_t>(other)] == clock.phase; };
+    const auto& readers = at(s).readers;
+    if (std::any_of(readers.begin(), readers.end(),
+                    [&](auto reader) { return crosses(at(reader.stage).map) && just_done(reader.stage); }) ||
+        std::any_of(waiting.begin(), waiting.end(),
+                    [&](int other) { return !updates && at(other).kernel == at(s).kernel && just_done(other); }))
+      clock(Operation::meet);
     clock(Operation::slopes, s);
     done[static_cast<std::size_t>(s)] = clock.phase;
-    if (updates)
-      update_those_over();
-    else if (at(s).trainable) {
-      if (at(s).map == Map::embedding) clock(Operation::meet);  // a table's piece has to do with all panels
-      clock(Operation::weights, s);
+    updates ? update_those_over() : write_those_over();
+    if (at(s).trainable) {
+      if (!updates && at(s).map == Map::embedding) clock(Operation::meet);  // a table's piece has to do with all panels
+      if (updates || crosses_back(s))
+        waiting.push_back(s);
+      else
+        clock(Operation::weights, s);
     }
-    if (updates && at(s).trainable) waiting.push_back(s);
     if (of_rows(at(s).map) && is_needed(at(s).from[0])) {
       clock(Operation::meet);
       clock(Operation::rows, s);
@@ -71,7 +84,7 @@ Schedule Plan::way_back(const std::vector<bool>& needed, bool updates) const {
   }
   if (schedule.empty()) return schedule;
   clock(Operation::meet);
-  update_those_over();
+  if (updates) update_those_over();
   return schedule;
 }
 

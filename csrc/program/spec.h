@@ -58,6 +58,7 @@ struct LayerSpec {
   bool trainable = false;
   int units = 0;                     // dense; the columns of an embedding's table; the different ids of an encoding
   int input_dim = 0;                 // embedding: the rows of its table
+  int transposes = -1;               // dense: the layer before it whose kernel, transposed, it uses
   bool use_bias = false;             // dense
   double momentum = 0, epsilon = 0;  // batch normalization; epsilon of all that divide by a deviation
   bool center = false, scale = false, unbiased_variance = false;

@@ -95,7 +95,7 @@ void Plan::Builder::watch(Stage& on) {
   };
   for (Segment& segment : on.segments)
     if (segment.activation != 0 && segment.noise.kind < 0) segment.watch = next(segment.activation_layer, true);
-  if ((on.map != Map::linear && on.map != Map::embedding) || plan.watched.size() > before) return;
+  if ((!multiplies(on.map) && on.map != Map::embedding) || plan.watched.size() > before) return;
   const bool biased = !on.segments.empty() && on.segments[0].form == Affine::bias;
   (biased ? on.segments[0].watch : on.watch) = next(on.layer, false);
 }
@@ -160,11 +160,12 @@ int Plan::Builder::rescaling(std::size_t i) {
 
 int Plan::Builder::dense(std::size_t i) {
   const LayerSpec& l = layer(i);
-  const int number = start(Map::linear, i);
+  const bool transposed = l.transposes >= 0;
+  const int number = start(transposed ? Map::transposed : Map::linear, i);
   Stage& on = stage(number);
   on.units = l.units;
   on.trainable = l.trainable;
-  on.kernel = variable(l, "/kernel", on.inputs, on.units, l.trainable, 0);
+  on.kernel = transposed ? transposed_kernel(i, on) : variable(l, "/kernel", on.inputs, on.units, l.trainable, 0);
   open[static_cast<std::size_t>(number)] = l.use_bias;
   if (!l.use_bias) return number;
   Segment segment;
@@ -172,6 +173,17 @@ int Plan::Builder::dense(std::size_t i) {
   segment.shift = variable(l, "/bias", 0, on.units, l.trainable, 0);
   on.segments.push_back(segment);
   return number;
+}
+
+int Plan::Builder::transposed_kernel(std::size_t i, Stage& on) {
+  const LayerSpec& other = layer(static_cast<std::size_t>(layer(i).transposes));
+  const int found = plan.find(other.name + "/kernel");
+  const Variable* kernel = found < 0 ? nullptr : &plan.variables[static_cast<std::size_t>(found)];
+  if (kernel == nullptr || kernel->inputs != on.units || kernel->units != on.inputs)
+    refuse(i, "transposes: expected a dense layer with a kernel of its own [" + std::to_string(on.units) + ", " +
+                  std::to_string(on.inputs) + "], received '" + other.name + "'");
+  on.trainable = on.trainable || kernel->trainable;
+  return found;
 }
 
 int Plan::Builder::append(int number, const Segment& segment) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <optional>
 
 #include "program/program.h"
@@ -142,9 +143,15 @@ struct Program<T>::Step {
   template <class Visit>
   void table_gradient(int number, Visit visit) const;
   void add_embedded(int number, std::ptrdiff_t begin, std::ptrdiff_t end) const;
-  bool touched(int table, std::ptrdiff_t offset) const { return p.touched(table, offset); }
-  // Of a table: its gradient is about to be written here.
+  // Of a table's gradient: it is about to be written here; each run of strips here that was, visit(offset, n); and
+  // those are zeroed.
   void touch(int variable, std::ptrdiff_t offset, std::ptrdiff_t n) const;
+  template <class Visit>
+  void each_written(int table, std::ptrdiff_t offset, std::ptrdiff_t n, Visit visit) const;
+  bool has_written(int table, std::ptrdiff_t offset, std::ptrdiff_t n) const {
+    return std::memchr(p.marks(table, offset), 1, static_cast<std::size_t>((n + strip - 1) / strip)) != nullptr;
+  }
+  void clear_written(int table, std::ptrdiff_t offset, std::ptrdiff_t n) const;
   // Whether a gradient of zero changes neither the variable nor what belongs to it.
   bool rests_at_zero(const Variable& v) const;
   void spend_table(Clip clip, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
@@ -195,7 +202,6 @@ struct Program<T>::Step {
   // The same for all gradients, after they were written by somebody else.
   void read_gradients() const;
   bool needs_norm() const { return plan.spec.optimizer.clipnorm || plan.spec.optimizer.global_clipnorm; }
-  static double shrink(double norm, double limit) { return norm <= limit ? 1 : limit / norm; }
 
   // ---- regularizers and constraints (penalties.h)
 

@@ -7,15 +7,9 @@ namespace evenflow {
 
 template <class T>
 void Program<T>::Step::rules(double rate, double momenta) const {
-  const OptimizerSpec& o = plan.spec.optimizer;
-  const auto any = [](auto found) { return AnyRule(found); };
-  for (std::size_t i = 0; i < plan.rates.size(); ++i) {
-    Spending& how = spendings[i];
-    const Moment at{rate * plan.rates[i], static_cast<double>(step), momenta, momentum ? &*momentum : nullptr};
-    how.rule = std::visit([&](const auto& optimizer) { return optimizer.rule(at, any); }, *o.optimizer);
-    how.rate = at.learning_rate;
-    (o.coupled ? how.decay.coupled : how.decay.rate) = o.weight_decay * (o.coupled ? 1 : at.learning_rate);
-  }
+  for (std::size_t i = 0; i < plan.rates.size(); ++i)
+    spendings[i] = spending_of(plan.spec.optimizer, {rate * plan.rates[i], static_cast<double>(step), momenta,
+                                                     momentum ? &*momentum : nullptr});
 }
 
 template <class T>

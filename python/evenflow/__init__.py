@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         models,
         optimizers,
         plotting,
+        pretraining,
         recipes,
         reference,
         regularizers,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         utils,
     )
     from ._core import Program, __version__, num_threads, set_num_threads
+    from .common.devices import get_device, set_device
     from .common.naming import clear_session
     from .common.seeds import set_seed
     from .layers import Input
@@ -59,6 +61,7 @@ _MODULES = (
     "models",
     "optimizers",
     "plotting",
+    "pretraining",
     "recipes",
     "reference",
     "regularizers",
@@ -76,9 +79,11 @@ _NAMES = {
     "clear_session": "common.naming",
     "find_learning_rate": "training.finder",
     "fit_many": "many",
+    "get_device": "common.devices",
     "num_threads": "_core",
     "recalibrate_batch_norm": "models.recalibration",
     "report": "reporting",
+    "set_device": "common.devices",
     "set_num_threads": "_core",
     "set_seed": "common.seeds",
 }
@@ -98,6 +103,7 @@ __all__ = [
     "datasets",
     "find_learning_rate",
     "fit_many",
+    "get_device",
     "initializers",
     "kernels",
     "layers",
@@ -108,12 +114,14 @@ __all__ = [
     "num_threads",
     "optimizers",
     "plotting",
+    "pretraining",
     "recalibrate_batch_norm",
     "recipes",
     "reference",
     "regularizers",
     "report",
     "schedules",
+    "set_device",
     "set_num_threads",
     "set_seed",
     "sklearn",

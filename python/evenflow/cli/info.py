@@ -41,6 +41,7 @@ def run(options: argparse.Namespace, _: Sequence[str]) -> int:
 
 def _facts() -> dict[str, Any]:
     from .. import _core
+    from ..common.devices import describe_gpu
 
     return {
         "evenflow": _core.__version__,
@@ -49,6 +50,7 @@ def _facts() -> dict[str, Any]:
         "instruction sets": _core.isas(),
         "instruction set in use": _core.isa(),
         "threads": _core.num_threads(),
+        "gpu": describe_gpu(),
         "build": _core.build_info(),
         "libraries": runs.versions((*runs.HARD_DEPENDENCIES, *OPTIONAL_LIBRARIES)),
         "environment": {k: v for k, v in sorted(os.environ.items()) if k.startswith(VARIABLES)},

@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .. import errors
 from ..common.naming import snake_case
-from ..layers import REGISTRY
+from ..layers import REGISTRY, DenseTranspose
 from ..layers.base import Layer
 from ..layers.noise import NoiseLayer
 from ..layers.normalization import Normalization
@@ -25,7 +26,10 @@ from ..models.functional import Functional
 from ..models.model import DTYPES, Model
 from .filling import Array, PathLike, blank, existing, put, unusable
 
+T = TypeVar("T")
+
 WEIGHTS = "model.weights.h5"
+VOCABULARY = r"assets/layers/\w+/vocabulary\.txt"
 LARGEST_RATIO = 100  # of a member of an archive to its compressed size
 # In descriptions of layers: arguments that say nothing here, and values that stand for nothing.
 IGNORED = ("dtype", "sparse", "ragged", "batch_size", "renorm_momentum")
@@ -33,6 +37,7 @@ NOTHING = (None, False, "channels_last")
 # Layers whose dtype is that of what they read or of ids.
 OF_ANY_DTYPE = ("InputLayer", "CategoryEncoding", "Discretization", "IntegerLookup", "StringLookup")
 LOOKUPS = ("IntegerLookup", "StringLookup")
+OF_LOOKUPS = (("vocabulary_dtype", "string"), ("vocabulary_dtype", "int64"), ("oov_method", "floormod"))
 
 
 def from_keras(path: PathLike, layers: Model | Sequence[Layer] | None = None) -> Model:
@@ -49,8 +54,8 @@ def from_keras(path: PathLike, layers: Model | Sequence[Layer] | None = None) ->
     if found.suffix == ".keras":
         if layers is not None:
             raise errors.wrong_value(where, "layers", "None beside a .keras file, which has its own", layers)
-        description, weights = _members(where, found)
-        model, order = _model(where, found, description)
+        description, weights, vocabularies = _members(where, found)
+        model, order = _model(where, found, description, vocabularies)
         _fill(where, found, io.BytesIO(weights), model, order)
         return model
     if layers is None:
@@ -76,6 +81,9 @@ def to_keras(model: Model, path: PathLike) -> None:
         raise errors.wrong_value(where, "path", "a name that ends in .weights.h5", str(path))
     if not model.built:
         raise ValueError(f"{where}: model {model.name!r} has no weights yet: add Input(shape=...) or call build or fit")
+    tied = next((layer for layer in model.layers if isinstance(layer, DenseTranspose)), None)
+    if tied is not None:
+        raise ValueError(f"{where}: Keras has no layer like {tied.label}, which uses another layer's kernel")
     if _branches(model):
         raise ValueError(
             f"{where}: model {model.name!r} has branches, whose layers Keras numbers in an order of its own"
@@ -102,21 +110,23 @@ def to_keras(model: Model, path: PathLike) -> None:
 # files
 
 
-def _members(where: str, path: Path) -> tuple[dict[str, Any], bytes]:
-    """The description and the weights in a `.keras` archive."""
+def _members(where: str, path: Path) -> tuple[dict[str, Any], bytes, dict[str, list[str]]]:
+    """The description, the weights, and the vocabularies by the place of their layer, in a `.keras` archive."""
     try:
         with zipfile.ZipFile(path) as archive:
-            for info in map(archive.getinfo, ("config.json", WEIGHTS)):
+            texts = [name for name in archive.namelist() if re.fullmatch(VOCABULARY, name)]
+            for info in map(archive.getinfo, ("config.json", WEIGHTS, *texts)):
                 if info.file_size > LARGEST_RATIO * max(1, info.compress_size):
                     raise unusable(where, path, f"{info.filename} would take {info.file_size:,} bytes unpacked")
             description, weights = json.loads(archive.read("config.json")), archive.read(WEIGHTS)
+            words = {name.split("/")[2]: archive.read(name).decode("utf-8").splitlines() for name in texts}
     except (zipfile.BadZipFile, zlib.error, KeyError, OSError, NotImplementedError, RuntimeError) as error:
         raise unusable(where, path, f"it is not a whole archive of Keras: {error}") from error
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise unusable(where, path, f"its config.json is not JSON: {error}") from error
+        raise unusable(where, path, f"its config.json is not JSON, or a vocabulary no text: {error}") from error
     if not isinstance(description, dict):
         raise unusable(where, path, "its config.json describes no model")
-    return description, weights
+    return description, weights, words
 
 
 @contextmanager
@@ -220,10 +230,13 @@ def _array(where: str, path: Path, dataset: Any, variable: Variable) -> Array:
 
 def _places(layers: Sequence[Layer]) -> Iterator[tuple[str, Layer]]:
     """The group of each layer: its class in Keras' spelling, numbered within the model."""
+    return _numbered([type(layer).__name__ for layer in layers], layers)
+
+
+def _numbered(classes: Sequence[str], things: Sequence[T]) -> Iterator[tuple[str, T]]:
     used: Counter[str] = Counter()
-    for layer in layers:
-        name = snake_case(type(layer).__name__)
-        yield f"{name}_{used[name]}" if used[name] else name, layer
+    for name, thing in zip(map(snake_case, classes), things, strict=True):
+        yield f"{name}_{used[name]}" if used[name] else name, thing
         used[name] += 1
 
 
@@ -235,10 +248,13 @@ def _branches(model: Model) -> bool:
 # descriptions
 
 
-def _model(where: str, path: Path, description: Mapping[str, Any]) -> tuple[Model, list[str]]:
+def _model(
+    where: str, path: Path, description: Mapping[str, Any], vocabularies: Mapping[str, list[str]]
+) -> tuple[Model, list[str]]:
     """The model that a config.json describes, with new weights, and the names of its layers in Keras' order."""
     try:
         config, kind = description["config"], description["class_name"]
+        _take_vocabularies(config["layers"], vocabularies)
         if kind not in ("Sequential", "Functional"):
             raise ValueError(f"it is a {kind}, expected a Sequential or a model made by keras.Model(inputs, outputs)")
         dtypes = {_dtype(e["config"].get("dtype")) for e in config["layers"] if e["class_name"] not in OF_ANY_DTYPE}
@@ -259,6 +275,15 @@ def _model(where: str, path: Path, description: Mapping[str, Any]) -> tuple[Mode
         raise unusable(where, path, f"its description of the model does not hold here: {error}") from error
 
 
+def _take_vocabularies(entries: Sequence[Mapping[str, Any]], vocabularies: Mapping[str, list[str]]) -> None:
+    """Put those that `adapt` found, special tokens included, into the descriptions of their layers."""
+    for place, entry in _numbered([entry["class_name"] for entry in entries], entries):
+        if entry["class_name"] in LOOKUPS and entry["config"].get("vocabulary") is None and place in vocabularies:
+            lines = vocabularies[place]
+            whole = entry["class_name"] == "IntegerLookup"
+            entry["config"]["vocabulary"] = [int(line) for line in lines] if whole else lines
+
+
 def _dtype(policy: Any) -> str | None:
     name: str | None = policy["config"]["name"] if isinstance(policy, Mapping) else policy
     return name
@@ -276,12 +301,14 @@ def _layer(entry: Mapping[str, Any]) -> dict[str, Any]:
     known = {"name", "trainable", "activity_regularizer", *REGISTRY.classes[kind].ARGUMENTS}
     config = {}
     for key, value in given.items():
+        if kind in LOOKUPS and key == "vocabulary_size":  # follows from the vocabulary
+            continue
         if key in known:
             config[key] = _plain(value)
-        elif key not in IGNORED and value not in NOTHING:
+        elif key not in IGNORED and value not in NOTHING and (kind not in LOOKUPS or (key, value) not in OF_LOOKUPS):
             raise ValueError(f"layer {given.get('name')!r}: {kind} has no argument {key}, which is {value!r:.100}")
     if kind in LOOKUPS and config.get("vocabulary") is None:
-        raise ValueError(f"layer {given.get('name')!r}: {kind} without its vocabulary, which is in another file")
+        raise ValueError(f"layer {given.get('name')!r}: {kind} without a vocabulary: it was saved before adapt")
     if kind == "LayerNormalization":
         config["axis"] = _only(config["axis"])
     return {"class_name": kind, "config": config}

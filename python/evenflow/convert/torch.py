@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import errors
-from ..layers import BatchNormalization, Dense, Embedding
+from ..layers import BatchNormalization, Dense, DenseTranspose, Embedding
 from ..layers.base import Layer
 from ..layers.row_normalization import LayerNormalization, RMSNormalization
 from ..layers.variables import Variable
@@ -146,6 +146,8 @@ class _Slot:
 
 def _slots(where: str, model: Model) -> Iterator[_Slot]:
     for layer in model.layers:
+        if isinstance(layer, DenseTranspose):
+            raise ValueError(f"{where}: PyTorch has no module like {layer.label}, which uses another layer's kernel")
         inner = [variable for variable in layer.variables if variable.path.rpartition("/")[0] != layer.name]
         own = [variable for variable in layer.variables if variable not in inner]
         module, words = next((value for kind, value in MODULES.items() if isinstance(layer, kind)), ("", {}))

@@ -3,6 +3,7 @@
 from .activations import ELU, Activation, LeakyReLU, ReLU, Softmax
 from .base import Layer
 from .dense import Dense
+from .dense_transpose import DenseTranspose
 from .embedding import Embedding
 from .encodings import CategoryEncoding, Discretization
 from .input import Input, InputLayer
@@ -28,6 +29,7 @@ __all__ = [
     "CategoryEncoding",
     "Concatenate",
     "Dense",
+    "DenseTranspose",
     "Discretization",
     "Dropout",
     "Embedding",

@@ -108,6 +108,10 @@ class Layer:
 
     # shapes and variables
 
+    def look_below(self, below: Iterable[tuple[Layer, Shape]]) -> None:
+        """Find a layer that this one refers to among those below it, each given with the shape of a row that it reads;
+        raises where it is not there."""
+
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The shape of an output row; raises where the layer cannot take such rows. Changes nothing."""
         return input_shape

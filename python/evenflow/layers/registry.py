@@ -6,6 +6,7 @@ from ..common.registry import Registry
 from .activations import ELU, Activation, LeakyReLU, ReLU, Softmax
 from .base import Layer
 from .dense import Dense
+from .dense_transpose import DenseTranspose
 from .embedding import Embedding
 from .encodings import CategoryEncoding, Discretization
 from .input import InputLayer
@@ -25,6 +26,7 @@ REGISTRY = Registry(
         InputLayer,
         Flatten,
         Dense,
+        DenseTranspose,
         BatchNormalization,
         Normalization,
         LayerNormalization,

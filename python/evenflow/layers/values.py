@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .. import errors
@@ -59,6 +59,7 @@ def call(layer: Layer, given: object) -> Value:
     else:
         if layer.expected_shape is not None and layer.expected_shape != shapes[0]:
             raise errors.wrong_shape(layer.label, "input", ("rows", *layer.expected_shape), ("rows", *shapes[0]))
+        layer.look_below(_below(listed))
         output = layer.compute_output_shape(shapes[0])
     value = Value(layer, listed, output)
     layer.keep_value(value)
@@ -75,3 +76,10 @@ def ancestors(outputs: Sequence[Value]) -> list[Value]:
             found[value.number] = value
             waiting.extend(value.sources)
     return [found[number] for number in sorted(found)]
+
+
+def _below(values: Sequence[Value]) -> Iterator[tuple[Layer, Shape]]:
+    """The layers that these values came through, each with the shape of a row that it read."""
+    for value in ancestors(values):
+        if value.sources:
+            yield value.layer, value.sources[0].row_shape

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..activations import OUTPUTS
-from ..layers import Dense, Rescaling
+from ..layers import Rescaling
 from ..layers.normalization import Normalization
-from .network import NORMALIZATIONS, Finding, Network, Node
+from .network import KERNELS, NORMALIZATIONS, Finding, Network, Node
 from .selu import SELF
 
 LARGE_INPUT, UNEVEN_INPUTS = 10.0, 1000.0  # root mean square of a feature; of the largest over the smallest
@@ -21,7 +21,7 @@ def output_and_loss(network: Network) -> Iterator[Finding]:
     loss = network.loss
     if loss is None or not network.dense or "crossentropy" not in loss.kind:
         return
-    last = network.dense[-1]
+    last = network.kernels[-1]
     path = last.until_activation()
     kind = path[-1].activation if path else "linear"
     binary = loss.kind.startswith("binary")
@@ -48,8 +48,8 @@ def output_and_loss(network: Network) -> Iterator[Finding]:
 def softmax_of_one(network: Network) -> Iterator[Finding]:
     if not network.dense:
         return
-    last = network.dense[-1]
-    assert isinstance(last.layer, Dense)
+    last = network.kernels[-1]
+    assert isinstance(last.layer, KERNELS)
     if last.layer.units == 1 and network.activation_of(last) in OUTPUTS:
         kind = network.activation_of(last)
         yield Finding(

@@ -8,7 +8,7 @@ from ..initializers import Auto, Constant, HeNormal, Ones, VarianceScaling, Zero
 from ..layers import Dense
 from ..layers.merging import Merge
 from ..layers.normalization import BatchNormalization
-from .network import NORMALIZATIONS, Finding, Network, initializer_of, is_like, name_of
+from .network import KERNELS, NORMALIZATIONS, Finding, Network, initializer_of, is_like, name_of
 
 SATURATING = ("sigmoid", "tanh", "hard_sigmoid", "hard_tanh", "softsign", "sparse_sigmoid")
 DEEP_SATURATING, DEEP = 3, 10  # hidden layers from which on depth itself is a reason to worry
@@ -48,7 +48,7 @@ def constant_initializer(network: Network) -> Iterator[Finding]:
 
 def no_activation(network: Network) -> Iterator[Finding]:
     for node in network.hidden:
-        following = next((n for n in node.after() if isinstance(n.layer, (Dense, Merge))), None)
+        following = next((n for n in node.after() if isinstance(n.layer, (*KERNELS, Merge))), None)
         if network.activation_of(node) == "linear" and following and isinstance(following.layer, Dense):
             yield Finding(
                 "no_activation",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..initializers import LecunNormal, VarianceScaling
-from ..layers import Dense, Flatten, InputLayer, Rescaling
+from ..layers import Dense, DenseTranspose, Flatten, InputLayer, Rescaling
 from ..layers.activation_base import ActivationLayer
 from ..layers.base import Layer
 from ..layers.merging import Merge
@@ -34,6 +34,9 @@ class Finding:
         return f"layer {self.layer}: {self.message}. {self.reason}."
 
 
+KERNELS = (Dense, DenseTranspose)
+
+
 @dataclass
 class Node:
     """A layer among the others."""
@@ -49,7 +52,7 @@ class Node:
     @property
     def activation(self) -> str:
         """Its own: "linear" where it has none."""
-        if isinstance(self.layer, Dense):
+        if isinstance(self.layer, KERNELS):
             return self.layer.activation.kind
         return self.layer.as_activation().kind if isinstance(self.layer, ActivationLayer) else "linear"
 
@@ -62,7 +65,7 @@ class Node:
 
     def leads_to_dense(self) -> bool:
         """Whether another Dense layer reads it, directly or through others."""
-        return any(isinstance(node.layer, Dense) or node.leads_to_dense() for node in self.readers)
+        return any(isinstance(node.layer, KERNELS) or node.leads_to_dense() for node in self.readers)
 
     def until_activation(self) -> list[Node]:
         """What lies between this kernel and the activation that follows, that included; [] where there is none."""
@@ -70,7 +73,7 @@ class Node:
             return [self]
         between = []
         for node in self.after():
-            if isinstance(node.layer, (Dense, Merge)):
+            if isinstance(node.layer, (*KERNELS, Merge)):
                 return []
             between.append(node)
             if node.activation != "linear":
@@ -90,6 +93,7 @@ class Network:
                 source.readers.append(node)
             self.nodes.append(node)
         self.dense = [node for node in self.nodes if isinstance(node.layer, Dense)]
+        self.kernels = [node for node in self.nodes if isinstance(node.layer, KERNELS)]
         self.hidden = [node for node in self.dense if node.leads_to_dense()]
 
     def activation_of(self, node: Node) -> str:

@@ -88,13 +88,13 @@ def _functional(model: Functional, clone: Clone, seed: int | None) -> Functional
 
 def clone_layer(layer: Layer) -> Layer:
     """A layer of the same class from the same arguments, with new seeds where none was chosen."""
-    return type(layer).from_config(_undrawn(layer.get_config()))
+    return type(layer).from_config(undrawn(layer.get_config()))
 
 
-def _undrawn(config: Any) -> Any:
+def undrawn(config: Any) -> Any:
     """A configuration without the seeds that nobody chose."""
     if isinstance(config, dict):
-        return {key: None if isinstance(value, Drawn) else _undrawn(value) for key, value in config.items()}
+        return {key: None if isinstance(value, Drawn) else undrawn(value) for key, value in config.items()}
     if isinstance(config, (list, tuple)):
-        return type(config)(_undrawn(value) for value in config)
+        return type(config)(undrawn(value) for value in config)
     return config

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.registry import describe
-from ..layers import REGISTRY, Dense, Flatten
+from ..layers import REGISTRY, Dense, DenseTranspose, Flatten
 from ..layers.base import Layer
 from ..layers.noise import NoiseLayer
 from ..layers.normalization import BatchNormalization
@@ -101,6 +101,12 @@ def fold_batch_norm(model: Sequential) -> Sequential:
     where = f"{model.name}.fold_batch_norm"
     if not model.built:
         raise ValueError(f"{where}: the model has no weights yet: add Input(shape=...) or call build or fit")
+    for layer in model.layers:
+        if isinstance(layer, DenseTranspose):
+            raise ValueError(
+                f"{where}: expected layers with kernels of their own, received {layer.label}, which transposes that of "
+                f"{layer.dense_name!r}: fold Sequential(layers) of those below it"
+            )
     steps, kept = _fold(model.layers)
     if not steps:
         raise ValueError(f"{where}: expected a layer besides batch normalizations, received none")

@@ -300,10 +300,14 @@ def _entries(layers: Sequence[Layer]) -> list[dict[str, Any]]:
 
 def _shapes(layers: Sequence[Layer | None], row_shape: Shape, dtype: str) -> list[Shape]:
     """The input shape of every layer; raises where one does not fit. None stands for "what comes out at the top"."""
-    shapes, shape = [], row_shape
+    shapes: list[Shape] = []
+    below: list[tuple[Layer, Shape]] = []
+    shape = row_shape
     for layer in layers:
         shapes.append(shape)
         if layer is not None:
+            layer.look_below(below)
+            below.append((layer, shape))
             if layer.expected_shape is not None and layer.expected_shape != shape:
                 raise errors.wrong_shape(layer.label, "input", ("rows", *layer.expected_shape), ("rows", *shape))
             layer.check_built(shape, dtype)

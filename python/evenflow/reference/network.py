@@ -75,6 +75,8 @@ class Network:
                 features = layer["units"]
                 if not layer["use_bias"]:
                     del made["bias"]
+                if "transposes" in layer:  # the kernel is another layer's
+                    del made["kernel"]
             elif layer["kind"] == "embedding":
                 made = {"embeddings": np.zeros((layer["input_dim"], layer["units"]))}
                 features *= layer["units"]
@@ -145,7 +147,7 @@ class Network:
             else:
                 h = without_noise(layer["noise"], h, **layer["parameters"])
         elif layer["kind"] == "dense":
-            h = dense_forward(h, own["kernel"], own.get("bias"))
+            h = dense_forward(h, self._kernel(layer), own.get("bias"))
         elif layer["kind"] == "batch_normalization":
             h = rows_of(self._batch_norm(columns_of(h, layer), layer, training), layer, len(h))
         elif layer["kind"] == "normalization":
@@ -226,7 +228,7 @@ class Network:
                 found: dict[str, Array] = {}
                 parts = [self._layer_backward(layer, slopes.pop(i), self.inputs[i], self.values[i], found)]
                 for short, part in found.items():
-                    name = f"{layer.get('shares', layer['name'])}/{short}"
+                    name = short if "/" in short else f"{layer.get('shares', layer['name'])}/{short}"
                     gradients[name] = gradients[name] + part if name in gradients else part
             for j, part in zip(read, parts, strict=bool(read)):
                 slopes[j] = slopes[j] + part if j in slopes else part
@@ -244,14 +246,18 @@ class Network:
         self, layer: Mapping[str, Any], dy: Array, x: Array, y: Array, found: dict[str, Array]
     ) -> Array:
         """From the gradient of a layer's value to that of what it reads; puts those of its variables into `found`, by
-        their short names."""
+        their short names, or by "layer/variable" where it is another layer's."""
         own = self._own(layer)
         if layer["kind"] == "rescaling":
             dy = dy * layer["scale"]
         elif layer["kind"] == "noise":
             dy = noise_backward(layer["noise"], dy, y, **self._draw(layer), **layer["parameters"])
         elif layer["kind"] == "dense":
-            dy, found["kernel"], found["bias"] = dense_backward(dy, x, own["kernel"])
+            dy, dw, found["bias"] = dense_backward(dy, x, self._kernel(layer))
+            if "transposes" in layer:
+                found[f"{layer['transposes']}/kernel"] = dw.T
+            else:
+                found["kernel"] = dw
         elif layer["kind"] == "embedding":
             found["embeddings"] = embedding_backward(dy, x, layer["input_dim"])
             dy = np.zeros_like(x)
@@ -301,6 +307,12 @@ class Network:
             if layer["kind"] == "activity_regularization":
                 total += penalize(x, l1=layer["l1"], l2=layer["l2"]) / len(x)
         return total
+
+    def _kernel(self, layer: Mapping[str, Any]) -> Array:
+        """Of a dense layer: its own, or the transpose of another's."""
+        if "transposes" in layer:
+            return np.asarray(self.variables[f"{layer['transposes']}/kernel"].T)
+        return self._own(layer)["kernel"]
 
     def _own(self, layer: Mapping[str, Any]) -> dict[str, Array]:
         """The variables that a layer uses by their short names."""

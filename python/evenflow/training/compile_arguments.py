@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import errors
 
-KNOWN = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics")
+KNOWN = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "device")
 IGNORED = ("run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from .. import optimizers
+from ..common.devices import check_device
 from ..data import frames
 from ..data.arrays import Inputs, Several
 from ..losses.custom import CustomLoss
@@ -42,6 +43,8 @@ class Compiled(Predictor):
         loss_weights: object = None,
         metrics: object = None,
         weighted_metrics: object = None,
+        *,
+        device: str | None = None,
         **execution: Any,
     ) -> None:
         """Choose optimizer, loss and metrics: names, or objects of `optimizers`, `losses` and `metrics`.
@@ -52,15 +55,18 @@ class Compiled(Predictor):
         an output that has none; a single loss is that of all. "accuracy" means the accuracy that fits the loss and the
         outputs. In `weighted_metrics` rows count by their `sample_weight` and `class_weight`, in `metrics` all
         alike; a name in both is `weighted_...` in History for the former. A metric may be a function of (y_true,
-        y_pred): see `metrics.MeanMetricWrapper`. A model compiled again keeps its weights. For `execution`
-        see `compile_arguments.check_execution`.
+        y_pred): see `metrics.MeanMetricWrapper`. A model compiled again keeps its weights. `device`, "cpu" or
+        "cuda", is `model.device`; None leaves that as it is. For `execution` see `compile_arguments.check_execution`.
         """
         check_execution("compile", execution)
         new_optimizer = optimizers.get(optimizer, "compile")
+        device = None if device is None else check_device("compile", device)
         objectives = read_objectives(self.output_names, loss, loss_weights, metrics, weighted_metrics)
         if self._row_shape is not None:
             self._counted(objectives, self.output_units(self._row_shape))
         self.optimizer, self.objectives = new_optimizer, objectives
+        if device is not None:
+            self.device = device
 
     def _counted(
         self, objectives: Sequence[Objective], units: Sequence[int]
@@ -152,6 +158,8 @@ class Compiled(Predictor):
         names: tuple[str, str, str] = ("x", "y", "sample_weight"),
     ) -> Pair:
         self._compiled(where)
+        if self._executor is not None:
+            self._executor.forget_data()
         inputs = self.read_array(where, names[0], x)
         given = read_targets(where, names[1], y, self.objectives, inputs, names[0])
         rows, shape, units = self._read_rows(where, names[0], inputs, allow_nonfinite=allow_nonfinite)

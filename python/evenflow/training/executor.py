@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from ..common.devices import program_class
 from ..data import ids
 from ..data.arrays import Inputs, Several
 from ..layers import variables
@@ -28,12 +29,21 @@ SMALLEST_CAPACITY = 32  # predictions of many rows are slow in smaller pieces
 
 
 class Executor:
-    """One compiled program of a model, for one spec, dtype and batch capacity."""
+    """One compiled program of a model, for one spec, dtype, batch capacity and device."""
 
-    def __init__(self, spec: dict[str, Any], model_variables: Sequence[Variable], *, dtype: str, capacity: int) -> None:
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        model_variables: Sequence[Variable],
+        *,
+        dtype: str,
+        capacity: int,
+        device: str = "cpu",
+    ) -> None:
         self.spec = spec
         self.capacity = capacity
-        self.program = _core.Program(spec, dtype=dtype, batch_size=capacity)
+        self.device = device
+        self.program: _core.Program = program_class(device)(spec, dtype=dtype, batch_size=capacity)
         self.stamp = variables.now()
         self.optimizer: Optimizer | None = None
         self._variables = list(model_variables)
@@ -127,6 +137,8 @@ class Executor:
 
     def health(self, every: int) -> _core.Health:
         """What can count the program's steps, all of every `every`-th one."""
+        if self.device != "cpu":
+            raise ValueError(f"Health: expected a model on the device 'cpu', received one on {self.device!r}")
         return _core.Health(self.program, every)
 
     def take(self, optimizer: Optimizer) -> _core.Program:
@@ -136,6 +148,11 @@ class Executor:
         return self.program
 
     # running
+
+    def forget_data(self) -> None:
+        """A device copies arrays when it meets them: from here on, those that it knows may hold something else."""
+        if self.device != "cpu":
+            self.program.forget_data()  # type: ignore[attr-defined]  # of the other extension
 
     @contextmanager
     def threads(self, count: int) -> Iterator[None]:
@@ -200,15 +217,16 @@ def executor_for(
     batch: int,
     training: bool,
     exact: bool,
+    device: str,
 ) -> Executor:
     """The executor of a spec: the old one where it will do, else a new one in its place. Training needs room for the
     batch; `exact` wants no more than that."""
     capacity = max(batch, SMALLEST_CAPACITY)
-    if old is not None and old.spec == spec:
+    if old is not None and old.spec == spec and old.device == device:
         roomy = old.capacity == capacity if exact else old.capacity >= capacity
         if roomy or not training:
             return old
-    new = Executor(spec, model_variables, dtype=dtype, capacity=capacity)
+    new = Executor(spec, model_variables, dtype=dtype, capacity=capacity, device=device)
     if old is not None:
         old.release()
     return new

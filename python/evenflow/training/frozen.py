@@ -75,6 +75,7 @@ class FrozenCache:
             batch=batch,
             training=training,
             exact=exact,
+            device=self.model.device,
         )
         return self.executor, self._features[id(pair)]
 
@@ -154,10 +155,10 @@ def frozen_entries(where: str, entries: Sequence[Entry]) -> int:
     something that changes from step to step.
     """
     argument = f"{where}: cache_frozen"
-    if any("inputs" in entry or "shares" in entry for entry in entries):
+    if any(entry.keys() & {"inputs", "shares", "transposes"} for entry in entries):
         raise ValueError(
-            f"{argument}: expected a model whose layers form a chain, received one with branches, or with a layer that "
-            f"is called more than once"
+            f"{argument}: expected a model whose layers form a chain, received one with branches, or with a kernel "
+            f"that is used more than once"
         )
     if not any(entry.get("trainable") for entry in entries):
         raise ValueError(f"{argument}: every layer is frozen: there is nothing to train")

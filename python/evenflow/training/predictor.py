@@ -15,6 +15,7 @@ from .. import errors
 from ..callbacks.base import CallbackList, closing
 from ..callbacks.progress import read_verbose, with_bar
 from ..common import keywords
+from ..common.devices import check_device, get_device
 from ..common.seeds import counter_seed
 from ..data import arrays, frames, ids
 from ..data.arrays import Inputs, Several
@@ -41,10 +42,23 @@ class Predictor:
 
     def __init__(self) -> None:
         self._executor: Executor | None = None
+        self._device: str | None = None
         self._row_shape: Shape | None = None
         self.feature_names: tuple[str, ...] | None = None  # of the first table that it was trained on
         self.draws = 0  # of random layers by calls with training=True
         self._lookups: dict[int, Lookup[Any]] = {}  # of the core's inputs by their numbers
+
+    @property
+    def device(self) -> str:
+        """Where the model runs, "cpu" or "cuda": as `compile(device=)` or an assignment said, else `get_device()`.
+
+        The model moves with the next call that runs it, and keeps weights and optimizer; None gives up the choice.
+        """
+        return self._device or get_device()
+
+    @device.setter
+    def device(self, device: str | None) -> None:
+        self._device = None if device is None else check_device(f"{self.name}.device", device)
 
     # what a model provides
 
@@ -151,6 +165,7 @@ class Predictor:
             batch=batch,
             training=training,
             exact=exact,
+            device=self.device,
         )
         return self._executor
 
@@ -233,6 +248,7 @@ class Predictor:
             and callbacks is None
             and verbose in ("auto", 0)
             and executor.is_current()
+            and executor.device == self.device
             and not executor.reads_ids
             and not self._lookups
         ):
@@ -387,7 +403,9 @@ class Predictor:
 
     def _inference_executor(self) -> Executor:
         """Any executor of these layers, up to date: loss and optimizer do not matter here."""
-        executor = self._executor or self._executor_for()
+        executor = self._executor
+        if executor is None or executor.device != self.device:
+            executor = self._executor_for()
         executor.synchronize()
         return executor
 
