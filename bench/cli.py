@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from . import activations, cross_validation, estimators, pieces, report
+from . import activations, cross_validation, estimators, kernels, pieces, report
 from .harness import Comparison, compare
 from .peers import PEERS
 from .workloads import WORKLOADS
@@ -88,6 +88,11 @@ def parser() -> argparse.ArgumentParser:
         "--activations", action="store_true", help="time a step of tabular with each activation, beside ReLU"
     )
     result.add_argument(
+        "--kernels",
+        action="store_true",
+        help="time the eager kernels beside NumPy and PyTorch, sizes 8 to 4096 (256 with --quick), least times",
+    )
+    result.add_argument(
         "--cv",
         type=positive(int),
         metavar="N",
@@ -152,7 +157,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if on
     ]
     comparisons: list[Comparison] = []
-    if options.workloads or not (groups or options.activations or options.cv or options.estimators):
+    alone = options.activations or options.cv or options.estimators or options.kernels
+    if options.workloads or not (groups or alone):
         run, left_out = chosen_workloads(options, core.measure_fma(threads, 0.1))
         for name in run:
             comparison = compare(
@@ -177,6 +183,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     costs = activations.measure(activations.catalogue(), threads, rounds, seconds) if options.activations else []
     if costs:
         print(activations.table(costs))
+    calls: list[dict[str, Any]] = []
+    if options.kernels:
+        sizes = [n for n in kernels.SIZES if n <= 256 or not options.quick]
+        calls = kernels.measure(sizes, threads, seconds)
+        print(kernels.table(calls))
     crossed: dict[str, Any] = {}
     crossing_failed = False
     if options.cv:
@@ -189,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(estimators.table(fitted))
     if options.json:
         found = report.as_data(machine, comparisons, measured) | activations.as_data(costs) | crossed
-        found |= estimators.as_data(fitted)
+        found |= estimators.as_data(fitted) | {"kernels": calls}
         text = json.dumps(found, indent=1)
         options.json.write_text(text + "\n", encoding="utf-8")
     failed = (

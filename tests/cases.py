@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import dense_cases
+import fused_cases
 import id_cases
 import loss_cases
 import metric_cases
@@ -86,24 +88,6 @@ def flat(results: list[Any]) -> list[Any]:
 # Arguments and scales of each kernel ----------------------------------------------------------------------------------
 # A scale counts roundings: each operation on the way to a result adds half an eps of its magnitude. Sums of products of
 # both signs get 4 (the largest of 10^5 elements of 300 terms strays that far), exp and log 2 as they promise.
-
-
-def dense_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
-    rows, inputs, units = case.shape
-    x, w = normal(rng, dtype, rows, inputs), normal(rng, dtype, inputs, units)
-    if case.kernel == "dense_forward":
-        return [x, w, normal(rng, dtype, units) if case.settings["bias"] else None], {}
-    return [normal(rng, dtype, rows, units), x, w], {}
-
-
-def dense_forward_scales(args: list[Any], *_: Any) -> list[Any]:
-    x, w, b = args
-    return [4 * (abs(x) @ abs(w) + (0 if b is None else abs(b)))]
-
-
-def dense_backward_scales(args: list[Any], *_: Any) -> list[Any]:
-    dy, x, w = args
-    return [4 * abs(dy) @ abs(w).T, 4 * abs(x).T @ abs(dy), summed(len(dy)) * abs(dy).sum(axis=0)]
 
 
 def batch_norm_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
@@ -239,8 +223,11 @@ class Kernel:
 
 
 KERNELS = {
-    "dense_forward": Kernel(dense_arguments, dense_forward_scales),
-    "dense_backward": Kernel(dense_arguments, dense_backward_scales),
+    "dense_forward": Kernel(dense_cases.arguments, dense_cases.forward_scales),
+    "dense_backward": Kernel(dense_cases.arguments, dense_cases.backward_scales),
+    "dense_bn_act_forward": Kernel(fused_cases.arguments, fused_cases.forward_scales),
+    "dense_bn_act_backward": Kernel(fused_cases.arguments, fused_cases.backward_scales),
+    "moving_average": Kernel(dense_cases.moving_average_arguments, dense_cases.moving_average_scales),
     "batch_norm_forward": Kernel(batch_norm_arguments, batch_norm_forward_scales),
     "batch_norm_inference": Kernel(batch_norm_arguments, batch_norm_inference_scales),
     "batch_norm_backward": Kernel(batch_norm_arguments, batch_norm_backward_scales),
@@ -307,6 +294,15 @@ NOISES: list[dict[str, Any]] = [
 CASES = [
     *(Case("dense_forward", shape, {"bias": bias}) for shape in DENSE_SHAPES for bias in ("bias", None)),
     *(Case("dense_backward", shape) for shape in DENSE_SHAPES),
+    *(Case("dense_forward", shape, {"bias": "bias", "transposed": "transposed"}) for shape in DENSE_SHAPES[::3]),
+    *(Case("dense_backward", shape, {"transposed": "transposed"}) for shape in DENSE_SHAPES[::3]),
+    *(
+        Case(kernel, shape, settings)
+        for kernel in ("dense_bn_act_forward", "dense_bn_act_backward")
+        for settings in fused_cases.SETTINGS
+        for shape in [*mixed(1, BATCHES[3:], SIZES[4:], SIZES[4:])[::4], (256, 300, 300)]
+    ),
+    *(Case("moving_average", shape, {"momentum": 0.9}) for shape in FLAT_SHAPES),
     *(
         Case(kernel, shape)
         for kernel in (

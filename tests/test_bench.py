@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from evenflow.bench import activations, cli, harness, pieces, report, rules, worker, workloads
+from evenflow.bench import activations, cli, harness, kernels, pieces, report, rules, worker, workloads
 from evenflow.bench.harness import Comparison, MissingError, Series, Worker, WorkerError
 from evenflow.bench.numpy_peer import Numpy
 from evenflow.bench.peers import PEERS, Evenflow, EvenflowFit
@@ -252,6 +252,35 @@ def test_activations_beside_relu(tmp_path, monkeypatch, capfd):
         assert any(line.strip().startswith(name) for line in lines)
         assert len(cost["times"]) == len(cost["beside"]) >= 2
         assert cost["ratio_of_least"] == min(cost["times"]) / min(cost["beside"])
+
+
+def test_kernels_beside_numpy(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(kernels, "SIZES", (8, 33))
+    file = tmp_path / "bench.json"
+    assert cli.main(["--kernels", "--seconds", "0.001", "--threads", "1", "--json", str(file)]) == 0
+    _core.set_num_threads(0)
+    out = capfd.readouterr().out
+    found = json.loads(file.read_text(encoding="utf-8"))["kernels"]
+    assert [(row["kernel"], row["n"]) for row in found] == [(name, n) for name in kernels.KERNELS for n in (8, 33)]
+    for row in found:
+        assert row["kernel"] in out
+        assert all(seconds > 0 for seconds in row["seconds"].values())
+    assert "never slower from" in out
+
+
+def test_crossover_is_where_the_peer_is_left_behind():
+    def row(n, own, peer):
+        return {"kernel": "relu", "n": n, "seconds": {"evenflow": own, "numpy": peer}}
+
+    rows = [row(8, 1, 3), row(16, 2, 1), row(32, 1, 2), row(64, 2, 2)]
+    assert kernels.crossover(rows, "relu", "numpy") == 32
+    assert kernels.crossover(rows, "relu", "torch") is None
+    assert kernels.crossover([row(8, 2, 1)], "relu", "numpy") is None
+
+
+def test_a_wrong_answer_of_a_kernel_is_refused():
+    with pytest.raises(AssertionError, match="relu, n = 2: evenflow differs from NumPy"):
+        kernels.check("relu", 2, {"evenflow": lambda: np.ones(2), "numpy": lambda: np.zeros(2)})
 
 
 def test_catalogue_of_activations_and_their_answers(monkeypatch):

@@ -34,10 +34,12 @@ def test_every_example_has_a_test():
     assert {path.name for path in EXAMPLES} == {
         "columns.py",
         "digits.py",
+        "eager_mlp.py",
         "embedding.py",
         "fashion_mnist.py",
         "health.py",
         "many_networks.py",
+        "pytorch_trainer.py",
         "scikit_learn.py",
         "table.py",
         "transfer.py",
@@ -236,6 +238,20 @@ def test_transfer(capsys):
 def test_embedding(capsys):
     assert run("embedding.py")["main"]() == pytest.approx(0.8, abs=0.05)
     assert "of new rows lie between" in capsys.readouterr().out
+
+
+def test_eager_mlp(capsys):
+    losses = run("eager_mlp.py")["main"]()
+    assert losses[-1] < losses[0] / 3
+    assert "mean loss by epoch" in capsys.readouterr().out
+
+
+@pytest.mark.peers
+def test_pytorch_trainer(capsys):
+    pytest.importorskip("torch")
+    found = run("pytorch_trainer.py")["main"](epochs=2, rows=1024)
+    assert found[True][0] == pytest.approx(found[False][0], rel=1e-3)
+    assert "two lines changed: loss" in capsys.readouterr().out
 
 
 def test_health(capsys, tmp_path_factory):

@@ -62,7 +62,7 @@ PACKAGES = [
 ]
 HARD_DEPENDENCIES = {"numpy", "safetensors", "tqdm"}
 # Packages that exist to use an optional dependency, the one of that name, and are imported on demand.
-DOORS = {"sklearn"}
+DOORS = {"sklearn", "torch"}
 MOST_LINES = 450
 
 

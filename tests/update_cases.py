@@ -62,6 +62,7 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("sgd_step", {"momentum": 0.9, "weight_decay": 0.1}),
     ("sgd_step", {"momentum": 0.9, "torch": True}),
     ("sgd_step", {"momentum": 0.9, "nesterov": True, "torch": True}),
+    ("sgd_step", {"momentum": 0.9, "torch": True, "dampening": 0.3, "step": 5}),
     ("adam_step", {"step": 1}),
     ("adam_step", {"step": 1000}),
     ("adam_step", {"step": 10, "weight_decay": 0.1}),

@@ -32,6 +32,13 @@ inline bool is(const py::array& a, const char* dtype) {
   return a.dtype().is(py::dtype(dtype)) || a.dtype().equal(py::dtype(dtype));
 }
 
+// Whether elements are of type T in this machine's order of bytes.
+template <class T>
+bool holds(const py::array& a) {
+  const py::dtype own = py::dtype::of<T>(), other = a.dtype();
+  return other.is(own) || other.equal(own);
+}
+
 inline py::array array_of(const std::string& function, const std::string& argument, const py::handle& object) {
   if (!py::isinstance<py::array>(object))
     refuse_type(function, argument, "a NumPy array", text(py::type::handle_of(object).attr("__name__")));
@@ -39,19 +46,19 @@ inline py::array array_of(const std::string& function, const std::string& argume
 }
 
 // A C-ordered, aligned array of element type T with the given shape (-1: any).
-template <class T>
-T* dense(const std::string& function, const std::string& argument, const py::array& a,
-         const std::vector<py::ssize_t>& shape, bool writable = false) {
+template <class T, class Function, class Argument>
+T* dense(const Function& function, const Argument& argument, const py::array& a, const std::vector<py::ssize_t>& shape,
+         bool writable = false) {
   bool fits = a.ndim() == static_cast<py::ssize_t>(shape.size());
-  std::string wanted = "(";
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    wanted += (i > 0 ? ", " : "") + (shape[i] < 0 ? std::string("any") : std::to_string(shape[i]));
-    if (fits && shape[i] >= 0 && a.shape(static_cast<py::ssize_t>(i)) != shape[i]) fits = false;
+  for (std::size_t i = 0; i < shape.size() && fits; ++i)
+    fits = shape[i] < 0 || a.shape(static_cast<py::ssize_t>(i)) == shape[i];
+  if (!fits) {
+    std::string wanted = "(";
+    for (std::size_t i = 0; i < shape.size(); ++i)
+      wanted += (i > 0 ? ", " : "") + (shape[i] < 0 ? std::string("any") : std::to_string(shape[i]));
+    refuse(function, argument, "shape " + wanted + (shape.size() == 1 ? ",)" : ")"), "shape " + shape_text(a));
   }
-  wanted += shape.size() == 1 ? ",)" : ")";
-  if (!fits) refuse(function, argument, "shape " + wanted, "shape " + shape_text(a));
-  const py::dtype dtype = py::dtype::of<T>();
-  if (!a.dtype().equal(dtype)) refuse_type(function, argument, text(dtype), "shape " + shape_text(a));
+  if (!holds<T>(a)) refuse_type(function, argument, text(py::dtype::of<T>()), "shape " + shape_text(a));
   if ((a.flags() & py::array::c_style) == 0)
     refuse(function, argument, "a C-ordered array", "other strides, shape " + shape_text(a));
   if (reinterpret_cast<std::uintptr_t>(a.data()) % alignof(T) != 0)

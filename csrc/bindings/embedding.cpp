@@ -44,7 +44,7 @@ int features_of(const char* function, int ids, int columns) {
   return static_cast<int>(found);
 }
 
-py::array embedding_forward(const py::object& ids_, const py::object& table_) {
+py::object embedding_forward(const py::object& ids_, const py::object& table_, const py::object& out) {
   const char* name = "embedding_forward";
   const py::array table = array(name, "table", table_, 2);
   return by_type(name, "table", table, [&](auto type) {
@@ -54,23 +54,25 @@ py::array embedding_forward(const py::object& ids_, const py::object& table_) {
     const T* from = dense<T>(name, "table", table, {-1, columns});
     const Ids<T> ids(name, ids_, table.shape(0));
     const int features = features_of(name, ids.count, columns);
-    py::array y = made<T>({ids.rows, features});
-    T* to = data_of<T>(y);
-    py::gil_scoped_release nogil;
-    Tensor<T> panels(k, ids.rows, features);
-    for (int p = 0; p < k.layout.panels(features); ++p) {
-      const int begin = p * k.layout.full();
-      each_part(begin, begin + panels.valid(p), columns, [&](int id, int first, int count, int lane) {
-        k.embed(panels.panel(p) + lane, panels.width(p), from, ids.part(id, columns, first, count));
-      });
+    Outputs outputs(name, out, 1);
+    T* to = outputs.add<T>({ids.rows, features}, {&table});
+    {
+      py::gil_scoped_release nogil;
+      Tensor<T> panels(k, ids.rows, features);
+      for (int p = 0; p < k.layout.panels(features); ++p) {
+        const int begin = p * k.layout.full();
+        each_part(begin, begin + panels.valid(p), columns, [&](int id, int first, int count, int lane) {
+          k.embed(panels.panel(p) + lane, panels.width(p), from, ids.part(id, columns, first, count));
+        });
+      }
+      panels.store(to);
     }
-    panels.store(to);
-    return y;
+    return outputs.one();
   });
 }
 
 // dtable
-py::array embedding_backward(const py::object& dy_, const py::object& ids_, std::int64_t rows) {
+py::object embedding_backward(const py::object& dy_, const py::object& ids_, std::int64_t rows, const py::object& out) {
   const char* name = "embedding_backward";
   const py::array dy = array(name, "dy", dy_, 2);
   if (rows < 1 || rows > (1 << 30)) refuse(name, "rows", "1 to 2^30", std::to_string(rows));
@@ -84,19 +86,21 @@ py::array embedding_backward(const py::object& dy_, const py::object& ids_, std:
       refuse(name, "dy", "as many columns for each of the " + std::to_string(ids.count) + " ids of a row",
              "shape " + shape_text(dy));
     const int columns = features / ids.count;
-    py::array dtable = made<T>({rows, columns});
-    T* to = data_of<T>(dtable);
-    py::gil_scoped_release nogil;
-    const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(rows) * columns;
-    std::fill_n(to, size, T(0));
-    const Tensor<T> panels(k, ids.rows, features, from);
-    for (int p = 0; p < k.layout.panels(features); ++p) {
-      const int begin = p * k.layout.full();
-      each_part(begin, begin + panels.valid(p), columns, [&](int id, int first, int count, int lane) {
-        k.embed_backward(to, 0, size, panels.panel(p) + lane, panels.width(p), ids.part(id, columns, first, count));
-      });
+    Outputs outputs(name, out, 1);
+    T* to = outputs.add<T>({static_cast<py::ssize_t>(rows), columns}, {&dy});
+    {
+      py::gil_scoped_release nogil;
+      const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(rows) * columns;
+      std::fill_n(to, size, T(0));
+      const Tensor<T> panels(k, ids.rows, features, from);
+      for (int p = 0; p < k.layout.panels(features); ++p) {
+        const int begin = p * k.layout.full();
+        each_part(begin, begin + panels.valid(p), columns, [&](int id, int first, int count, int lane) {
+          k.embed_backward(to, 0, size, panels.panel(p) + lane, panels.width(p), ids.part(id, columns, first, count));
+        });
+      }
     }
-    return dtable;
+    return outputs.one();
   });
 }
 
@@ -118,8 +122,10 @@ py::object wrong_id(const py::array& x, std::int64_t limit) {
 }  // namespace
 
 void bind_embedding(py::module_& m) {
-  m.def("embedding_forward", &embedding_forward, py::arg("ids"), py::arg("table"));
-  m.def("embedding_backward", &embedding_backward, py::arg("dy"), py::arg("ids"), py::arg("rows"));
+  m.def("embedding_forward", &embedding_forward, py::arg("ids"), py::arg("table"), py::kw_only(),
+        py::arg("out") = py::none());
+  m.def("embedding_backward", &embedding_backward, py::arg("dy"), py::arg("ids"), py::arg("rows"), py::kw_only(),
+        py::arg("out") = py::none());
   m.def("find_wrong_id", &wrong_id, py::arg("x"), py::arg("limit"));
 }
 

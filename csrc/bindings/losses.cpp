@@ -14,7 +14,7 @@ std::vector<std::string> loss_names(List<Loss...>) {
 }
 
 py::tuple loss_forward_backward(const std::string& loss, const py::object& prediction_, const py::object& target_,
-                                bool from_logits, const py::kwargs& parameters) {
+                                bool from_logits, const py::object& out, const py::kwargs& parameters) {
   const char* name = "loss_forward_backward";
   index_of(name, "name", loss, loss_names(Losses()));
   const py::dict description(parameters);
@@ -50,30 +50,35 @@ py::tuple loss_forward_backward(const std::string& loss, const py::object& predi
         refuse(name, "target", "labels from 0 to " + std::to_string(units - 1),
                std::to_string(label) + " in row " + std::to_string(row));
     }
-    py::array value = made<T>({rows}), gradient = made<T>({rows, units});
-    T *to_value = data_of<T>(value), *to_gradient = data_of<T>(gradient);
+    Outputs outputs(name, out, 2);
+    T *to_value = outputs.add<T>({rows}, {&prediction, &target}),
+      *to_gradient = outputs.add<T>({rows, units}, {&prediction, &target}, true);
     {
       py::gil_scoped_release nogil;
-      Tensor<T> z(k, rows, units, from), dz(k, rows, units);
-      std::vector<T> scratch(static_cast<std::size_t>(3 * width));
-      std::vector<double> losses(static_cast<std::size_t>(rows));
-      LossRows<T> in{};
-      in.output = Output::plain;
-      in.from_logits = from_logits && kind.absorbs() != Output::plain;
-      in.units = units;
-      in.z = z.panel(0);
-      in.dz = dz.panel(0);
-      in.stride = z.stride();
-      in.gradient_scale = 1.0 / rows;
-      in.value_scale = 1;
-      in.labels = sparse ? labels.data() : nullptr;
-      in.targets = sparse ? nullptr : targets.data();
-      in.losses = losses.data();
-      kind.visit([&](const auto& found) { k.loss(found, in, scratch.data(), 0, rows); });
-      dz.store(to_gradient);
-      for (int row = 0; row < rows; ++row) to_value[row] = static_cast<T>(losses[static_cast<std::size_t>(row)]);
+      in_row_blocks(rows, 2 * sizeof(T) * static_cast<std::size_t>(units), [&](int first, int count) {
+        const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(first) * units;
+        Tensor<T> z(k, count, units, from + at), dz(k, count, units);
+        std::vector<T> scratch(static_cast<std::size_t>(3 * width));
+        std::vector<double> losses(static_cast<std::size_t>(count));
+        LossRows<T> in{};
+        in.output = Output::plain;
+        in.from_logits = from_logits && kind.absorbs() != Output::plain;
+        in.units = units;
+        in.z = z.panel(0);
+        in.dz = dz.panel(0);
+        in.stride = z.stride();
+        in.gradient_scale = 1.0 / rows;
+        in.value_scale = 1;
+        in.labels = sparse ? labels.data() + first : nullptr;
+        in.targets = sparse ? nullptr : targets.data() + static_cast<std::ptrdiff_t>(first) * width;
+        in.losses = losses.data();
+        kind.visit([&](const auto& found) { k.loss(found, in, scratch.data(), 0, count); });
+        dz.store(to_gradient + at);
+        for (int row = 0; row < count; ++row)
+          to_value[first + row] = static_cast<T>(losses[static_cast<std::size_t>(row)]);
+      });
     }
-    return py::make_tuple(value, gradient);
+    return outputs.all();
   });
 }
 
@@ -107,7 +112,7 @@ py::dict describe(List<Loss...>) {
 
 void bind_losses(py::module_& m) {
   m.def("loss_forward_backward", &loss_forward_backward, py::arg("name"), py::arg("prediction"), py::arg("target"),
-        py::kw_only(), py::arg("from_logits") = false);
+        py::kw_only(), py::arg("from_logits") = false, py::arg("out") = py::none());
   m.def(
       "losses", [] { return describe(Losses()); },
       "Names of losses, each with its hyper-parameters and their defaults.");

@@ -12,7 +12,8 @@ namespace evenflow {
 
 void bind_program(py::module_& m);
 void bind_health(py::module_& m);
-void bind_layers(py::module_& m);
+void bind_dense(py::module_& m);
+void bind_batch_normalization(py::module_& m);
 void bind_embedding(py::module_& m);
 void bind_row_normalization(py::module_& m);
 void bind_activations(py::module_& m);
@@ -139,7 +140,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("learned_activations", &learned_activation_names);
   bind_program(m);
   bind_health(m);
-  bind_layers(m);
+  bind_dense(m);
+  bind_batch_normalization(m);
   bind_embedding(m);
   bind_row_normalization(m);
   bind_activations(m);

@@ -5,13 +5,14 @@
 
 #include <cmath>
 
-#include "bindings/eager.h"
+#include "bindings/dense.h"
 
 namespace evenflow {
 
 namespace {
 
-py::array random_words(const std::vector<py::object>& counter, const py::object& key_, std::int64_t rows) {
+py::object random_words(const std::vector<py::object>& counter, const py::object& key_, std::int64_t rows,
+                        const py::object& out) {
   const char* function = "random_words";
   if (counter.size() != 4) refuse(function, "counter", "4 words", std::to_string(counter.size()));
   std::uint32_t word[4];
@@ -19,11 +20,13 @@ py::array random_words(const std::vector<py::object>& counter, const py::object&
     word[i] = static_cast<std::uint32_t>(natural(function, "counter", counter[i], 0xffffffffu));
   const std::uint64_t key = natural(function, "key", key_, ~std::uint64_t{0});
   if (rows < 0 || rows > (1 << 26)) refuse(function, "rows", "0 to 2^26", std::to_string(rows));
-  py::array_t<std::uint32_t> out({rows, std::int64_t{4}});
-  std::uint32_t* to = out.mutable_data();
-  py::gil_scoped_release nogil;
-  kernels<float>().random_words(to, key, {word[0], word[1], word[2], word[3]}, static_cast<int>(rows));
-  return std::move(out);
+  Outputs outputs(function, out, 1);
+  auto* to = outputs.add<std::uint32_t>({static_cast<py::ssize_t>(rows), 4});
+  {
+    py::gil_scoped_release nogil;
+    kernels<float>().random_words(to, key, {word[0], word[1], word[2], word[3]}, static_cast<int>(rows));
+  }
+  return outputs.one();
 }
 
 struct Place {
@@ -43,8 +46,28 @@ struct Place {
   }
 };
 
-py::array noise_forward(const std::string& name, const py::object& x_, const py::object& seed, const py::object& step,
-                        const py::object& layer, const py::object& row, const py::kwargs& parameters) {
+// Panels of arrays on a team: pack(panel, memory) for each array, run(panel, memories), and back into `to`.
+template <class T, class Run>
+void each_noise_panel(const Kernels<T>& k, int rows, int features, const T* first, const T* second, T* to, Run run) {
+  const std::size_t panel = static_cast<std::size_t>(std::max(rows, 1)) * static_cast<std::size_t>(k.layout.full());
+  const int wanted = eager_threads(static_cast<double>(sizeof(T)) * rows * features * nanoseconds_of_byte * 2);
+  const Scratch scratch(sizeof(T) * 2 * panel * static_cast<std::size_t>(wanted));
+  team::run(wanted, [&](int thread, int threads) {
+    T* a = static_cast<T*>(scratch.data()) + 2 * panel * static_cast<std::size_t>(thread);
+    T* b = a + panel;
+    const Share own(k.layout.panels(features), thread, threads);
+    for (int p = own.first; p < own.end; ++p) {
+      const std::ptrdiff_t stride = Matrix<T>{first, rows, features}.of_columns(k, a, p, p + 1).stride;
+      if (second != nullptr) Matrix<T>{second, rows, features}.of_columns(k, b, p, p + 1);
+      run(p, a, b, k.layout.width(features, p));
+      store_rows(k, to, features, a, stride, p, p + 1, 0, rows);
+    }
+  });
+}
+
+py::object noise_forward(const std::string& name, const py::object& x_, const py::object& seed, const py::object& step,
+                         const py::object& layer, const py::object& row, const py::object& out,
+                         const py::kwargs& parameters) {
   const char* function = "noise_forward";
   const Place place(function, name, seed, step, layer, row, parameters);
   const py::array x = array(function, "x", x_, 2);
@@ -52,22 +75,23 @@ py::array noise_forward(const std::string& name, const py::object& x_, const py:
     using T = decltype(type);
     const int rows = rows_of(x), features = columns_of(x);
     const T* from = dense<T>(function, "x", x, {rows, features});
-    py::array y = made<T>({rows, features});
-    T* to = data_of<T>(y);
-    py::gil_scoped_release nogil;
-    const auto& k = kernels<T>();
-    Tensor<T> tensor(k, rows, features, from);
-    for (int p = 0; p < k.layout.panels(features); ++p)
-      k.noises[place.noise.kind].forward(tensor.panel(p), tensor.panel(p), rows, tensor.width(p),
-                                         place.of_panel(p * k.layout.full()), place.noise.parameters);
-    tensor.store(to);
-    return y;
+    Outputs outputs(function, out, 1);
+    T* to = outputs.add<T>({rows, features}, {&x}, true);
+    {
+      py::gil_scoped_release nogil;
+      const auto& k = kernels<T>();
+      each_noise_panel<T>(k, rows, features, from, nullptr, to, [&](int p, T* y, T*, int width) {
+        k.noises[place.noise.kind].forward(y, y, rows, width, place.of_panel(p * k.layout.full()),
+                                           place.noise.parameters);
+      });
+    }
+    return outputs.one();
   });
 }
 
-py::array noise_backward(const std::string& name, const py::object& dy_, const py::object& y_, const py::object& seed,
-                         const py::object& step, const py::object& layer, const py::object& row,
-                         const py::kwargs& parameters) {
+py::object noise_backward(const std::string& name, const py::object& dy_, const py::object& y_, const py::object& seed,
+                          const py::object& step, const py::object& layer, const py::object& row, const py::object& out,
+                          const py::kwargs& parameters) {
   const char* function = "noise_backward";
   const Place place(function, name, seed, step, layer, row, parameters);
   const py::array dy = array(function, "dy", dy_, 2), y = array(function, "y", y_, 2);
@@ -76,17 +100,17 @@ py::array noise_backward(const std::string& name, const py::object& dy_, const p
     const int rows = rows_of(dy), features = columns_of(dy);
     const T* gradient = dense<T>(function, "dy", dy, {rows, features});
     const T* output = dense<T>(function, "y", y, {rows, features});
-    py::array dx = made<T>({rows, features});
-    T* to = data_of<T>(dx);
-    py::gil_scoped_release nogil;
-    const auto& k = kernels<T>();
-    Tensor<T> dz(k, rows, features, gradient);
-    const Tensor<T> value(k, rows, features, output);
-    for (int p = 0; p < k.layout.panels(features); ++p)
-      k.noises[place.noise.kind].backward(dz.panel(p), value.panel(p), rows, dz.width(p),
-                                          place.of_panel(p * k.layout.full()), place.noise.parameters);
-    dz.store(to);
-    return dx;
+    Outputs outputs(function, out, 1);
+    T* to = outputs.add<T>({rows, features}, {&dy, &y}, true);
+    {
+      py::gil_scoped_release nogil;
+      const auto& k = kernels<T>();
+      each_noise_panel<T>(k, rows, features, gradient, output, to, [&](int p, T* dx, T* value, int width) {
+        k.noises[place.noise.kind].backward(dx, value, rows, width, place.of_panel(p * k.layout.full()),
+                                            place.noise.parameters);
+      });
+    }
+    return outputs.one();
   });
 }
 
@@ -94,11 +118,12 @@ py::array noise_backward(const std::string& name, const py::object& dy_, const p
 
 void bind_noise(py::module_& m) {
   const py::int_ zero(0);
-  m.def("random_words", &random_words, py::arg("counter"), py::arg("key"), py::arg("rows") = 1);
+  m.def("random_words", &random_words, py::arg("counter"), py::arg("key"), py::arg("rows") = 1, py::kw_only(),
+        py::arg("out") = py::none());
   m.def("noise_forward", &noise_forward, py::arg("name"), py::arg("x"), py::kw_only(), py::arg("seed"),
-        py::arg("step") = zero, py::arg("layer") = zero, py::arg("row") = zero);
+        py::arg("step") = zero, py::arg("layer") = zero, py::arg("row") = zero, py::arg("out") = py::none());
   m.def("noise_backward", &noise_backward, py::arg("name"), py::arg("dy"), py::arg("y"), py::kw_only(), py::arg("seed"),
-        py::arg("step") = zero, py::arg("layer") = zero, py::arg("row") = zero);
+        py::arg("step") = zero, py::arg("layer") = zero, py::arg("row") = zero, py::arg("out") = py::none());
 }
 
 }  // namespace evenflow

@@ -42,8 +42,8 @@ void check(const char* function, const py::array& x, double epsilon) {
     refuse(function, "epsilon", "a finite number of at least 0", std::to_string(epsilon));
 }
 
-py::array forward(const char* name, const py::object& x_, const char* scale_name, const py::object& scale_,
-                  const py::object* beta_, double epsilon) {
+py::object forward(const char* name, const py::object& x_, const char* scale_name, const py::object& scale_,
+                   const py::object* beta_, double epsilon, const py::object& out) {
   const py::array x = array(name, "x", x_, 2);
   check(name, x, epsilon);
   return by_type(name, "x", x, [&](auto type) {
@@ -52,21 +52,26 @@ py::array forward(const char* name, const py::object& x_, const char* scale_name
     const T* from = dense<T>(name, "x", x, {rows, features});
     const T* scale = dense<T>(name, scale_name, array(name, scale_name, scale_, 1), {features});
     const T* beta = beta_ == nullptr ? nullptr : dense<T>(name, "beta", array(name, "beta", *beta_, 1), {features});
-    py::array y = made<T>({rows, features});
-    T* to = data_of<T>(y);
-    py::gil_scoped_release nogil;
-    NormalizedRows<T> n(rows, features, from, scale, beta, epsilon, beta != nullptr);
-    for (int p = 0; p < n.k.layout.panels(features); ++p)
-      n.k.activations[0].forward[static_cast<int>(Affine::normalize)](n.y.panel(p), n.y.panel(p), rows, n.y.width(p),
-                                                                      n.columns(p), nullptr);
-    n.y.store(to);
-    return y;
+    Outputs outputs(name, out, 1);
+    T* to = outputs.add<T>({rows, features}, {&x}, true);
+    {
+      py::gil_scoped_release nogil;
+      in_row_blocks(rows, sizeof(T) * static_cast<std::size_t>(features), [&](int first, int count) {
+        const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(first) * features;
+        NormalizedRows<T> n(count, features, from + at, scale, beta, epsilon, beta != nullptr);
+        for (int p = 0; p < n.k.layout.panels(features); ++p)
+          n.k.activations[0].forward[static_cast<int>(Affine::normalize)](n.y.panel(p), n.y.panel(p), count,
+                                                                          n.y.width(p), n.columns(p), nullptr);
+        n.y.store(to + at);
+      });
+    }
+    return outputs.one();
   });
 }
 
 // dx and the gradients of scale and shift
 py::tuple backward(const char* name, const py::object& dy_, const py::object& x_, const char* scale_name,
-                   const py::object& scale_, double epsilon, bool centered) {
+                   const py::object& scale_, double epsilon, bool centered, const py::object& out) {
   const py::array dy = array(name, "dy", dy_, 2), x = array(name, "x", x_, 2);
   check(name, x, epsilon);
   return by_type(name, "dy", dy, [&](auto type) -> py::tuple {
@@ -75,8 +80,9 @@ py::tuple backward(const char* name, const py::object& dy_, const py::object& x_
     const T* gradient = dense<T>(name, "dy", dy, {rows, features});
     const T* from = dense<T>(name, "x", x, {rows, features});
     const T* own_scale = dense<T>(name, scale_name, array(name, scale_name, scale_, 1), {features});
-    py::array dx = made<T>({rows, features}), dscale = made<T>({features}), dshift = made<T>({features});
-    T *to = data_of<T>(dx), *to_scale = data_of<T>(dscale), *to_shift = data_of<T>(dshift);
+    Outputs outputs(name, out, centered ? 3 : 2);
+    T *to = outputs.add<T>({rows, features}, {&dy, &x}, true), *to_scale = outputs.add<T>({features}, {&dy, &x}),
+      *to_shift = centered ? outputs.add<T>({features}, {&dy, &x}) : nullptr;
     {
       py::gil_scoped_release nogil;
       NormalizedRows<T> n(rows, features, from, own_scale, nullptr, epsilon, centered);
@@ -93,36 +99,39 @@ py::tuple backward(const char* name, const py::object& dy_, const py::object& x_
                                   centered, n.scratch.data(), 0, rows);
       dz.store(to);
       std::copy_n(scale.begin(), features, to_scale);
-      std::copy_n(shift.begin(), features, to_shift);
+      if (centered) std::copy_n(shift.begin(), features, to_shift);
     }
-    return py::make_tuple(dx, dscale, dshift);
+    return outputs.all();
   });
 }
 
-py::array layer_norm_forward(const py::object& x, const py::object& gamma, const py::object& beta, double epsilon) {
-  return forward("layer_norm_forward", x, "gamma", gamma, &beta, epsilon);
+py::object layer_norm_forward(const py::object& x, const py::object& gamma, const py::object& beta, double epsilon,
+                              const py::object& out) {
+  return forward("layer_norm_forward", x, "gamma", gamma, &beta, epsilon, out);
 }
-py::tuple layer_norm_backward(const py::object& dy, const py::object& x, const py::object& gamma, double epsilon) {
-  return backward("layer_norm_backward", dy, x, "gamma", gamma, epsilon, true);
+py::tuple layer_norm_backward(const py::object& dy, const py::object& x, const py::object& gamma, double epsilon,
+                              const py::object& out) {
+  return backward("layer_norm_backward", dy, x, "gamma", gamma, epsilon, true, out);
 }
-py::array rms_norm_forward(const py::object& x, const py::object& scale, double epsilon) {
-  return forward("rms_norm_forward", x, "scale", scale, nullptr, epsilon);
+py::object rms_norm_forward(const py::object& x, const py::object& scale, double epsilon, const py::object& out) {
+  return forward("rms_norm_forward", x, "scale", scale, nullptr, epsilon, out);
 }
-py::tuple rms_norm_backward(const py::object& dy, const py::object& x, const py::object& scale, double epsilon) {
-  const py::tuple all = backward("rms_norm_backward", dy, x, "scale", scale, epsilon, false);
-  return py::make_tuple(all[0], all[1]);
+py::tuple rms_norm_backward(const py::object& dy, const py::object& x, const py::object& scale, double epsilon,
+                            const py::object& out) {
+  return backward("rms_norm_backward", dy, x, "scale", scale, epsilon, false, out);
 }
 
 }  // namespace
 
 void bind_row_normalization(py::module_& m) {
   m.def("layer_norm_forward", &layer_norm_forward, py::arg("x"), py::arg("gamma"), py::arg("beta"), py::kw_only(),
-        py::arg("epsilon"));
+        py::arg("epsilon"), py::arg("out") = py::none());
   m.def("layer_norm_backward", &layer_norm_backward, py::arg("dy"), py::arg("x"), py::arg("gamma"), py::kw_only(),
-        py::arg("epsilon"));
-  m.def("rms_norm_forward", &rms_norm_forward, py::arg("x"), py::arg("scale"), py::kw_only(), py::arg("epsilon"));
+        py::arg("epsilon"), py::arg("out") = py::none());
+  m.def("rms_norm_forward", &rms_norm_forward, py::arg("x"), py::arg("scale"), py::kw_only(), py::arg("epsilon"),
+        py::arg("out") = py::none());
   m.def("rms_norm_backward", &rms_norm_backward, py::arg("dy"), py::arg("x"), py::arg("scale"), py::kw_only(),
-        py::arg("epsilon"));
+        py::arg("epsilon"), py::arg("out") = py::none());
 }
 
 }  // namespace evenflow

@@ -38,7 +38,7 @@ void Program<T>::Step::map_panel(const Stage& stage, int panel, int width) const
     case Map::transposed:
       k.transpose(scratch, p.parameters_ + plan.variables[static_cast<std::size_t>(stage.kernel)].offset, stage.units,
                   stage.inputs, panel * plan.layout.full(), width);
-      k.product(to, at(source(0).output, 0), plan.panel_stride(), scratch, rows, stage.inputs, width);
+      k.product(to, at(source(0).output, 0), plan.panel_stride(), scratch, 0, rows, stage.inputs, width);
       break;
     case Map::add:
     case Map::multiply:
@@ -83,7 +83,7 @@ void Program<T>::Step::pull(T* to, const Stage& stage, const Stage::Reader& read
       k.product(to, gradient(reader.stage, 0), plan.panel_stride(), scratch, 0, rows, above.units, width);
       break;
     case Map::transposed:
-      k.product(to, gradient(reader.stage, 0), plan.panel_stride(), p.parameters_ + slice(above.kernel, panel), rows,
+      k.product(to, gradient(reader.stage, 0), plan.panel_stride(), p.parameters_ + slice(above.kernel, panel), 0, rows,
                 above.units, width);
       break;
     case Map::concatenate: {

@@ -226,66 +226,120 @@ class Program:
     ) -> float: ...  # clips, applies the optimizer; the norm before clipping
 
 # Eager kernels on C-ordered float32 or float64 arrays; evenflow.kernels documents them.
-def dense_forward(x: _Array, w: _Array, b: _Array | None = None) -> _Array: ...
-def dense_backward(dy: _Array, x: _Array, w: _Array) -> tuple[_Array, _Array, _Array]: ...  # dx, dw, db
-def embedding_forward(ids: _Array, table: _Array) -> _Array: ...
-def embedding_backward(dy: _Array, ids: _Array, rows: int) -> _Array: ...  # dtable
-def layer_norm_forward(x: _Array, gamma: _Array, beta: _Array, *, epsilon: float) -> _Array: ...
+class PackedWeights:
+    """Weights [inputs, units] in the kernels' own layout, for the argument `w` of many calls."""
+
+    def __init__(self, w: _Array, *, transposed: bool = False) -> None: ...
+    def assign(self, w: _Array, *, transposed: bool = False) -> None: ...  # of the same shape and type
+    def unpack(self, *, out: _Array | None = None) -> _Array: ...
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    isa: str
+    nbytes: int
+
+_W = _Array | PackedWeights
+_Maybe = _Array | None
+_Out = Sequence[_Array | None] | None
+
+def dense_forward(x: _Array, w: _W, b: _Maybe = None, *, transposed: bool = False, out: _Maybe = None) -> _Array: ...
+def dense_backward(
+    dy: _Array, x: _Array, w: _W, *, transposed: bool = False, input_gradient: bool = True, out: _Out = None
+) -> tuple[_Array, _Array, _Array]: ...  # dx, dw, db
+
+# fmt: off
+def dense_bn_act_forward(
+    x: _Array, w: _W, b: _Maybe = None, gamma: _Maybe = None, beta: _Maybe = None, mean: _Maybe = None,
+    variance: _Maybe = None, *, activation: str = "linear", epsilon: float = 1e-3, transposed: bool = False,
+    rate: float = 0.0, seed: int = 0, step: int = 0, layer: int = 0, row: int = 0, out: _Out = None,
+    **parameters: float,
+) -> tuple[_Array, _Array, _Maybe, _Maybe]: ...  # y, z, mean, variance
+def dense_bn_act_inference(
+    x: _Array, w: _W, b: _Maybe = None, gamma: _Maybe = None, beta: _Maybe = None, mean: _Maybe = None,
+    variance: _Maybe = None, *, activation: str = "linear", epsilon: float = 1e-3, transposed: bool = False,
+    out: _Maybe = None, **parameters: float,
+) -> _Array: ...
+def dense_bn_act_backward(
+    dy: _Array, x: _Array, w: _W, z: _Array, gamma: _Maybe = None, beta: _Maybe = None, mean: _Maybe = None,
+    variance: _Maybe = None, *, activation: str = "linear", epsilon: float = 1e-3, training: bool = True,
+    transposed: bool = False, input_gradient: bool = True, rate: float = 0.0, seed: int = 0, step: int = 0,
+    layer: int = 0, row: int = 0, out: _Out = None, **parameters: float,
+) -> tuple[_Array, _Array, _Array, _Maybe, _Maybe]: ...  # dx, dw, db, dgamma, dbeta
+# fmt: on
+def embedding_forward(ids: _Array, table: _Array, *, out: _Maybe = None) -> _Array: ...
+def embedding_backward(dy: _Array, ids: _Array, rows: int, *, out: _Maybe = None) -> _Array: ...  # dtable
+def layer_norm_forward(x: _Array, gamma: _Array, beta: _Array, *, epsilon: float, out: _Maybe = None) -> _Array: ...
 def layer_norm_backward(
-    dy: _Array, x: _Array, gamma: _Array, *, epsilon: float
-) -> tuple[_Array, _Array, _Array]: ...  # dx, dgamma, dbeta
-def rms_norm_forward(x: _Array, scale: _Array, *, epsilon: float) -> _Array: ...
+    dy: _Array, x: _Array, gamma: _Array, *, epsilon: float, out: _Out = None
+) -> tuple[_Array, _Array, _Array]: ...
+def rms_norm_forward(x: _Array, scale: _Array, *, epsilon: float, out: _Maybe = None) -> _Array: ...
 def rms_norm_backward(
-    dy: _Array, x: _Array, scale: _Array, *, epsilon: float
-) -> tuple[_Array, _Array]: ...  # dx, dscale
+    dy: _Array, x: _Array, scale: _Array, *, epsilon: float, out: _Out = None
+) -> tuple[_Array, _Array]: ...
 def batch_norm_forward(
-    x: _Array, gamma: _Array, beta: _Array, *, epsilon: float
-) -> tuple[_Array, _Array, _Array]: ...  # y, mean, var
+    x: _Array, gamma: _Array, beta: _Array, *, epsilon: float, out: _Out = None
+) -> tuple[_Array, _Array, _Array]: ...  # y, mean, variance (biased)
 def batch_norm_inference(
-    x: _Array, gamma: _Array, beta: _Array, mean: _Array, variance: _Array, *, epsilon: float
+    x: _Array, gamma: _Array, beta: _Array, mean: _Array, variance: _Array, *, epsilon: float, out: _Maybe = None
 ) -> _Array: ...
 def batch_norm_backward(
-    dy: _Array, x: _Array, gamma: _Array, mean: _Array, variance: _Array, *, epsilon: float
+    dy: _Array, x: _Array, gamma: _Array, mean: _Array, variance: _Array, *, epsilon: float, out: _Out = None
 ) -> tuple[_Array, _Array, _Array]: ...  # dx, dgamma, dbeta
-def activation_forward(name: str, x: _Array, **parameters: float) -> _Array: ...
-def activation_backward(name: str, dy: _Array, x: _Array, y: _Array, **parameters: float) -> _Array: ...
-def learned_forward(name: str, x: _Array, parameter: _Array) -> _Array: ...
-def learned_backward(name: str, dy: _Array, x: _Array, parameter: _Array) -> tuple[_Array, _Array]: ...
-def softmax(x: _Array) -> _Array: ...
-def log_softmax(x: _Array) -> _Array: ...
-def sparsemax(x: _Array) -> _Array: ...
-def random_words(counter: Sequence[int], key: int, rows: int = 1) -> NDArray[np.uint32]: ...  # [rows, 4]
+def moving_average(moving: _Array, batch: _Array, *, momentum: float, out: _Maybe = None) -> _Array: ...
+def activation_forward(name: str, x: _Array, *, out: _Maybe = None, **parameters: float) -> _Array: ...
+def activation_backward(
+    name: str, dy: _Array, x: _Array, y: _Array, *, out: _Maybe = None, **parameters: float
+) -> _Array: ...
+def learned_forward(name: str, x: _Array, parameter: _Array, *, out: _Maybe = None) -> _Array: ...
+def learned_backward(
+    name: str, dy: _Array, x: _Array, parameter: _Array, *, out: _Out = None
+) -> tuple[_Array, _Array]: ...
+def softmax(x: _Array, *, out: _Maybe = None) -> _Array: ...
+def log_softmax(x: _Array, *, out: _Maybe = None) -> _Array: ...
+def sparsemax(x: _Array, *, out: _Maybe = None) -> _Array: ...
+def random_words(
+    counter: Sequence[int], key: int, rows: int = 1, *, out: NDArray[np.uint32] | None = None
+) -> NDArray[np.uint32]: ...  # [rows, 4]
+
+# fmt: off
 def noise_forward(
-    name: str, x: _Array, *, seed: int, step: int = 0, layer: int = 0, row: int = 0, **parameters: float
+    name: str, x: _Array, *, seed: int, step: int = 0, layer: int = 0, row: int = 0, out: _Maybe = None,
+    **parameters: float,
 ) -> _Array: ...
 def noise_backward(
-    name: str, dy: _Array, y: _Array, *, seed: int, step: int = 0, layer: int = 0, row: int = 0, **parameters: float
+    name: str, dy: _Array, y: _Array, *, seed: int, step: int = 0, layer: int = 0, row: int = 0, out: _Maybe = None,
+    **parameters: float,
 ) -> _Array: ...
+# fmt: on
 def loss_forward_backward(
-    name: str, prediction: _Array, target: _Array, *, from_logits: bool = False, **parameters: Any
+    name: str, prediction: _Array, target: _Array, *, from_logits: bool = False, out: _Out = None, **parameters: Any
 ) -> tuple[_Array, _Array]: ...  # loss of each row; gradient of their mean with respect to the prediction
 def metric_sums(
     metric: str | Mapping[str, Any], prediction: _Array, target: _Array, weights: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]: ...  # a metric's state of these rows
 
-# Updates, in place; the decay comes first: p -= weight_decay * learning_rate * p.
+# Updates, in place, of arrays or of lists of them; the decay comes first: p -= weight_decay * learning_rate * p.
+_P = _Array | Sequence[_Array]
+
 def sgd_step(
-    p: _Array,
-    g: _Array,
-    m: _Array | None,
+    p: _P,
+    g: _P,
+    m: _P | None,
     *,
     learning_rate: float,
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
+    coupled_decay: float = 0.0,
+    dampening: float = 0.0,
+    step: int = 1,
     torch: bool = False,
 ) -> None: ...
 def adam_step(
-    p: _Array,
-    g: _Array,
-    m: _Array,
-    v: _Array,
-    v_max: _Array | None = None,
+    p: _P,
+    g: _P,
+    m: _P,
+    v: _P,
+    v_max: _P | None = None,
     *,
     step: int,
     learning_rate: float,
@@ -293,13 +347,14 @@ def adam_step(
     beta_2: float,
     epsilon: float,
     weight_decay: float = 0.0,
+    coupled_decay: float = 0.0,
     torch: bool = False,
 ) -> None: ...
 def nadam_step(
-    p: _Array,
-    g: _Array,
-    m: _Array,
-    v: _Array,
+    p: _P,
+    g: _P,
+    m: _P,
+    v: _P,
     *,
     step: int,
     learning_rate: float,
@@ -308,13 +363,14 @@ def nadam_step(
     epsilon: float,
     momentum_decay: float = 1.0,
     weight_decay: float = 0.0,
+    coupled_decay: float = 0.0,
     momentum_product: float | None = None,
 ) -> None: ...
 def adamax_step(
-    p: _Array,
-    g: _Array,
-    m: _Array,
-    u: _Array,
+    p: _P,
+    g: _P,
+    m: _P,
+    u: _P,
     *,
     step: int,
     learning_rate: float,
@@ -322,56 +378,61 @@ def adamax_step(
     beta_2: float,
     epsilon: float,
     weight_decay: float = 0.0,
+    coupled_decay: float = 0.0,
     torch: bool = False,
 ) -> None: ...
 def adagrad_step(
-    p: _Array,
-    g: _Array,
-    accumulator: _Array,
+    p: _P,
+    g: _P,
+    accumulator: _P,
     *,
     learning_rate: float,
     epsilon: float,
     weight_decay: float = 0.0,
+    coupled_decay: float = 0.0,
     torch: bool = False,
 ) -> None: ...
 def adadelta_step(
-    p: _Array,
-    g: _Array,
-    accumulated_grad: _Array,
-    accumulated_delta_var: _Array,
+    p: _P,
+    g: _P,
+    accumulated_grad: _P,
+    accumulated_delta_var: _P,
     *,
     learning_rate: float,
     rho: float,
     epsilon: float,
     weight_decay: float = 0.0,
+    coupled_decay: float = 0.0,
 ) -> None: ...
 def rmsprop_step(
-    p: _Array,
-    g: _Array,
-    velocity: _Array,
-    m: _Array | None = None,
-    average_gradient: _Array | None = None,
+    p: _P,
+    g: _P,
+    velocity: _P,
+    m: _P | None = None,
+    average_gradient: _P | None = None,
     *,
     learning_rate: float,
     rho: float,
     momentum: float = 0.0,
     epsilon: float,
     weight_decay: float = 0.0,
+    coupled_decay: float = 0.0,
     torch: bool = False,
 ) -> None: ...
 def lion_step(
-    p: _Array,
-    g: _Array,
-    m: _Array,
+    p: _P,
+    g: _P,
+    m: _P,
     *,
     learning_rate: float,
     beta_1: float,
     beta_2: float,
     weight_decay: float = 0.0,
+    coupled_decay: float = 0.0,
 ) -> None: ...
 def clip_by_value(g: _Array, limit: float) -> None: ...
-def clip_by_norm(g: _Array, limit: float) -> float: ...  # the norm before
-def clip_by_global_norm(gs: Sequence[_Array], limit: float) -> float: ...
+def clip_by_norm(g: _Array, limit: float, *, epsilon: float = 0.0) -> float: ...  # the norm before
+def clip_by_global_norm(gs: Sequence[_Array], limit: float, *, epsilon: float = 0.0) -> float: ...
 
 # Regularizers and constraints, in place.
 def penalize(p: _Array, g: _Array | None = None, *, l1: float = 0.0, l2: float = 0.0) -> float: ...  # the penalty of p

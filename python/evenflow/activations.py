@@ -79,7 +79,7 @@ def _apply(kind: str, x: ArrayLike, **given: float) -> Array:
     kind, parameters = _make(kind, kind, given)
     array = _float_array(x, kind)
     shape = np.shape(x)
-    return _core.activation_forward(kind, array.reshape(1, -1), **parameters).reshape(shape)
+    return _core.activation_forward(kind, array.reshape(1, -1), out=None, **parameters).reshape(shape)
 
 
 def _apply_learned(kind: str, x: ArrayLike, parameter: ArrayLike) -> Array:

@@ -12,7 +12,7 @@ from .. import errors
 
 DEVICES = ("cpu", "cuda")
 LIBRARY = "libcublasLt.so.13"  # NVIDIA's matrix products
-_default = "cpu"
+default_device = "cpu"  # of models that were not told otherwise
 
 
 def set_device(device: str) -> None:
@@ -21,13 +21,13 @@ def set_device(device: str) -> None:
     A model moves with the next call that runs it, and keeps weights and optimizer. Raises RuntimeError where "cuda"
     cannot run, and says what is missing.
     """
-    global _default
-    _default = check_device("set_device", device)
+    global default_device
+    default_device = check_device("set_device", device)
 
 
 def get_device() -> str:
     """The device that `set_device` chose; "cpu" without it."""
-    return _default
+    return default_device
 
 
 def check_device(where: str, device: object) -> str:

@@ -23,6 +23,8 @@ Errors are TypeError or ValueError and come before anything is made.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import errors
@@ -46,6 +48,15 @@ class _Torch(Optimizer):
 
     def __init_subclass__(cls) -> None:
         cls.REGISTERED = f"torch.{cls.__name__}"
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        given = args[0] if args else kwargs.get("params")
+        if "params" in kwargs or (isinstance(given, Iterable) and not hasattr(given, "dtype")):
+            native = getattr(import_module("evenflow.torch.optim"), cls.__name__, None)
+            if native is None:
+                raise errors.wrong_type(cls.__name__, "lr", "a learning rate, since no native step takes params", given)
+            return native(*args, **kwargs)
+        return super().__new__(cls)
 
     def __init__(self, lr: LearningRate, weight_decay: float, decoupled: bool, given: Any) -> None:
         where = type(self).__name__

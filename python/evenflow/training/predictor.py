@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from .. import errors
 from ..callbacks.base import CallbackList, closing
 from ..callbacks.progress import read_verbose, with_bar
-from ..common import keywords
-from ..common.devices import check_device, get_device
+from ..common import devices, keywords
+from ..common.devices import check_device
 from ..common.seeds import counter_seed
 from ..data import arrays, frames, ids
 from ..data.arrays import Inputs, Several
@@ -54,7 +54,7 @@ class Predictor:
 
         The model moves with the next call that runs it, and keeps weights and optimizer; None gives up the choice.
         """
-        return self._device or get_device()
+        return self._device or devices.default_device
 
     @device.setter
     def device(self, device: str | None) -> None:
@@ -248,7 +248,7 @@ class Predictor:
             and callbacks is None
             and verbose in ("auto", 0)
             and executor.is_current()
-            and executor.device == self.device
+            and executor.device == (self._device or devices.default_device)  # without a call
             and not executor.reads_ids
             and not self._lookups
         ):
