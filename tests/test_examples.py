@@ -277,13 +277,12 @@ def test_fashion_mnist(capsys):
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
 def test_code_of_the_pages(page, capsys):
-    if "load_digits" in page.read_text(encoding="utf-8"):
-        pytest.importorskip("sklearn")
-    if "ParquetStream" in page.read_text(encoding="utf-8"):
-        pytest.importorskip("pandas")
-        pytest.importorskip("pyarrow")
-    namespace: dict = {"__name__": "page"}
     text = page.read_text(encoding="utf-8")
+    needs = {"sklearn": "load_digits", "torch": "import torch", "pandas": "ParquetStream", "pyarrow": "ParquetStream"}
+    for package, word in needs.items():
+        if word in text:
+            pytest.importorskip(package)
+    namespace: dict = {"__name__": "page"}
     for block in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         line = text[: block.start(1)].count("\n")
         code = compile("\n" * line + block[1], str(page), "exec")  # errors name the line of the page
