@@ -44,7 +44,7 @@ class Fused(NamedTuple):
 
     def _tensors(self) -> list[Tensor]:
         norm = self.norm
-        found = [self.linear.weight, self.linear.bias]
+        found: list[Tensor | None] = [self.linear.weight, self.linear.bias]
         if norm is not None:
             found += [norm.weight, norm.bias, norm.running_mean, norm.running_var]
         return [tensor for tensor in found if tensor is not None]
