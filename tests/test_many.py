@@ -1,5 +1,6 @@
 """fit_many: the bits of training each model alone, in whatever order and by however many threads."""
 
+import importlib.util
 import os
 import signal
 import threading
@@ -133,6 +134,37 @@ def test_own_arguments_and_callbacks(rows):
     found = evenflow.fit_many([network("a"), (network("b"), {"epochs": 5})], (x, y), epochs=3, callbacks=make)
     assert [len(fit.history.epoch) for fit in found] == [3, 5]
     assert len(made) == 2
+
+
+def test_copies_of_what_writes_files_are_refused(rows, tmp_path):
+    x, y = rows
+    given = models()
+    before = {name: model.get_weights() for name, model in given.items()}
+    tensorboard = [callbacks.TensorBoard(tmp_path / "log")] if importlib.util.find_spec("tensorboardX") else []
+    for writer in (
+        callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False),
+        callbacks.CSVLogger(tmp_path / "log.csv"),
+        callbacks.ModelCheckpoint(tmp_path / "best.safetensors", "loss"),
+        *tensorboard,
+    ):
+        with pytest.raises(ValueError, match=f"callbacks: .* 4 .*{type(writer).__name__} would write the same files"):
+            evenflow.fit_many(given, (x, y), callbacks=[callbacks.TerminateOnNaN(), writer])
+        with pytest.raises(ValueError, match="2 trainings"):
+            evenflow.fit_many([given["a"]], (x, y), 2, callbacks=[writer])
+    assert not list(tmp_path.iterdir())
+    for name, model in given.items():
+        same(model.get_weights(), before[name])
+    evenflow.fit_many([given["a"]], (x, y), epochs=2, callbacks=[callbacks.CSVLogger(tmp_path / "log.csv")])
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 3
+
+    def make(name, fold):
+        return [callbacks.BackupAndRestore(tmp_path / f"{name}{fold}", delete_checkpoint=False)]
+
+    found = evenflow.fit_many(given, (x, y), 2, epochs=1, callbacks=make)
+    assert {path.name for path in tmp_path.iterdir()} == {"log.csv"} | {f"{fit.name}{fit.fold}" for fit in found}
+    seen = []
+    evenflow.fit_many(given, (x, y), epochs=1, callbacks=lambda name: seen.append(name), threads=1)
+    assert seen == list(given)
 
 
 class Fails(callbacks.Callback):

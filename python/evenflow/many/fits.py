@@ -111,7 +111,8 @@ def fit_many(
     (use `validation_split` for that).
 
     `arguments` are those of `fit` (epochs, batch_size, validation_split, ...) for all models. `callbacks`: a list, of
-    which each model gets copies, or a function that makes one. `threads`: how many models at once, `num_threads()`
+    which each model gets copies, or a function that makes one, and is told `name` and `fold` where it has arguments
+    of these names; callbacks that write files need such a function, or all would write the same. `threads`: how many models at once, `num_threads()`
     unless given; each is trained by one thread. The bits are those of training each model alone with the same
     arguments, whatever the number of threads.
 
@@ -130,7 +131,7 @@ def fit_many(
         errors.boolean(WHERE, "validate", validate)
         if validate:
             raise ValueError(f"{WHERE}: validate=True: there are no test rows without folds: give validation_data")
-    make_callbacks = _read_callbacks(callbacks)
+    make_callbacks = _read_callbacks(callbacks, len(parts) * len(named))
     _check_arguments("", arguments)
     workers = _core.num_threads() if threads is None else errors.integer(WHERE, "threads", threads, at_least=1)
     bars = read_verbose(WHERE, verbose) == 1 and shows_bars(sys.stdout)
@@ -189,7 +190,7 @@ class Task:
     fit: Fit
     part: Part
     arguments: dict[str, Any]
-    make_callbacks: Callable[[], list[Callback]]
+    make_callbacks: Callable[[Fit], list[Callback]]
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
@@ -215,7 +216,7 @@ class Task:
                 x,
                 y,
                 sample_weight=weight,
-                callbacks=[*self.make_callbacks(), Attention(self.stopped)],
+                callbacks=[*self.make_callbacks(self.fit), Attention(self.stopped)],
                 verbose=0,
                 threads=1,
                 **arguments,
@@ -328,12 +329,20 @@ def _classes(y: Any) -> NDArray[Any] | None:
     return targets.reshape(len(targets))
 
 
-def _read_callbacks(callbacks: object) -> Callable[[], list[Callback]]:
+def _read_callbacks(callbacks: object, tasks: int) -> Callable[[Fit], list[Callback]]:
+    """What gives each of so many tasks callbacks of its own."""
     if callable(callbacks) and not isinstance(callbacks, Callback):
-        make: Callable[[], object] = callbacks
-        return lambda: read_callbacks(WHERE, make())
+        make: Callable[..., object] = callbacks
+        wanted = {"name", "fold"} & inspect.signature(make).parameters.keys()
+        return lambda fit: read_callbacks(WHERE, make(**{name: getattr(fit, name) for name in wanted}))
     listed = read_callbacks(WHERE, callbacks)
-    return lambda: copy.deepcopy(listed)
+    writer = next((type(callback).__name__ for callback in listed if callback.writes_files), None)
+    if writer is not None and tasks > 1:
+        raise ValueError(
+            f"{WHERE}: callbacks: each of the {tasks} trainings has copies, and all copies of {writer} would write the "
+            f"same files: give a function of (name, fold) that makes it, with files of its own"
+        )
+    return lambda fit: copy.deepcopy(listed)
 
 
 def _count_rows(x: Any) -> int:
