@@ -215,7 +215,7 @@ def test_interrupt(rows, threads):
 
 def test_refusals_come_first(rows):
     x, y = rows
-    model = network("a")
+    model, other = network("a"), network("b")
     before = model.get_weights()
     cases = [
         (lambda: evenflow.fit_many("a", (x, y)), TypeError, "models"),
@@ -236,6 +236,30 @@ def test_refusals_come_first(rows):
         (lambda: evenflow.fit_many([model], (x, y), threads=0), ValueError, "threads"),
         (lambda: evenflow.fit_many([model], (x, y), callbacks=[3]), TypeError, "callbacks"),
         (lambda: evenflow.fit_many([model], (x, y + 5)), ValueError, "model 'a'"),
+        (lambda: evenflow.fit_many([model], (x, y, np.ones(5))), ValueError, "model 'a': sample_weight"),
+        (lambda: evenflow.fit_many([model], (x, y, -np.ones(ROWS)), 2), ValueError, "model 'a': sample_weight"),
+        (lambda: evenflow.fit_many([model, (other, {"batch_size": -5})], (x, y)), ValueError, "'b': batch_size: .* -5"),
+        (lambda: evenflow.fit_many([model, (other, {"epochs": -1})], (x, y), 2), ValueError, "'b': epochs: .* -1"),
+        (lambda: evenflow.fit_many([model], (x, y), shuffle="no"), TypeError, "'a': shuffle: .* 'no'"),
+        (lambda: evenflow.fit_many([model], (x, y), validation_split=1.5), ValueError, "'a': validation_split: .* 1.5"),
+        (lambda: evenflow.fit_many([model], (x, y), validation_freq=0), ValueError, "'a': validation_freq: .* 0"),
+        (
+            lambda: evenflow.fit_many([model], (x, y), validation_data=(x[:, :3], y)),
+            ValueError,
+            r"validation_data\[0\]",
+        ),
+        (lambda: evenflow.fit_many([model], (x, y), class_weight={0: -1.0}), ValueError, "'a': class_weight"),
+        (lambda: evenflow.fit_many([model], (x, y), 2, validate="no"), TypeError, "validate: .* 'no'"),
+        (
+            lambda: evenflow.fit_many([model], (x, y), 2, validate=True, validation_data=(x, y)),
+            ValueError,
+            "'a': validate=True: expected no validation_data",
+        ),
+        (
+            lambda: evenflow.fit_many([model], (x, y), [([0], [2])], validation_split=0.01),
+            ValueError,
+            "'a': validation_split=0.01: expected some rows on both sides, received 1 rows",
+        ),
         (lambda: evenflow.fit_many([evenflow.Sequential([Dense(1)])], (x, y)), RuntimeError, "compile"),
     ]
     for call, kind, text in cases:
