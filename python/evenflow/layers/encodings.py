@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .. import errors
 from ..data import arrays, ids
+from . import variables
 from .base import Shape
 from .preprocessing import ENCODINGS, Preparation, encode, encoded_shape, encoding_spec, read_mode, refuse_sparse
 
@@ -104,6 +105,7 @@ class Discretization(Preparation):
         if summary.shape[1] == 0:
             raise errors.wrong_value(f"{self.label} adapt", "data", "at least one number", "none")
         self.bin_boundaries = [float(b) for b in _compressed(summary, 1.0 / self.num_bins)[0, :-1]]
+        variables.tick()  # programs have the boundaries of before
 
     @property
     def bins(self) -> int:

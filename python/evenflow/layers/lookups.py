@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .. import errors
 from ..data import tokens
+from . import variables
 from .base import Shape
 from .preprocessing import ENCODINGS, Preparation, encode, encoded_shape, encoding_spec, read_mode, refuse_sparse
 
@@ -140,6 +141,7 @@ class Lookup(Preparation, Generic[Token]):
         start = len(self._specials())
         self._tokens = found
         self._ids = {token: start + i for i, token in enumerate(found)}
+        variables.tick()  # programs have the number of ids of before
 
     def adapt(self, data: Any, batch_size: int | None = None, steps: int | None = None) -> None:
         """Find the vocabulary: in an array, a column, a table, or an iterable of such; `steps`: in so many of them."""

@@ -1,0 +1,80 @@
+"""Columns that are adapted again, and what their layers know then: in the layers, and in models that have them."""
+
+import numpy as np
+import pytest
+
+from evenflow.layers import Dense, Discretization, Embedding, Flatten, Input, StringLookup
+from evenflow.models import Model, Sequential
+
+
+def of_values(shape, layers, **options):
+    """A Sequential's layers in a Model."""
+    given = value = Input(shape, **options)
+    for layer in layers:
+        value = layer(value)
+    return Model(given, value)
+
+
+def in_a_row(shape, layers, **options):
+    return Sequential([Input(shape, **options), *layers])
+
+
+both = pytest.mark.parametrize("make", [in_a_row, of_values])
+
+
+# ---- models follow
+
+
+@both
+@pytest.mark.parametrize("mode", ["int", "one_hot"])
+def test_a_model_bins_as_its_layer_does_now(make, mode, rng):
+    data = rng.standard_normal((200, 2)).astype(np.float32)
+    layer = Discretization(num_bins=4, output_mode=mode)
+    layer.adapt(data)
+    table = Embedding(4, 3)
+    model = make((2,), [layer, *([table] if mode == "int" else []), Flatten(), Dense(1)])
+    kernel, bias = model.get_weights()[-2:]
+
+    def expected():
+        found = layer(data)
+        found = table.embeddings.numpy()[found] if mode == "int" else found
+        return found.reshape(len(data), -1) @ kernel + bias
+
+    before = model.predict(data)
+    np.testing.assert_allclose(before, expected(), rtol=1e-5, atol=1e-6)
+    layer.adapt(3 * data + 1)
+    after = model.predict(data)
+    assert np.mean(before != after) > 0.3
+    np.testing.assert_allclose(after, expected(), rtol=1e-5, atol=1e-6)
+    assert np.array_equal(model.predict(data[:5]), after[:5])  # what fits one program's batch
+
+
+@both
+def test_a_model_keeps_its_columns(make):
+    word = np.array([["a"], ["b"], ["c"]], object)
+    layer = StringLookup(vocabulary=["a", "b"], output_mode="one_hot")
+    model = make((1,), [layer, Dense(1, name="top")], dtype="string")
+    model.compile("sgd", "mse")
+    other, a, b = model.predict(word)[[2, 0, 1]]
+    layer.set_vocabulary(["b", "c"])
+    assert np.array_equal(model.predict(word), [other, a, b])
+    weights = model.get_weights()
+    for vocabulary, columns in (["a", "b", "c"], 4), (["a"], 2):
+        layer.set_vocabulary(vocabulary)
+        shapes = rf"shape \(rows, {columns}\), expected \(rows, 3\)"
+        for call in (lambda: model.predict(word), lambda: model.fit(word, np.ones((3, 1)), verbose=0)):
+            with pytest.raises(ValueError, match=shapes):
+                call()
+    for one, kept in zip(model.get_weights(), weights, strict=True):
+        assert np.array_equal(one, kept)
+    layer.set_vocabulary(["a", "b"])
+    assert np.array_equal(model.predict(word), [a, b, other])
+
+
+def test_a_model_that_ends_with_columns():
+    layer = StringLookup(vocabulary=["a", "b"], output_mode="one_hot")
+    model = Sequential([Input((1,), dtype="string"), layer])
+    word = np.array([["a"], ["c"]], object)
+    assert model.predict(word).tolist() == [[0, 1, 0], [1, 0, 0]]
+    layer.set_vocabulary(["a", "b", "c"])
+    assert model.predict(word).tolist() == [[0, 1, 0, 0], [0, 0, 0, 1]]
