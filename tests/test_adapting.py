@@ -78,3 +78,18 @@ def test_a_model_that_ends_with_columns():
     assert model.predict(word).tolist() == [[0, 1, 0], [1, 0, 0]]
     layer.set_vocabulary(["a", "b", "c"])
     assert model.predict(word).tolist() == [[0, 1, 0, 0], [0, 0, 0, 1]]
+
+
+# ---- as many bins as were asked for
+
+
+@pytest.mark.parametrize("bins", [1, 2, 10, 48, 49, 98, 103, 197])
+def test_as_many_bins_as_were_asked_for(bins):
+    layer = Discretization(num_bins=bins, epsilon=0.001)
+    data = np.arange(1000, dtype=np.float32)
+    layer.adapt(data)
+    assert layer.bins == bins
+    assert len(layer.bin_boundaries) == bins - 1
+    found = np.bincount(layer(data), minlength=bins)
+    assert len(found) == bins
+    assert np.ptp(found) <= 2  # of about as many numbers each
