@@ -93,3 +93,20 @@ def test_as_many_bins_as_were_asked_for(bins):
     found = np.bincount(layer(data), minlength=bins)
     assert len(found) == bins
     assert np.ptp(found) <= 2  # of about as many numbers each
+
+
+# ---- categories and large numbers
+
+
+def test_a_category_that_no_row_has_is_not_missed():
+    pandas = pytest.importorskip("pandas")
+    layer = StringLookup(vocabulary=["a", "b"], num_oov_indices=0, mask_token="-")
+    kinds = ["q", "a", "b", "-"]
+    assert layer(pandas.Series(pandas.Categorical(["b", "a", "-"], kinds))).tolist() == [2, 1, 0]
+    with pytest.raises(ValueError, match="has 'q' in row 2, column 0"):
+        layer(pandas.Series(pandas.Categorical(["b", "a", "q", "q"], kinds)))
+    with pytest.raises(ValueError, match="has 'q' in row 1, column 1"):
+        layer(np.array([["a", "b"], ["-", "q"]], object))
+    assert layer(np.array("b", object)).tolist() == 2
+    with pytest.raises(ValueError, match="has 'q' in row 0, column 0"):
+        layer(np.array("q", object))
