@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evenflow.layers import Dense, Discretization, Embedding, Flatten, Input, StringLookup
+from evenflow.layers import Dense, Discretization, Embedding, Flatten, Input, IntegerLookup, StringLookup
 from evenflow.models import Model, Sequential
 
 
@@ -110,3 +110,14 @@ def test_a_category_that_no_row_has_is_not_missed():
     assert layer(np.array("b", object)).tolist() == 2
     with pytest.raises(ValueError, match="has 'q' in row 0, column 0"):
         layer(np.array("q", object))
+
+
+def test_numbers_that_no_signed_integer_holds():
+    large = 2**64 - 1  # -1 where it is taken for a signed one
+    numbers = np.array([large, 2**63, 5], np.uint64)
+    layer = IntegerLookup(mask_token=-1)
+    layer.adapt(numbers)
+    assert layer.get_vocabulary(include_special_tokens=False) == [large, 2**63, 5]
+    assert layer(numbers).tolist() == [2, 3, 4]
+    assert layer(np.array([-1, 5, 6])).tolist() == [0, 4, 1]
+    assert IntegerLookup(num_oov_indices=7, vocabulary=[1])(numbers).tolist() == [large % 7, 2**63 % 7, 5]
