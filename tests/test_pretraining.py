@@ -6,7 +6,7 @@ from pretraining_case import bits, built, generator, hidden, rows
 
 import evenflow
 from evenflow import pretraining
-from evenflow.callbacks import Callback, EarlyStopping, LambdaCallback
+from evenflow.callbacks import BackupAndRestore, Callback, EarlyStopping, History, LambdaCallback
 from evenflow.initializers import Zeros
 from evenflow.layers import (
     BatchNormalization,
@@ -239,6 +239,27 @@ def test_greedy_trains_one_layer_after_another():
         found.model.predict(x, verbose=0),
         np.tanh(deeper @ two.kernel.numpy().T + upper.bias.numpy()) @ one.kernel.numpy().T + lower.bias.numpy(),
     )
+
+
+@pytest.mark.parametrize("kind", ["greedy", "gan"])
+def test_a_backup_is_of_one_call_of_fit(kind, tmp_path):
+    name = "gan" if kind == "gan" else "autoencoder"
+    backup = BackupAndRestore(tmp_path / "backup")
+    with pytest.raises(ValueError, match=f"{name}: callbacks: expected no BackupAndRestore, whose backup is of one"):
+        call(kind, hidden(), callbacks=[backup])
+    assert not backup.backup_dir.exists()
+    call("stacked", hidden(), callbacks=[backup])
+
+
+def test_a_history_for_each_training_also_with_one_of_the_caller():
+    evenflow.set_seed(3)
+    expected = call("greedy", hidden(), epochs=3).histories
+    evenflow.set_seed(3)
+    given = History()
+    found = call("greedy", hidden(), epochs=3, callbacks=[given]).histories
+    assert [one.history for one in found] == [one.history for one in expected]
+    assert found[0].history != found[1].history
+    assert given.history == found[1].history
 
 
 def test_loss_and_validation():
