@@ -13,6 +13,7 @@ from evenflow.layers import (
     Dense,
     DenseTranspose,
     Dropout,
+    Embedding,
     Flatten,
     GaussianNoise,
     Input,
@@ -66,6 +67,19 @@ def test_it_starts_from_the_weights_that_are_there(kind):
     model = built("float32")
     found = call(kind, model, optimizer=SGD(0.0))
     assert [w.tobytes() for layer in found.layers for w in layer.get_weights()] == bits(model)
+
+
+def test_it_starts_from_the_table_that_an_embedding_was_given():
+    table = np.arange(12.0, dtype=np.float32).reshape(6, 2)
+    x = np.arange(30).reshape(10, 3) % 6
+    for fresh in (True, False):
+        layers = [Embedding(6, 2, weights=table, trainable=False), Flatten(), Dense(4, "elu")]
+        given = layers if fresh else Sequential([Input((3,)), *layers])
+        found = pretraining.auxiliary(given, x, np.arange(10) % 2, epochs=1, verbose=0)
+        assert np.array_equal(found.layers[0].get_weights()[0], table)
+    clone = clone_model(Sequential([Embedding(6, 2, weights=table), Flatten(), Dense(4)]))
+    clone.build((None, 3))
+    assert np.array_equal(clone.get_weights()[0], table)
 
 
 @every_kind
