@@ -64,7 +64,7 @@ def _stacked(frame: Any) -> Array:
 
 
 def integers(where: str, argument: str, x: Any) -> Array:
-    """An array of int64, or of uint64 where it is one, of any shape; raises with the place of what is no whole number."""
+    """An array of int64, or uint64 where it is one, of any shape; raises with the place of what is no whole number."""
     array = arrays.as_array(where, argument, np.asarray(x) if isinstance(x, (list, tuple, int)) else x)
     if array.dtype.kind in "iub":
         return array if array.dtype == np.uint64 else array.astype(np.int64)
