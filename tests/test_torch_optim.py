@@ -142,6 +142,93 @@ def test_the_rest_is_pytorchs_own_step(what):
     assert torch.equal(*sets)
 
 
+def test_a_step_of_pytorchs_begins_with_its_own_states():
+    """What begun before the parameter that the kernels do not take leaves nothing behind, and hooks run once."""
+    options: dict[str, Any] = {"lr": 0.1, "momentum": 0.9, "dampening": 0.5}
+    runs = []
+    for module in (torch.optim, evenflow.torch):
+        torch.manual_seed(0)
+        own = [nn.Parameter(torch.randn(4)), nn.Parameter(torch.randn(4, 6).T)]
+        optimizer = module.SGD(own, **options)
+        hooks: list[str] = []
+        optimizer.register_step_pre_hook(lambda *_, to=hooks: to.append("before"))
+        optimizer.register_step_post_hook(lambda *_, to=hooks: to.append("after"))
+        for _ in range(3):
+            for p in own:
+                p.grad = p.detach() + 1
+            optimizer.step()
+        assert hooks == ["before", "after"] * 3
+        runs.append((own, optimizer.state_dict()["state"]))
+    close([p.detach() for p in runs[1][0]], [p.detach() for p in runs[0][0]], 1e-6)
+    for index, values in runs[0][1].items():
+        assert runs[1][1][index].keys() == values.keys()
+        torch.testing.assert_close(runs[1][1][index]["momentum_buffer"], values["momentum_buffer"])
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "NAdam", "RMSprop", "Adagrad"])
+def test_a_step_is_a_change_in_place(name):
+    for module in (torch.optim, evenflow.torch):
+        layer = nn.Linear(3, 1)
+        optimizer = getattr(module, name)(layer.parameters(), lr=0.1)
+        loss = layer(torch.randn(5, 3, requires_grad=True)).square().mean()
+        loss.backward(retain_graph=True)
+        optimizer.step()
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            loss.backward()
+
+
+def test_clipping_is_a_change_in_place():
+    p = parameters()
+    give_gradients([p], 5)
+    before = [one.grad._version for one in p]
+    evenflow.torch.clip_grad_norm_(p, 0.1)
+    assert all(one.grad._version > version for one, version in zip(p, before, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "wrong"),
+    [
+        ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.5}, {"lr": float("nan")}),
+        ("Adam", {"lr": 0.1}, {"eps": 0.0}),
+        ("NAdam", {"lr": 0.1}, {"eps": 0.0}),
+        ("Adagrad", {"lr": 0.1, "lr_decay": 0.5}, {"eps": 0.0}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("steps", [0, 2])
+def test_a_refused_step_did_not_happen(name, options, wrong, steps):
+    sets, runs = [parameters(), parameters()], []
+    for own in sets:
+        optimizer = getattr(evenflow.torch, name)(own, **options)
+        for step in range(steps):
+            give_gradients([own], step + 3)
+            optimizer.step()
+        runs.append(optimizer)
+    before = copy.deepcopy(runs[1].state_dict()["state"])
+    give_gradients(sets, 9)
+    kept = {key: runs[1].param_groups[0][key] for key in wrong}
+    runs[1].param_groups[0].update(wrong)
+    with pytest.raises(ValueError, match="expected a number"):
+        runs[1].step()
+    runs[1].param_groups[0].update(kept)
+    torch.testing.assert_close(runs[1].state_dict()["state"], before, rtol=0, atol=0)
+    for optimizer in runs:
+        optimizer.step()
+    close([p.detach() for p in sets[1]], [p.detach() for p in sets[0]], 0)
+    torch.testing.assert_close(runs[1].state_dict()["state"], runs[0].state_dict()["state"], rtol=0, atol=0)
+
+
+def test_plain_sgd_has_no_state():
+    states = []
+    for module in (torch.optim, evenflow.torch):
+        own = parameters()
+        optimizer = module.SGD(own, lr=0.1)
+        give_gradients([own], 5)
+        optimizer.step()
+        states.append(optimizer.state_dict()["state"])
+    assert states[0] == states[1] == {}
+
+
 def test_arguments_are_checked_by_pytorch_and_names_without_native_step():
     with pytest.raises(ValueError, match="Invalid learning rate"):
         evenflow.torch.SGD(parameters(), lr=-1.0)

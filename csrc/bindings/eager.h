@@ -119,7 +119,7 @@ class Outputs {
     T* data = dense<T>(function_, "out", own, shape, true);
     for (const py::object* input : inputs)
       if (const auto read = py::reinterpret_borrow<py::array>(*input);
-          read && overlap(own, read) && !(elementwise && read.data() == own.data()))
+          read && overlap(own, read) && !(elementwise && read.data() == own.data() && read.nbytes() == own.nbytes()))
         refuse(function_, "out", "memory of its own", "memory shared with an input");
     for (const py::array& other : arrays_)
       if (overlap(own, other)) refuse(function_, "out", "arrays that share no memory", "overlapping arrays");

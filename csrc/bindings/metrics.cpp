@@ -10,6 +10,7 @@ py::array metric_sums(const py::object& metric, const py::object& prediction_, c
                       const py::object& weights_) {
   const char* name = "metric_sums";
   const py::array prediction = array(name, "prediction", prediction_, 2), target = array(name, "target", target_, -1);
+  const py::object shares = weights_.is_none() ? py::object() : array(name, "weights", weights_, 1);
   return by_type(name, "prediction", prediction, [&](auto type) -> py::array {
     using T = decltype(type);
     const int rows = rows_of(prediction), units = columns_of(prediction);
@@ -23,7 +24,7 @@ py::array metric_sums(const py::object& metric, const py::object& prediction_, c
     if (feed.rows != rows)
       refuse(name, "target", std::to_string(rows) + " rows, as prediction has", "shape " + shape_text(target));
     const double* weights =
-        weights_.is_none() ? nullptr : dense<double>(name, "weights", array(name, "weights", weights_, 1), {rows});
+        shares ? dense<double>(name, "weights", py::reinterpret_borrow<py::array>(shares), {rows}) : nullptr;
     py::array state = made<double>({spec.size(units)});
     double* sums = data_of<double>(state);
     std::fill_n(sums, spec.size(units), 0.0);

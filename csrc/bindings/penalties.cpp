@@ -11,12 +11,12 @@ double penalize(const py::object& p_, const py::object& g_, double l1, double l2
   check_range(name, "l1", l1, nonnegative);
   check_range(name, "l2", l2, nonnegative);
   const py::array p = array(name, "p", p_, -1);
+  const py::object own = g_.is_none() ? py::object() : array(name, "g", g_, -1);
   return by_type(name, "p", p, [&](auto type) {
     using T = decltype(type);
     T *from, *onto = nullptr;
     const std::ptrdiff_t n = whole_size<T>(name, "p", p, &from);
-    if (!g_.is_none()) {
-      const py::array g = array(name, "g", g_, -1);
+    if (const auto g = py::reinterpret_borrow<py::array>(own); g) {
       onto = dense<T>(name, "g", g, std::vector<py::ssize_t>(p.shape(), p.shape() + p.ndim()), true);
       if (overlap(p, g)) refuse(name, "g", "memory of its own", "memory shared with 'p'");
     }

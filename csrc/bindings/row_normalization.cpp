@@ -44,16 +44,17 @@ void check(const char* function, const py::array& x, double epsilon) {
 
 py::object forward(const char* name, const py::object& x_, const char* scale_name, const py::object& scale_,
                    const py::object* beta_, double epsilon, const py::object& out) {
-  const py::array x = array(name, "x", x_, 2);
+  const py::array x = array(name, "x", x_, 2), scales = array(name, scale_name, scale_, 1);
+  const py::object shifts = beta_ == nullptr ? py::object() : array(name, "beta", *beta_, 1);
   check(name, x, epsilon);
   return by_type(name, "x", x, [&](auto type) {
     using T = decltype(type);
     const int rows = rows_of(x), features = columns_of(x);
     const T* from = dense<T>(name, "x", x, {rows, features});
-    const T* scale = dense<T>(name, scale_name, array(name, scale_name, scale_, 1), {features});
-    const T* beta = beta_ == nullptr ? nullptr : dense<T>(name, "beta", array(name, "beta", *beta_, 1), {features});
+    const T* scale = dense<T>(name, scale_name, scales, {features});
+    const T* beta = shifts ? dense<T>(name, "beta", py::reinterpret_borrow<py::array>(shifts), {features}) : nullptr;
     Outputs outputs(name, out, 1);
-    T* to = outputs.add<T>({rows, features}, {&x}, true);
+    T* to = outputs.add<T>({rows, features}, {&x, &scales, &shifts}, true);
     {
       py::gil_scoped_release nogil;
       in_row_blocks(rows, sizeof(T) * static_cast<std::size_t>(features), [&](int first, int count) {
@@ -72,17 +73,19 @@ py::object forward(const char* name, const py::object& x_, const char* scale_nam
 // dx and the gradients of scale and shift
 py::tuple backward(const char* name, const py::object& dy_, const py::object& x_, const char* scale_name,
                    const py::object& scale_, double epsilon, bool centered, const py::object& out) {
-  const py::array dy = array(name, "dy", dy_, 2), x = array(name, "x", x_, 2);
+  const py::array dy = array(name, "dy", dy_, 2), x = array(name, "x", x_, 2),
+                  scales = array(name, scale_name, scale_, 1);
   check(name, x, epsilon);
   return by_type(name, "dy", dy, [&](auto type) -> py::tuple {
     using T = decltype(type);
     const int rows = rows_of(x), features = columns_of(x);
     const T* gradient = dense<T>(name, "dy", dy, {rows, features});
     const T* from = dense<T>(name, "x", x, {rows, features});
-    const T* own_scale = dense<T>(name, scale_name, array(name, scale_name, scale_, 1), {features});
+    const T* own_scale = dense<T>(name, scale_name, scales, {features});
     Outputs outputs(name, out, centered ? 3 : 2);
-    T *to = outputs.add<T>({rows, features}, {&dy, &x}, true), *to_scale = outputs.add<T>({features}, {&dy, &x}),
-      *to_shift = centered ? outputs.add<T>({features}, {&dy, &x}) : nullptr;
+    const Outputs::Inputs read{&dy, &x, &scales};
+    T *to = outputs.add<T>({rows, features}, read, true), *to_scale = outputs.add<T>({features}, read),
+      *to_shift = centered ? outputs.add<T>({features}, read) : nullptr;
     {
       py::gil_scoped_release nogil;
       NormalizedRows<T> n(rows, features, from, own_scale, nullptr, epsilon, centered);

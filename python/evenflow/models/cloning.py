@@ -9,7 +9,7 @@ from typing import Any
 from .. import errors
 from ..common import keywords
 from ..common.seeds import Drawn
-from ..layers import InputLayer
+from ..layers import Embedding, InputLayer
 from ..layers.base import Layer
 from ..layers.values import Value, call
 from .functional import Functional
@@ -88,7 +88,10 @@ def _functional(model: Functional, clone: Clone, seed: int | None) -> Functional
 
 def clone_layer(layer: Layer) -> Layer:
     """A layer of the same class from the same arguments, with new seeds where none was chosen."""
-    return type(layer).from_config(undrawn(layer.get_config()))
+    clone = type(layer).from_config(undrawn(layer.get_config()))
+    if isinstance(layer, Embedding) and isinstance(clone, Embedding):
+        clone.start_like(layer)
+    return clone
 
 
 def undrawn(config: Any) -> Any:

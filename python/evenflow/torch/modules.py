@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as hooks
 
 from . import activations
 from .functions import PARAMETERS, Settings, dense_bn_act
@@ -21,24 +22,36 @@ class Fused(NamedTuple):
     linear: nn.Linear
     norm: nn.BatchNorm1d | None
     dropout: nn.Dropout | None
-    activation: str
-    values: list[float]
+    function: nn.Module | None
+
+    def activation(self) -> tuple[str, dict[str, float]] | None:
+        """The kernel's name and hyper-parameters as they are now; None: it takes no such values."""
+        return ("linear", {}) if self.function is None else activations.kernel_of(self.function)
 
     def fits(self, x: Tensor) -> bool:
         """Whether the kernels can take this call: everything else goes through PyTorch's own modules."""
-        weight = self.linear.weight
-        if x.device.type != "cpu" or x.dtype != weight.dtype or x.dtype not in (torch.float32, torch.float64):
+        if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or x.layout != torch.strided:
             return False
-        if x.layout != torch.strided or weight.layout != torch.strided or not weight.is_contiguous():
+        if not all(_readable(tensor, x.dtype) for tensor in self._tensors()):
+            return False
+        if self.dropout is not None and not 0 <= self.dropout.p < 1:
             return False
         if x.dim() < 1 or x.shape[-1] != self.linear.in_features or torch.is_autocast_enabled("cpu"):
             return False
         if self.norm is not None and (x.dim() != 2 or (uses_batch(self.norm) and x.shape[0] < 2)):
             return False
-        return not any(_hooked(module) for module in self.modules)
+        return not (_hooked_everywhere() or any(_hooked(module) for module in self.modules))
+
+    def _tensors(self) -> list[Tensor]:
+        norm = self.norm
+        found: list[Tensor | None] = [self.linear.weight, self.linear.bias]
+        if norm is not None:
+            found += [norm.weight, norm.bias, norm.running_mean, norm.running_var]
+        return [tensor for tensor in found if tensor is not None]
 
     def __call__(self, x: Tensor) -> Tensor:
-        if not self.fits(x):
+        activation = self.activation()
+        if activation is None or not self.fits(x):
             for module in self.modules:
                 x = module(x)
             return x
@@ -54,14 +67,15 @@ class Fused(NamedTuple):
         dropout, seed, rate = self.dropout, None, 0.0
         if dropout is not None and dropout.training and dropout.p > 0:
             seed, rate = torch.randint(0, 2**62, ()), dropout.p
-        rows = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
-        settings = Settings(self.activation, self.values, epsilon, rate)
+        rows = x if x.dim() == 2 else x.flatten(0, -2) if x.dim() > 2 else x[None]
+        values = [float(activation[1][key]) for key in PARAMETERS[activation[0]]]
+        settings = Settings(activation[0], values, epsilon, rate)
         y, mean_now, variance_now = dense_bn_act(
             rows.contiguous(), linear.weight, linear.bias, gamma, beta, mean, variance, seed, settings
         )
         if norm is not None and mean is None:
             follow(norm, mean_now, variance_now, rows.shape[0])
-        return y if x.dim() == 2 else y.reshape(*x.shape[:-1], -1)
+        return y if x.dim() == 2 else y.reshape(*x.shape[:-1], y.shape[-1])
 
 
 def uses_batch(norm: nn.BatchNorm1d) -> bool:
@@ -83,9 +97,29 @@ def follow(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, rows: int) -> N
         norm.running_var.mul_(1 - share).add_(variance, alpha=share * rows / (rows - 1))
 
 
+def _readable(tensor: Tensor, dtype: torch.dtype) -> bool:
+    placed = tensor.device.type == "cpu" and tensor.layout == torch.strided
+    return placed and tensor.dtype == dtype and tensor.is_contiguous()
+
+
 def _hooked(module: nn.Module) -> bool:
+    """Whether something looks on, or a function of its own stands in for the class's forward."""
     return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or "forward" in module.__dict__
+    )
+
+
+def _hooked_everywhere() -> bool:
+    """Whether there are hooks of all modules (`torch.nn.modules.module.register_module_forward_hook`, ...)."""
+    return bool(
+        hooks._global_forward_hooks
+        or hooks._global_forward_pre_hooks
+        or hooks._global_backward_hooks
+        or hooks._global_backward_pre_hooks
     )
 
 
@@ -99,23 +133,21 @@ def plan_of(modules: Sequence[tuple[str, nn.Module]]) -> list[Fused | tuple[str,
             plan.append((name, linear))
             continue
         taken: list[tuple[str, nn.Module]] = [(name, linear)]
-        norm = dropout = None
-        activation: tuple[str, dict[str, float]] = ("linear", {})
+        norm = dropout = function = None
         following = rest[-1][1] if rest else None
         if type(following) is nn.BatchNorm1d and following.num_features == linear.out_features:
             norm = following
             taken.append(rest.pop())
         following = rest[-1][1] if rest else None
-        if following is not None and (found := activations.kernel_of(following)) is not None:
-            activation = found
+        if following is not None and activations.kernel_of(following) is not None:
+            function = following
             taken.append(rest.pop())
         following = rest[-1][1] if rest else None
         if type(following) is nn.Dropout and following.p < 1:
             dropout = following
             taken.append(rest.pop())
         names, own = zip(*taken, strict=True)
-        values = [float(activation[1][key]) for key in PARAMETERS[activation[0]]]
-        plan.append(Fused(names, own, linear, norm, dropout, activation[0], values))
+        plan.append(Fused(names, own, linear, norm, dropout, function))
     return plan
 
 
@@ -126,8 +158,8 @@ class FusedSequential(nn.Sequential):
     The modules inside are PyTorch's own: `state_dict` has their names and layout, so that checkpoints load both ways;
     `train`, `eval`, `to`, parameters and optimizers work as ever, and so does batch normalization to the letter
     (momentum, eps, unbiased running variance, momentum=None, frozen by eval of the module alone). Where the kernels
-    cannot take a call (another device or type, autocast, hooks on a module inside, one row in training) PyTorch's own
-    modules run, with PyTorch's own errors.
+    cannot take a call (another device, another type of x or of a parameter, parameters with strides, autocast, hooks on
+    a module inside or on all modules, one row in training) PyTorch's own modules run, with PyTorch's own errors.
 
     Gradients: exact, once; a second derivative raises RuntimeError. Under torch.compile the calls are custom ops.
     Dropout draws its seed from PyTorch's generator (`torch.manual_seed`) and its mask from evenflow's counters: another
@@ -275,13 +307,19 @@ class FusedMLP(FusedSequential):
 def from_torch(model: nn.Sequential) -> FusedSequential:
     """The same modules in a FusedSequential: nothing is copied, so that both train the same parameters.
 
-    nn.Sequential inside are replaced likewise. What could be fused and what could not say `replaced`, `kept` and the
-    printed module. Hooks of the outer Sequential itself are not taken over.
+    nn.Sequential inside are replaced likewise, but those with hooks. What could be fused and what could not say
+    `replaced`, `kept` and the printed module. Hooks of the outer Sequential itself are not taken over. TypeError for a
+    module that is no nn.Sequential, or one whose class has a `forward` of its own.
     """
     if not isinstance(model, nn.Sequential):
         raise TypeError(f"from_torch: argument 'model': expected an nn.Sequential, received a {type(model).__name__}")
+    if type(model).forward not in (nn.Sequential.forward, FusedSequential.forward) or "forward" in model.__dict__:
+        raise TypeError(
+            "from_torch: argument 'model': expected an nn.Sequential that runs its modules in order, "
+            f"received a {type(model).__name__} with a forward of its own"
+        )
     modules = OrderedDict(
-        (name, from_torch(module) if type(module) is nn.Sequential else module)
+        (name, from_torch(module) if type(module) is nn.Sequential and not _hooked(module) else module)
         for name, module in model._modules.items()
         if module is not None
     )

@@ -8,7 +8,7 @@ PyTorch's to rounding. What the kernels do not take (another device or type, str
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,8 +28,17 @@ def _plain(tensor: Tensor) -> bool:
     )
 
 
-# A group, the number of the step, p, g and states of each parameter, and PyTorch's states.
-Call = tuple[dict[str, Any], int, list[list[Any]], list[dict[str, Any]]]
+class Call(NamedTuple):
+    """One call of a kernel: parameters of a group that are at the same step."""
+
+    group: dict[str, Any]
+    number: int  # of the step
+    arrays: list[list[Any]]  # p, g and the states of each parameter
+    states: list[dict[str, Any]]  # PyTorch's
+    parameters: list[Tensor]
+
+
+Begun = dict[Tensor, dict[str, Any]]  # parameters whose states a step begins, and what these were before
 
 
 def _arrays(tensors: Iterable[Tensor]) -> list[Any]:
@@ -62,18 +71,33 @@ class _Native(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        calls = self._calls()
+        begun: Begun = {}
+        try:
+            calls = self._calls(begun)
+            for call in calls or []:
+                self.update(call.group, call.number, call.arrays, call.states)
+                if self.counts:
+                    torch._foreach_add_([state["step"] for state in call.states], 1)
+                torch.autograd.graph.increment_version(call.parameters)
+                for parameter in call.parameters:
+                    begun.pop(parameter, None)
+        finally:
+            for parameter, before in begun.items():  # no step was made: the next begins with what was there
+                if before:
+                    self.state[parameter] = before
+                else:
+                    del self.state[parameter]
         if calls is None:
-            super().step()
-            return loss
-        for group, number, arrays, states in calls:
-            if self.counts:
-                torch._foreach_add_([state["step"] for state in states], 1)
-            self.update(group, number, arrays, states)
+            own: Any = super().step
+            function = own.__func__  # without the hooks of steps, which this call has run already
+            (function.__wrapped__ if getattr(function, "hooked", False) else function)(self)
         return loss
 
-    def _calls(self) -> list[Call] | None:
-        """The kernels' calls of a step, each for one group, type and step number; None: they cannot take it."""
+    def _calls(self, begun: Begun) -> list[Call] | None:
+        """The kernels' calls of a step, each for one group, type and step number; None: they cannot take it.
+
+        begun: is told of the parameters whose states begin here, and of what was there before.
+        """
         if getattr(self, "grad_scale", None) is not None or getattr(self, "found_inf", None) is not None:
             return None
         calls: list[Call] = []
@@ -88,29 +112,28 @@ class _Native(torch.optim.Optimizer):
                     continue
                 if gradient.layout != torch.strided or gradient.dtype != parameter.dtype:
                     return None
-                own = self._arrays(parameter, group, slots)
+                state: dict[str, Any] = self.state[parameter] if slots else {}
+                if slots and (not state or (not self.counts and any(state.get(name) is None for name in slots))):
+                    begun[parameter] = dict(state)
+                    self.begin(parameter, group, state)
+                own = self._arrays(parameter, state, slots)
                 if own is None:
                     return None
-                state, number = self.state[parameter], 1
-                if self.counts:
-                    number = int(state["step"]) + 1
-                elif slots:
-                    number += not state.pop("fresh", False)
+                number = int(state["step"]) + 1 if self.counts else 1 if parameter in begun else 2
                 call = same.get((parameter.dtype, number))
                 if call is None:
-                    call = same[parameter.dtype, number] = (group, number, [[] for _ in range(len(slots) + 2)], [])
+                    call = Call(group, number, [[] for _ in range(len(slots) + 2)], [], [])
+                    same[parameter.dtype, number] = call
                 contiguous = gradient if gradient.is_contiguous() else gradient.contiguous()
-                for to, array in zip(call[2], (own[0], contiguous.detach().numpy(), *own[1:]), strict=True):
+                for to, array in zip(call.arrays, (own[0], contiguous.detach().numpy(), *own[1:]), strict=True):
                     to.append(array)
-                call[3].append(state)
+                call.states.append(state)
+                call.parameters.append(parameter)
             calls += same.values()
         return calls
 
-    def _arrays(self, parameter: Tensor, group: dict[str, Any], slots: list[str]) -> list[Any] | None:
+    def _arrays(self, parameter: Tensor, state: dict[str, Any], slots: list[str]) -> list[Any] | None:
         """A parameter and its states as NumPy sees them, kept from step to step; None where it cannot see them."""
-        state = self.state[parameter]
-        if not state or (not self.counts and any(state.get(name) is None for name in slots)):
-            self.begin(parameter, group, state)
         tensors = [parameter, *(state[name] for name in slots)]
         places = [tensor.data_ptr() for tensor in tensors]
         views = self.__dict__.setdefault("_views", {})
@@ -144,13 +167,12 @@ class SGD(_Native, torch.optim.SGD):
     def begin(self, parameter: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
         if group["momentum"]:
             state["momentum_buffer"] = torch.zeros_like(parameter)
-            state["fresh"] = True  # until this step is done: the first buffer is the gradient itself
 
     def update(self, group: dict[str, Any], step: int, arrays: list[list[Any]], states: list[dict[str, Any]]) -> None:
         p, g, *m = arrays
         kernels.sgd_step(
             p, g, m[0] if m else None, learning_rate=float(group["lr"]), momentum=group["momentum"],
-            nesterov=group["nesterov"], dampening=group["dampening"], step=max(step, 1), torch=True, **_decay(group),
+            nesterov=group["nesterov"], dampening=group["dampening"], step=step, torch=True, **_decay(group),
         )  # fmt: skip
 
 
@@ -242,4 +264,5 @@ def clip_grad_norm_(
     if not native or error_if_nonfinite or not all(_plain(g.detach()) for g in gradients):
         return torch.nn.utils.clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)
     norm = kernels.clip_by_global_norm(_arrays(gradients), float(max_norm), epsilon=1e-6)
+    torch.autograd.graph.increment_version(gradients)
     return torch.tensor(norm, dtype=gradients[0].dtype)

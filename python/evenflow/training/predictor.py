@@ -22,7 +22,7 @@ from ..data.arrays import Inputs, Several
 from ..data.streams import is_stream, refuse
 from ..layers.variables import Variable
 from .blocks import stream_of
-from .executor import SLICE_PRODUCTS, SMALLEST_CAPACITY, Executor, executor_for
+from .executor import SLICE_PRODUCTS, SMALLEST_CAPACITY, Executor, adapted, executor_for
 
 if TYPE_CHECKING:
     from ..layers.lookups import Lookup
@@ -404,7 +404,11 @@ class Predictor:
     def _inference_executor(self) -> Executor:
         """Any executor of these layers, up to date: loss and optimizer do not matter here."""
         executor = self._executor
-        if executor is None or executor.device != self.device:
+        if (
+            executor is None
+            or executor.device != self.device
+            or (executor.adapted and executor.adapted != adapted(self.layer_spec()))
+        ):
             executor = self._executor_for()
         executor.synchronize()
         return executor
