@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import warnings
 from typing import Any
 
@@ -199,6 +200,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         metric = self._metric()
         model.compile(optimizer, loss, loss_weight, weighted_metrics=[metric] if metric else [])
         self._network = model
+        self._lock = threading.Lock()
         self._saved: dict[str, Any] | None = None
         self.n_layers_, self.n_outputs_, self.t_ = len(sizes) + 2, outputs, 0
         self.loss_curve_: list[float] = []
@@ -333,22 +335,32 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
     def model_(self) -> Sequential:
         """The network itself, an `evenflow.Sequential`: for `summary`, `save`, the outputs of layers and so on."""
         check_is_fitted(self, "coefs_")
-        return self._network_()
+        with self._lock:
+            return self._network_()
 
     def _outputs(self, X: Any) -> Array:
         """The network's outputs, [rows, outputs], as float64 where X is float64."""
         check_is_fitted(self, "coefs_")
         X = _dense(validate_data(self, X, accept_sparse=["csr", "csc"], dtype=READ_IN_PLACE, reset=False))
-        outputs: Array = self._network_().predict(X, verbose=0, threads=self.threads)
+        with self._lock:  # one thread at a time
+            outputs: Array = self._network_().predict(X, verbose=0, threads=self.threads)
         return outputs if X.dtype == np.float32 else outputs.astype(np.float64)
 
     # scikit-learn's machinery
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
-        if state.get("_network") is not None:
-            state["_saved"], state["_network"] = saved.dump(state["_network"]), None
+        lock = state.pop("_lock", None)
+        if lock is not None:
+            with lock:
+                if self._network is not None:
+                    state["_saved"], state["_network"] = saved.dump(self._network), None
         return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "_network" in vars(self):
+            self._lock = threading.Lock()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
