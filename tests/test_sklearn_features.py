@@ -1,5 +1,7 @@
 """evenflow.sklearn: what users of scikit-learn's networks have asked for, and were refused."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -124,7 +126,11 @@ def test_partial_fit():
     assert len(stopping.validation_scores_) < 10
     assert stopping.score(x[300:], y[300:]) == pytest.approx(stopping.best_validation_score_)
     before = stopping.predict_proba(x)
-    np.testing.assert_array_equal(stopping.partial_fit(x, y).predict_proba(x), before)
+    size = len(pickle.dumps(stopping))
+    held = {"X_val": x[300:], "y_val": y[300:]}
+    np.testing.assert_array_equal(stopping.partial_fit(x, y, **held).predict_proba(x), before)
+    assert stopping.n_iter_ == 1
+    assert len(pickle.dumps(stopping)) <= size  # no rows with it
 
 
 def test_a_refused_fit_leaves_the_estimator_as_it_was():

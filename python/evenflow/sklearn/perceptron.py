@@ -256,6 +256,8 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         incremental: bool,
     ) -> None:
         """Train for at most `max_iter` epochs, or for one."""
+        if self._stopped and incremental:
+            return  # the best weights are in place
         model, rows = self._network_(), len(X)
         epochs = 1 if incremental else self.max_iter
         batch = min(LARGEST_BATCH, rows)
@@ -269,8 +271,6 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         self._validation = validation
         watch = Watch(self, self._metric())
         self.n_iter_ = 0
-        if self._stopped and incremental:
-            return  # the best weights are in place
         if self._stopped:
             self._no_improvement_count = 0
         own = model._shuffler
