@@ -45,6 +45,33 @@ def test_any_activation_optimizer_and_schedule():
     assert MLPClassifier((20,), learning_rate=schedule, max_iter=30, random_state=0).fit(x, y).score(x, y) > 0.8
 
 
+def test_no_rate_is_ignored():
+    x, y = digits(200)
+    schedule = evenflow.schedules.CosineDecay(0.01, 60)
+    by_name = MLPClassifier((9,), solver="adamw", learning_rate=schedule, max_iter=5, random_state=0)
+    solver = evenflow.optimizers.AdamW(0.5)
+    by_object = clone(by_name).set_params(solver=solver).fit(x, y)
+    np.testing.assert_array_equal(by_object.predict_proba(x), by_name.fit(x, y).predict_proba(x))
+    assert solver.learning_rate == 0.5  # the user's own
+    assert clone(by_object).set_params(learning_rate="constant").fit(x, y).model_.optimizer.learning_rate == 0.5
+
+    for again in ("fit", "partial_fit"):
+        warm = MLPClassifier((9,), max_iter=3, warm_start=True, random_state=0).fit(x, y)
+        getattr(warm.set_params(learning_rate_init=0.05), again)(x, y)
+        assert warm.model_.optimizer.learning_rate == pytest.approx(0.05)
+        assert warm.model_.optimizer.iterations == (6 if again == "fit" else 4)
+        copied = pickle.loads(pickle.dumps(warm)).set_params(learning_rate=schedule)
+        optimizer = getattr(copied, again)(x, y).model_.optimizer
+        assert optimizer.learning_rate == pytest.approx(schedule(optimizer.iterations))
+
+    lowered = MLPClassifier((9,), solver="sgd", learning_rate="adaptive", tol=10.0, n_iter_no_change=1, max_iter=9)
+    rate = lowered.set_params(warm_start=True).fit(x, y).model_.optimizer.learning_rate
+    assert rate < 0.001
+    assert lowered.fit(x, y).model_.optimizer.learning_rate <= rate  # goes on from there
+    lowered.set_params(learning_rate_init=1.0, max_iter=1).fit(x, y)
+    assert lowered.model_.optimizer.learning_rate >= 0.2
+
+
 def test_class_weight():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 2))

@@ -47,6 +47,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
     """A network behind scikit-learn's interface; its subclasses know what the targets are."""
 
     _loss_scale = 1.0  # of the curves, in terms of what training minimizes
+    _named_rate: Any  # `_rate()` as it was when the network's optimizer was given it
 
     # what a subclass provides
 
@@ -112,11 +113,12 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
 
     def _optimizer(self) -> Optimizer:
         """The optimizer that `solver` and what belongs to it describe."""
-        where = type(self).__name__
+        where, rate = type(self).__name__, self._rate()
         if isinstance(self.solver, Optimizer):
-            return self.solver.fresh()
-        scheduled = isinstance(self.learning_rate, LearningRateSchedule)
-        rate = self.learning_rate if scheduled else float(self.learning_rate_init)
+            own = self.solver.fresh()
+            if rate is not None:
+                own.learning_rate = rate
+            return own
         if self.solver == "sgd":
             nesterov = self.nesterovs_momentum and self.momentum > 0
             return optimizers.SGD(rate, momentum=float(self.momentum), nesterov=nesterov)
@@ -130,6 +132,23 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         kind: Any = optimizers.REGISTRY.find(where, "solver", self.solver)
         made: Optimizer = kind(rate)
         return made
+
+    def _rate(self) -> Any:
+        """The rate that the parameters name, a schedule or a number; None: the solver has its own, or none."""
+        if self.solver == "lbfgs":
+            return None
+        if isinstance(self.learning_rate, LearningRateSchedule):
+            return self.learning_rate
+        return None if isinstance(self.solver, Optimizer) else float(self.learning_rate_init)
+
+    def _follow_rate(self) -> None:
+        """Let a network that goes on have a rate that was named since; one that training lowered stays otherwise."""
+        rate = self._rate()
+        if rate is not None and rate != self._named_rate:
+            optimizer = self._network_().optimizer
+            assert optimizer is not None  # every network is compiled
+            optimizer.learning_rate = rate
+            self._named_rate = rate
 
     # training
 
@@ -179,6 +198,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         validation = None if held is None else self._read_held(*held)
         if validation is None and self.early_stopping and self.solver != "lbfgs":
             X, targets, weight, validation = self._split(X, targets, weight, classes)
+        self._follow_rate()
         return X, targets, weight, validation
 
     def _begin(self, features: int, optimizer: Optimizer) -> None:
@@ -201,6 +221,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         model.compile(optimizer, loss, loss_weight, weighted_metrics=[metric] if metric else [])
         self._network = model
         self._lock = threading.Lock()
+        self._named_rate = self._rate()
         self._saved: dict[str, Any] | None = None
         self.n_layers_, self.n_outputs_, self.t_ = len(sizes) + 2, outputs, 0
         self.loss_curve_: list[float] = []
