@@ -13,6 +13,7 @@ import evenflow
 from evenflow import callbacks, optimizers
 from evenflow.layers import BatchNormalization, Dense, Dropout, Input
 from evenflow.many import FitManyError, folds_of
+from evenflow.many.together import Together
 
 ROWS, FEATURES, CLASSES = 203, 9, 3
 
@@ -211,6 +212,37 @@ def test_interrupt(rows, threads):
     for model in given.values():
         assert all(np.isfinite(weight).all() for weight in model.get_weights())
         model.fit(x, y, verbose=0)  # all can go on
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_more_interrupts_leave_no_thread(threads):
+    begun, sent, ended = threading.Barrier(threads + 1), threading.Event(), []
+
+    def job():
+        begun.wait(30)
+        team.stopped.wait(30)
+        sent.wait(30)
+        time.sleep(0.2)
+        ended.append(True)
+
+    def interrupt():
+        begun.wait(30)
+        for _ in range(4):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+        sent.set()
+
+    before = threading.active_count()
+    team = Together([job] * threads, threads)
+    user = threading.Thread(target=interrupt)
+    user.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            team.run()
+        assert ended == [True] * threads
+    finally:
+        user.join()
+    assert threading.active_count() == before
 
 
 def test_refusals_come_first(rows):
