@@ -209,6 +209,9 @@ def test_cross_validate_gives_the_scores_of_each_alone(threads):
         cross_validate(estimators | {"10": MLPClassifier(alpha=-1)}, x, y, cv=2)
     with pytest.raises(TypeError, match=r"estimators\['a'\]"):
         cross_validate({"a": neural_network.MLPClassifier()}, x, y)
+    for rows in (299, 301):
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            cross_validate(estimators, x, y, cv=3, sample_weight=np.ones(rows))
     with pytest.raises(TypeError, match="a dict of estimators"):
         cross_validate([MLPClassifier()], x, y)
 

@@ -127,6 +127,42 @@ def test_partial_fit():
     np.testing.assert_array_equal(stopping.partial_fit(x, y).predict_proba(x), before)
 
 
+def test_a_refused_fit_leaves_the_estimator_as_it_was():
+    x, y = digits(300)
+    for warm_start in (False, True):
+        settings = {"max_iter": 30, "learning_rate_init": 0.01, "random_state": 0}
+        estimator = MLPClassifier((20,), warm_start=warm_start, **settings).fit(x, y)
+        before, probabilities = dict(vars(estimator)), estimator.predict_proba(x)
+        held = {"X_val": x[:, :3], "y_val": y}
+        for rows, labels, parameters, more, text in (
+            (x, y, {}, held, "features"),
+            (x, y, {}, {"X_val": x[:5], "y_val": y[:5], "sample_weight_val": np.ones(4)}, "sample_weight"),
+            (x, y, {"early_stopping": True, "validation_fraction": 0.001}, {}, "too small"),
+            (x, y, {"activation": ["relu", "elu"]}, {}, "one for each hidden layer"),
+            (x, y, {"hidden_layer_sizes": (5, 0)}, {}, "hidden_layer_sizes"),
+            (x[:, :9], y % 2, {}, held, "features|classes"),
+            (x[:20, :9], y[:19], {}, {}, "samples|features"),
+            (x, np.where(y > 4, "a", "b"), {"solver": "nadamm"}, {}, "nadamm|classes|mix|labels"),
+        ):
+            kept = {name: getattr(estimator, name) for name in parameters}
+            with pytest.raises((ValueError, TypeError), match=text):
+                estimator.set_params(**parameters).fit(rows, labels, **more)
+            estimator.set_params(**kept)
+            assert vars(estimator).keys() == before.keys()
+            assert [name for name, value in before.items() if vars(estimator)[name] is not value] == []
+            np.testing.assert_array_equal(estimator.predict_proba(x), probabilities)
+        assert estimator.score(x, y) > 0.9
+    regressor = MLPRegressor(hidden_layer_sizes=(20,), max_iter=50, random_state=0).fit(x, y)
+    predicted = regressor.predict(x)
+    with pytest.raises(ValueError, match="non-finite"):
+        regressor.set_params(solver="sgd", learning_rate_init=1e30).fit(x, y)
+    np.testing.assert_array_equal(regressor.predict(x), predicted)
+    unfitted = MLPRegressor()
+    with pytest.raises(ValueError, match="features"):
+        unfitted.fit(x, y, X_val=x[:, :3], y_val=y)
+    assert not hasattr(unfitted, "n_features_in_")
+
+
 def test_losses_of_the_regressor(rng):
     x = rng.normal(size=(800, 1)).astype(np.float32)
     y = x[:, 0] + rng.normal(size=800)

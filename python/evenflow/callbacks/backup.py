@@ -40,6 +40,7 @@ class BackupAndRestore(Callback):
     """
 
     comes_last = True
+    writes_files = True
 
     def __init__(
         self,

@@ -30,6 +30,7 @@ class Callback(Checked):
     model: Trainer
     params: dict[str, Any]
     comes_last = False  # whether the others are called before it
+    writes_files = False  # whether a copy of it would write into the same files
     wants_gradient_norms = False  # whether the model shall have `gradient_norms` while it trains
     leaves_model = (
         False  # whether this very class lets layers, loss, metrics and optimizer of the model be what they are

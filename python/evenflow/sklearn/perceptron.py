@@ -107,6 +107,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         if self.threads is not None:
             errors.integer(where, "threads", self.threads, at_least=1)
         check_dtype(where, self.dtype)
+        read_activations(where, self.activation, len(read_sizes(where, self.hidden_layer_sizes)))
 
     def _optimizer(self) -> Optimizer:
         """The optimizer that `solver` and what belongs to it describe."""
@@ -136,6 +137,31 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
     ) -> Perceptron:
         self._check()
         first = not hasattr(self, "_best_value") or not (self.warm_start or incremental)
+        before, trained = dict(vars(self)), False
+        try:
+            X, targets, weight, validation = self._prepare(X, y, sample_weight, held, first, incremental)
+            trained = not first  # a new network can be left behind, one that goes on cannot
+            if self.solver == "lbfgs":
+                self.n_iter_, self.loss_ = lbfgs.minimize(self, self._network_(), X, targets, weight)
+            else:
+                self._go(X, targets, weight, validation, incremental=incremental)
+            self._keep()
+        except BaseException:
+            if not trained:
+                self.__dict__ = before
+            raise
+        return self
+
+    def _prepare(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        held: tuple[Any, Any, Any] | None,
+        first: bool,
+        incremental: bool,
+    ) -> tuple[Array, Array, Array | None, tuple[Array, ...] | None]:
+        """Rows, targets, weights and validation rows, read, and a network to train on them."""
         optimizer = self._optimizer() if first else None
         X, y = validate_data(
             self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=READ_IN_PLACE, reset=first
@@ -152,12 +178,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         validation = None if held is None else self._read_held(*held)
         if validation is None and self.early_stopping and self.solver != "lbfgs":
             X, targets, weight, validation = self._split(X, targets, weight, classes)
-        if self.solver == "lbfgs":
-            self.n_iter_, self.loss_ = lbfgs.minimize(self, self._network_(), X, targets, weight)
-        else:
-            self._go(X, targets, weight, validation, incremental=incremental)
-        self._keep()
-        return self
+        return X, targets, weight, validation
 
     def _begin(self, features: int, optimizer: Optimizer) -> None:
         """A new network, before its first step."""
