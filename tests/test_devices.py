@@ -9,6 +9,7 @@ import pytest
 import evenflow
 from evenflow import callbacks, layers, losses
 from evenflow.common import devices
+from evenflow.models.cloning import clone_model, twin
 
 GPU = devices.describe_gpu()
 needs_gpu = pytest.mark.skipif(isinstance(GPU, str), reason=f"no model runs on a GPU here: {GPU}")
@@ -49,6 +50,14 @@ def test_cpu_is_the_default():
     assert evenflow.get_device() == "cpu"
     assert model().device == "cpu"
     assert model(device="cpu").device == "cpu"
+
+
+def test_clones_run_where_the_model_does(monkeypatch):
+    for copied in (clone_model, twin):
+        chosen, other = copied(model(device="cpu")), copied(model())
+        with monkeypatch.context() as patch:
+            patch.setattr(devices, "default_device", "cuda")
+            assert (chosen.device, other.device) == ("cpu", "cuda")
 
 
 @pytest.mark.parametrize("call", [evenflow.set_device, lambda device: model(device=device)])

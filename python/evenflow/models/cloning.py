@@ -26,7 +26,7 @@ def clone_model(model: Model, input_tensors: None = None, clone_function: Clone 
     `clone = clone_model(a); clone.set_weights(a.get_weights()); b = Sequential(clone.layers[:-1])`. `clone_function` is
     called with each layer but `Input` and returns the layer to put there. Seeds that somebody chose stay, others are
     drawn anew: clones start from different weights. A compiled model's clone is compiled alike, with an optimizer
-    before its first step.
+    before its first step; a device that was chosen is that of both.
     """
     from .sequential import Sequential
 
@@ -53,9 +53,7 @@ def clone_model(model: Model, input_tensors: None = None, clone_function: Clone 
         clone = type(model)([cloned(layer) for layer in model.stack], name=model.name, dtype=model.dtype, seed=seed)
         if model.built:
             clone.build(model.input_shape)
-    if model.optimizer is not None:
-        metrics, weighted = copy.deepcopy((model.metrics, model.weighted_metrics))
-        clone.compile(model.optimizer.fresh(), model.loss, model.loss_weights, metrics, weighted)
+    _run_alike(model, clone)
     return clone
 
 
@@ -64,10 +62,16 @@ def twin(model: Model) -> Any:
     with an optimizer before its first step."""
     other = type(model).from_config(model.get_config())
     other.set_weights(model.get_weights())
+    _run_alike(model, other)
+    return other
+
+
+def _run_alike(model: Model, other: Model) -> None:
+    """On the device that was chosen, and compiled as the model is."""
+    other.device = model.chosen_device
     if model.optimizer is not None:
         metrics, weighted = copy.deepcopy((model.metrics, model.weighted_metrics))
         other.compile(model.optimizer.fresh(), model.loss, model.loss_weights, metrics, weighted)
-    return other
 
 
 def _functional(model: Functional, clone: Clone, seed: int | None) -> Functional:

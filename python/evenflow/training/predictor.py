@@ -60,6 +60,11 @@ class Predictor:
     def device(self, device: str | None) -> None:
         self._device = None if device is None else check_device(f"{self.name}.device", device)
 
+    @property
+    def chosen_device(self) -> str | None:
+        """The device that was chosen for this model; None where it runs on that of the process."""
+        return self._device
+
     # what a model provides
 
     @property
