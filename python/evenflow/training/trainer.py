@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .. import errors
 from ..callbacks import History
-from ..callbacks.base import CallbackList, Logs, closing
+from ..callbacks.base import Callback, CallbackList, Logs, closing
 from ..callbacks.gradient_norms import NormLog
 from ..callbacks.health import HealthLog
 from ..callbacks.progress import read_verbose, with_defaults
@@ -90,6 +90,14 @@ class Trainer(Compiled):
             pair, part = split(where, pair, numbers.validation_split)
             numbers.validation.take_pair(part)
         return pair
+
+    def _check_callbacks(self, where: str, callbacks: Iterable[Callback]) -> None:
+        name = next((type(callback).__name__ for callback in callbacks if callback.wants_gradient_norms), None)
+        if name is not None and self.device != "cpu":
+            raise ValueError(
+                f"{where}: callbacks: {name} needs gradient norms: expected a model on the device 'cpu', received one "
+                f"on {self.device!r}: leave it out, or use TensorBoard with write_gradient_norms=False"
+            )
 
     def _warn_about_single_rows(self, where: str, rows: int, batch_size: int) -> None:
         if not self._warned_about_single_rows:
@@ -175,6 +183,7 @@ class Trainer(Compiled):
         epochs, limit, validation = numbers.epochs, numbers.threads, numbers.validation
         shuffler = self._shuffler if numbers.shuffle else None
         listed = with_defaults(where, callbacks, verbose)
+        self._check_callbacks(where, listed)
         read = partial(self._read_pair, allow_nonfinite=allow_nonfinite)
         feed: Feed
         frozen: FrozenCache | None = None
