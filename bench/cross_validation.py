@@ -286,11 +286,13 @@ def table(results: Sequence[Result], count: int) -> str:
             continue
         least, median = min(result.seconds), statistics.median(result.seconds)
         ratio = least / min(base.seconds) if base.seconds else float("nan")
-        wrong = "" if result.agrees(base) else "  NOT the same answer"
+        wrong = "" if result.agrees(base) or not base.seconds else "  NOT the same answer"
         lines.append(
             f"{result.peer:16}{least:9.2f}{median:10.2f}{1e3 * least / (count * FOLDS):10.2f}{ratio:8.1f}"
             f"  {result.accuracy:.4f}{wrong}   {NOTES[result.peer]}"
         )
+    if not base.seconds:
+        lines.append(f"Nothing to compare with: {base.peer} failed: {base.error}")
     return "\n".join(lines)
 
 

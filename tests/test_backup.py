@@ -1,6 +1,7 @@
 """Training that ended by force goes on to the same bits."""
 
 import gc
+import os
 import random
 import subprocess
 import sys
@@ -247,10 +248,14 @@ def test_a_backup_is_a_model_too(tmp_path):
 
 def test_what_a_killed_write_left_is_removed(tmp_path):
     backup = interrupted(tmp_path)
-    stale = tmp_path / f".{backup.latest.name}.123.ab.tmp"
-    stale.touch()
+    stale, fresh = (tmp_path / f".{backup.latest.name}.12{digit}.0123abcd.tmp" for digit in "34")
+    foreign = tmp_path / f".{backup.latest.name}.notes.tmp"
+    for leftover in (stale, fresh, foreign):
+        leftover.touch()
+    for leftover in (stale, foreign):
+        os.utime(leftover, (0, 0))
     resumed(tmp_path, network())
-    assert not stale.exists()
+    assert [path for path in (stale, fresh, foreign) if path.exists()] == [fresh, foreign]
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,10 @@ def test_another_answer_is_told():
     assert not failed([good, near, absent])
     assert failed([good, near, away])
     assert failed([good, Result("sklearn", error="ValueError: no")])
+    text = table([Result("evenflow", error="MemoryError: no room"), near, away], 10)
+    assert "NOT the same" not in text
+    assert text.endswith("Nothing to compare with: evenflow failed: MemoryError: no room")
+    assert failed([Result("evenflow", error="MemoryError: no room"), near])
     row = estimators.Row("iris", 150, 0.95, 0.949, 1.0, 3.0)
     assert not estimators.failed([row])
     assert estimators.failed([dataclasses.replace(row, score=0.93)])

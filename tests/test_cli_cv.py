@@ -141,6 +141,57 @@ def test_divergence(table, capsys):
     assert record(Path("run"))["status"] == "diverged"
 
 
+def test_a_fold_without_r2(tmp_path, capsys):
+    lines = [f"{i / 10},{(-1) ** i * i}" for i in range(11)]
+    table = write_csv(tmp_path / "short.csv", "a,y", *lines)
+    assert train("--data", table, "--target", "y", "--task", "regression", "--cv", 6, *COMMON, "--out", "run") == 0
+    noted = record(Path("run"))["scores"]
+    have = [fold["r2"] for fold in noted["folds"] if "r2" in fold]
+    assert 1 < len(have) < 6  # of the others the one row to test on is all there is
+    assert noted["count"] == {"rmse": 6, "mae": 6, "r2": len(have)}
+    assert noted["mean"]["r2"] == pytest.approx(statistics.mean(have))
+    assert noted["mean"]["rmse"] == pytest.approx(statistics.mean(fold["rmse"] for fold in noted["folds"]))
+    text = capsys.readouterr().out
+    assert re.search(rf"Mean .*, r2 \S+ ± \S+ of {len(have)} folds  \(standard deviation of 6 folds\)", text)
+    first = cross_validation.summarize([{"rmse": 1.0}, {"rmse": 2.0, "r2": 0.5}])  # the other way round
+    assert first["mean"] == {"rmse": 1.5, "r2": 0.5}
+    assert first["count"] == {"rmse": 2, "r2": 1}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_folds_beside_one_that_diverged_are_printed(table, capsys, monkeypatch, threads):
+    run = cross_validation.FoldRun._run
+
+    def second_diverges(self):
+        if self.number == 2:
+            self.model.optimizer.learning_rate = 1e30
+        run(self)
+
+    monkeypatch.setattr(cross_validation.FoldRun, "_run", second_diverges)
+    data = ("--data", table, "--target", "y", "--ignore", "kind", "--cv", 4, *COMMON)
+    settings = ("--optimizer", "sgd", "--no-batch-norm", "--threads", threads, "--out", "run")
+    assert train(*data, *settings) == 1
+    told = capsys.readouterr()
+    assert "not finite in fold 2:" in told.err
+    assert [line[:6] for line in told.out.splitlines() if re.match(r"Fold \d", line)] == [f"Fold {i}" for i in "1234"]
+    assert re.search(r"^Fold 2 +diverged in epoch 1", told.out, re.MULTILINE)
+    assert [fold["fold"] for fold in lines_of(Path("run") / "cv.csv")] == ["1", "3", "4"]
+
+
+def test_what_fails_leaves_no_folder(table, capsys, monkeypatch):
+    def third_fails(self):
+        if self.number == 3:
+            raise MemoryError("no room")
+
+    monkeypatch.setattr(cross_validation.FoldRun, "_run", third_fails)
+    arguments = ("--data", table, "--target", "kind", "--ignore", "y", "--cv", 3, *COMMON, "--out", "run")
+    assert train(*arguments) == 1
+    told = capsys.readouterr()
+    assert told.err == "evenflow train: no room\n"
+    assert re.search(r"^Fold 3 +failed", told.out, re.MULTILINE)
+    assert not Path("run").exists()
+
+
 def test_interrupt(table, capsys, monkeypatch):
     def interrupted(self, on_end=None):
         raise KeyboardInterrupt

@@ -205,6 +205,12 @@ def test_a_table_to_start_from():
     for given in (table, [table]):
         model = Sequential([Input((1,)), Embedding(3, 2, weights=given, trainable=False), Flatten(), Dense(1)])
         np.testing.assert_array_equal(model.get_weights()[0], table)
+    layer = Embedding(3, 2, weights=table)
+    table[:] = 7  # before there are variables
+    layer.build((1,))
+    np.testing.assert_array_equal(layer.get_weights()[0], np.arange(6.0).reshape(3, 2))
+    with pytest.raises(TypeError, match="weights: expected an array of real numbers, received dtype <U3"):
+        Embedding(3, 2, weights=table.astype(str))
 
 
 @pytest.mark.parametrize("wrong", [10, -1, 1.5, np.nan])

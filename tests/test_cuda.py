@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from entries import discretization, embedding, encoding, rescaling, transposed
 from loss_cases import KINDS as LOSSES
 from loss_cases import arguments as loss_arguments
 from loss_cases import outputs_per_target
@@ -20,6 +21,7 @@ cuda = pytest.importorskip("evenflow._cuda", reason="built without EVENFLOW_CUDA
 pytestmark = pytest.mark.skipif(cuda.missing() is not None, reason=f"no program runs on a GPU here: {cuda.missing()}")
 
 REFUSED = [
+    "rescaling",
     "statistics of columns",
     "statistics of more than a panel",
     "frozen statistics of columns",
@@ -31,6 +33,8 @@ REFUSED = [
     "two rows of maps with batch norm",
     "layers called twice",
     "shared statistics called twice",
+    "tied",
+    "tied, frozen and in branches",
     "sparsemax",
 ]
 RUN = [name for name in NETWORKS if name not in REFUSED]
@@ -105,6 +109,23 @@ def test_fusion_changes_no_bit(name, batch, dtype, rng):
 def test_what_is_refused_is_named(name):
     with pytest.raises(ValueError, match=r"device 'cuda': expected a chain .*, received .*, which only the CPU runs"):
         cuda.Program(NETWORKS[name])
+
+
+@pytest.mark.parametrize(
+    ("layers", "metrics", "received"),
+    [
+        ([dense(3), rescaling(2.0), dense(3)], [], "the rescaling 'layer_1' behind other layers"),
+        ([dense(16), transposed(0, 16)], [], "a kernel in both directions, of 'layer_1'"),
+        ([embedding(9, 2)], [], "the embedding 'layer_0'"),
+        ([encoding(9, "count")], [], "the encoding of categories 'layer_0'"),
+        ([discretization(0.0)], [], "the discretization 'layer_0'"),
+        ([dense(3)], ["predictions"], "a metric that is a Python function"),
+    ],
+)
+def test_what_no_chain_has_is_named(layers, metrics, received):
+    spec = network(16, layers, SQUARED, metrics=tuple({"kind": kind} for kind in metrics))
+    with pytest.raises(ValueError, match=f", received {received}, which only the CPU runs"):
+        cuda.Program(spec)
 
 
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS, "lion"])
@@ -201,7 +222,7 @@ def test_every_loss(kind, settings, columns, rng):
     close(cpu, gpu, tolerance=1e-9)
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=str)
+@pytest.mark.parametrize("metric", [m for m in METRICS if m["kind"] != "predictions"], ids=str)
 @pytest.mark.parametrize("units", [6, 66])
 def test_every_metric(metric, units, rng):
     if not fits(metric, units):

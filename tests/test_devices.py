@@ -9,6 +9,7 @@ import pytest
 import evenflow
 from evenflow import callbacks, layers, losses
 from evenflow.common import devices
+from evenflow.models.cloning import clone_model, twin
 
 GPU = devices.describe_gpu()
 needs_gpu = pytest.mark.skipif(isinstance(GPU, str), reason=f"no model runs on a GPU here: {GPU}")
@@ -51,6 +52,14 @@ def test_cpu_is_the_default():
     assert model(device="cpu").device == "cpu"
 
 
+def test_clones_run_where_the_model_does(monkeypatch):
+    for copied in (clone_model, twin):
+        chosen, other = copied(model(device="cpu")), copied(model())
+        with monkeypatch.context() as patch:
+            patch.setattr(devices, "default_device", "cuda")
+            assert (chosen.device, other.device) == ("cpu", "cuda")
+
+
 @pytest.mark.parametrize("call", [evenflow.set_device, lambda device: model(device=device)])
 def test_unknown_devices(call):
     with pytest.raises(ValueError, match="device: expected 'cpu' or 'cuda', received 'tpu'"):
@@ -79,6 +88,23 @@ def test_the_extension_is_loaded_on_demand():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("name", ["GradientNorms", "TensorBoard"])
+def test_gradient_norms_are_refused_before_anything_is_done(name, monkeypatch, tmp_path):
+    if name == "TensorBoard":
+        pytest.importorskip("tensorboardX")
+    callback = callbacks.GradientNorms() if name == "GradientNorms" else callbacks.TensorBoard(tmp_path / "logs")
+    trained, seen = model(), []
+    before = trained.get_weights()
+    monkeypatch.setattr(devices, "default_device", "cuda")
+    with pytest.raises(ValueError, match=rf"^fit: callbacks: {name} .* 'cuda': .*write_gradient_norms=False"):
+        trained.fit(*data(), callbacks=[callbacks.LambdaCallback(on_train_begin=seen.append), callback], verbose=0)
+    assert not seen
+    assert trained.history is None
+    assert not (tmp_path / "logs").exists()
+    for a, b in zip(before, trained.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 # ---------------------------------------------------------------------------------------------------------------- a GPU
@@ -179,7 +205,7 @@ def test_what_the_gpu_does_not_run_leaves_the_model_as_it_was():
     before = trained.get_weights()
     with pytest.raises(ValueError, match="expected a model on the device 'cpu'"):
         trained.fit(x, y, callbacks=[callbacks.Health()], verbose=0)
-    with pytest.raises(ValueError, match="gradient_norms: expected None on the device 'cuda'"):
+    with pytest.raises(ValueError, match="GradientNorms needs gradient norms: expected a model on the device 'cpu'"):
         trained.fit(x, y, callbacks=[callbacks.GradientNorms()], verbose=0)
     with pytest.raises(ValueError, match="forward: argument 'self': expected a program on the CPU"):
         trained(x, training=True)

@@ -230,6 +230,22 @@ def test_callbacks_that_change_the_model(action):
     assert found[0] == found[1]
 
 
+def test_what_trains_on_features_forgets_those_before(monkeypatch):
+    # A device knows data by where they lie, and new features may lie where the old ones did.
+    events, trained = [], []
+    made = model()
+
+    def note(owner, name, event):
+        function = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda self, *args: events.append(event(self)) or function(self, *args))
+
+    note(frozen.FrozenCache, "_compute", lambda cache: "computed")
+    note(frozen.Executor, "forget_data", lambda executor: ("forgotten", executor))
+    at_end = At(3, lambda made: trained.append(made.frozen_cache.executor))
+    made.fit(X, Y, epochs=4, verbose=0, callbacks=[At(2, other_weights), at_end], cache_frozen=True)
+    assert events == ["computed", ("forgotten", *trained), "computed"]
+
+
 def test_an_error_leaves_the_weights_of_the_last_step():
     def stop(made):
         raise RuntimeError("enough")

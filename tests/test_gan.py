@@ -6,6 +6,7 @@ from pretraining_case import bits, generator, hidden, rows
 
 import evenflow
 from evenflow import pretraining
+from evenflow.callbacks import GradientNorms, Health
 from evenflow.layers import ELU, Dense, Input, LeakyReLU
 from evenflow.models import Sequential
 from evenflow.optimizers import SGD, Adam
@@ -130,6 +131,8 @@ def test_a_gan_s_own_seed_and_its_averages():
         ({"y": np.full(60, -1)}, ValueError, "y: expected at least two classes"),
         ({"y": np.full(60, -2)}, ValueError, "y: expected at least two classes"),
         ({"seed": -1}, ValueError, "seed"),
+        ({"callbacks": [GradientNorms()]}, ValueError, "callbacks: expected no GradientNorms, which counts the steps"),
+        ({"callbacks": [Health()]}, ValueError, "callbacks: expected no Health, which counts the steps of fit"),
     ],
 )
 def test_what_a_gan_refuses(options, error, message):

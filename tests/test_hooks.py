@@ -288,3 +288,23 @@ def test_validation_sees_each_epochs_weights_where_steps_are_kept():
         other.fit(X, Y, verbose=0, shuffle=False)
         losses.append(other.evaluate(X[:30], Y[:30], verbose=0))
     assert kept.history["val_loss"] == losses
+
+
+@pytest.mark.parametrize("place", ["instance", "class"])
+def test_a_hook_may_freeze_a_layer(place):
+    model = network()
+    kept = []
+
+    def freeze(epoch, logs=None):
+        kept.append(model.layers[0].kernel.numpy() if model.layers[0].trainable else kept[-1])
+        model.layers[0].trainable = False
+
+    if place == "instance":
+        callback = EarlyStopping("loss", patience=99)
+        callback.on_epoch_end = freeze
+    else:
+        hooks = {"on_epoch_end": lambda self, epoch, logs=None: freeze(epoch)}
+        callback = type("Freezing", (EarlyStopping,), hooks)("loss", patience=99)
+    model.fit(X, Y, epochs=3, verbose=0, callbacks=[callback])
+    assert len(kept) == 3
+    assert np.array_equal(model.layers[0].kernel.numpy(), kept[0])

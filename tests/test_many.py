@@ -1,5 +1,6 @@
 """fit_many: the bits of training each model alone, in whatever order and by however many threads."""
 
+import importlib.util
 import os
 import signal
 import threading
@@ -12,6 +13,7 @@ import evenflow
 from evenflow import callbacks, optimizers
 from evenflow.layers import BatchNormalization, Dense, Dropout, Input
 from evenflow.many import FitManyError, folds_of
+from evenflow.many.together import Together
 
 ROWS, FEATURES, CLASSES = 203, 9, 3
 
@@ -135,6 +137,37 @@ def test_own_arguments_and_callbacks(rows):
     assert len(made) == 2
 
 
+def test_copies_of_what_writes_files_are_refused(rows, tmp_path):
+    x, y = rows
+    given = models()
+    before = {name: model.get_weights() for name, model in given.items()}
+    tensorboard = [callbacks.TensorBoard(tmp_path / "log")] if importlib.util.find_spec("tensorboardX") else []
+    for writer in (
+        callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False),
+        callbacks.CSVLogger(tmp_path / "log.csv"),
+        callbacks.ModelCheckpoint(tmp_path / "best.safetensors", "loss"),
+        *tensorboard,
+    ):
+        with pytest.raises(ValueError, match=f"callbacks: .* 4 .*{type(writer).__name__} would write the same files"):
+            evenflow.fit_many(given, (x, y), callbacks=[callbacks.TerminateOnNaN(), writer])
+        with pytest.raises(ValueError, match="2 trainings"):
+            evenflow.fit_many([given["a"]], (x, y), 2, callbacks=[writer])
+    assert not list(tmp_path.iterdir())
+    for name, model in given.items():
+        same(model.get_weights(), before[name])
+    evenflow.fit_many([given["a"]], (x, y), epochs=2, callbacks=[callbacks.CSVLogger(tmp_path / "log.csv")])
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 3
+
+    def make(name, fold):
+        return [callbacks.BackupAndRestore(tmp_path / f"{name}{fold}", delete_checkpoint=False)]
+
+    found = evenflow.fit_many(given, (x, y), 2, epochs=1, callbacks=make)
+    assert {path.name for path in tmp_path.iterdir()} == {"log.csv"} | {f"{fit.name}{fit.fold}" for fit in found}
+    seen = []
+    evenflow.fit_many(given, (x, y), epochs=1, callbacks=lambda name: seen.append(name), threads=1)
+    assert seen == list(given)
+
+
 class Fails(callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self.model.name == "b":
@@ -181,9 +214,40 @@ def test_interrupt(rows, threads):
         model.fit(x, y, verbose=0)  # all can go on
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_more_interrupts_leave_no_thread(threads):
+    begun, sent, ended = threading.Barrier(threads + 1), threading.Event(), []
+
+    def job():
+        begun.wait(30)
+        team.stopped.wait(30)
+        sent.wait(30)
+        time.sleep(0.2)
+        ended.append(True)
+
+    def interrupt():
+        begun.wait(30)
+        for _ in range(4):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+        sent.set()
+
+    before = threading.active_count()
+    team = Together([job] * threads, threads)
+    user = threading.Thread(target=interrupt)
+    user.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            team.run()
+        assert ended == [True] * threads
+    finally:
+        user.join()
+    assert threading.active_count() == before
+
+
 def test_refusals_come_first(rows):
     x, y = rows
-    model = network("a")
+    model, other = network("a"), network("b")
     before = model.get_weights()
     cases = [
         (lambda: evenflow.fit_many("a", (x, y)), TypeError, "models"),
@@ -204,6 +268,30 @@ def test_refusals_come_first(rows):
         (lambda: evenflow.fit_many([model], (x, y), threads=0), ValueError, "threads"),
         (lambda: evenflow.fit_many([model], (x, y), callbacks=[3]), TypeError, "callbacks"),
         (lambda: evenflow.fit_many([model], (x, y + 5)), ValueError, "model 'a'"),
+        (lambda: evenflow.fit_many([model], (x, y, np.ones(5))), ValueError, "model 'a': sample_weight"),
+        (lambda: evenflow.fit_many([model], (x, y, -np.ones(ROWS)), 2), ValueError, "model 'a': sample_weight"),
+        (lambda: evenflow.fit_many([model, (other, {"batch_size": -5})], (x, y)), ValueError, "'b': batch_size: .* -5"),
+        (lambda: evenflow.fit_many([model, (other, {"epochs": -1})], (x, y), 2), ValueError, "'b': epochs: .* -1"),
+        (lambda: evenflow.fit_many([model], (x, y), shuffle="no"), TypeError, "'a': shuffle: .* 'no'"),
+        (lambda: evenflow.fit_many([model], (x, y), validation_split=1.5), ValueError, "'a': validation_split: .* 1.5"),
+        (lambda: evenflow.fit_many([model], (x, y), validation_freq=0), ValueError, "'a': validation_freq: .* 0"),
+        (
+            lambda: evenflow.fit_many([model], (x, y), validation_data=(x[:, :3], y)),
+            ValueError,
+            r"validation_data\[0\]",
+        ),
+        (lambda: evenflow.fit_many([model], (x, y), class_weight={0: -1.0}), ValueError, "'a': class_weight"),
+        (lambda: evenflow.fit_many([model], (x, y), 2, validate="no"), TypeError, "validate: .* 'no'"),
+        (
+            lambda: evenflow.fit_many([model], (x, y), 2, validate=True, validation_data=(x, y)),
+            ValueError,
+            "'a': validate=True: expected no validation_data",
+        ),
+        (
+            lambda: evenflow.fit_many([model], (x, y), [([0], [2])], validation_split=0.01),
+            ValueError,
+            "'a': validation_split=0.01: expected some rows on both sides, received 1 rows",
+        ),
         (lambda: evenflow.fit_many([evenflow.Sequential([Dense(1)])], (x, y)), RuntimeError, "compile"),
     ]
     for call, kind, text in cases:

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import psutil
 import pytest
+from entries import dense, encoding
 from scenario import ROWS, SPEC, data, program
 
 from evenflow import _core
@@ -57,6 +58,18 @@ def test_memory_is_stable(name):
     for _ in range(calls):
         call()
     assert process.memory_info().rss - before < 1e6
+
+
+def test_many_features_that_nobody_transposes_cost_no_scratch():
+    width = 1 << 18
+    layers = [{**encoding(width, "multi_hot"), "name": "encoding"}, {**dense(1), "name": "dense"}]
+    spec = {"inputs": 4, "layers": layers, "loss": {"kind": "mean_squared_error"}, "metrics": [], "optimizer": None}
+    made = _core.Program(spec, batch_size=1, threads=1)
+    made.set("dense/kernel", np.ones((width, 1), np.float32))
+    process = psutil.Process()
+    before = process.memory_info().rss
+    assert made.predict(np.array([[3, 1, 4, 1]])) == [[3]]
+    assert process.memory_info().rss - before < 8 * 4 * width  # a panel of each would be at least 16
 
 
 def test_inputs_are_let_go():

@@ -6,13 +6,14 @@ from pretraining_case import bits, built, generator, hidden, rows
 
 import evenflow
 from evenflow import pretraining
-from evenflow.callbacks import Callback, EarlyStopping, LambdaCallback
+from evenflow.callbacks import BackupAndRestore, Callback, EarlyStopping, History, LambdaCallback
 from evenflow.initializers import Zeros
 from evenflow.layers import (
     BatchNormalization,
     Dense,
     DenseTranspose,
     Dropout,
+    Embedding,
     Flatten,
     GaussianNoise,
     Input,
@@ -66,6 +67,19 @@ def test_it_starts_from_the_weights_that_are_there(kind):
     model = built("float32")
     found = call(kind, model, optimizer=SGD(0.0))
     assert [w.tobytes() for layer in found.layers for w in layer.get_weights()] == bits(model)
+
+
+def test_it_starts_from_the_table_that_an_embedding_was_given():
+    table = np.arange(12.0, dtype=np.float32).reshape(6, 2)
+    x = np.arange(30).reshape(10, 3) % 6
+    for fresh in (True, False):
+        layers = [Embedding(6, 2, weights=table, trainable=False), Flatten(), Dense(4, "elu")]
+        given = layers if fresh else Sequential([Input((3,)), *layers])
+        found = pretraining.auxiliary(given, x, np.arange(10) % 2, epochs=1, verbose=0)
+        assert np.array_equal(found.layers[0].get_weights()[0], table)
+    clone = clone_model(Sequential([Embedding(6, 2, weights=table), Flatten(), Dense(4)]))
+    clone.build((None, 3))
+    assert np.array_equal(clone.get_weights()[0], table)
 
 
 @every_kind
@@ -239,6 +253,27 @@ def test_greedy_trains_one_layer_after_another():
         found.model.predict(x, verbose=0),
         np.tanh(deeper @ two.kernel.numpy().T + upper.bias.numpy()) @ one.kernel.numpy().T + lower.bias.numpy(),
     )
+
+
+@pytest.mark.parametrize("kind", ["greedy", "gan"])
+def test_a_backup_is_of_one_call_of_fit(kind, tmp_path):
+    name = "gan" if kind == "gan" else "autoencoder"
+    backup = BackupAndRestore(tmp_path / "backup")
+    with pytest.raises(ValueError, match=f"{name}: callbacks: expected no BackupAndRestore, whose backup is of one"):
+        call(kind, hidden(), callbacks=[backup])
+    assert not backup.backup_dir.exists()
+    call("stacked", hidden(), callbacks=[backup])
+
+
+def test_a_history_for_each_training_also_with_one_of_the_caller():
+    evenflow.set_seed(3)
+    expected = call("greedy", hidden(), epochs=3).histories
+    evenflow.set_seed(3)
+    given = History()
+    found = call("greedy", hidden(), epochs=3, callbacks=[given]).histories
+    assert [one.history for one in found] == [one.history for one in expected]
+    assert found[0].history != found[1].history
+    assert given.history == found[1].history
 
 
 def test_loss_and_validation():

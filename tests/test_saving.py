@@ -179,16 +179,19 @@ def test_what_a_killed_write_left_goes_with_the_next(saved):
     assert {p.name for p in folder.iterdir()} == {p.name for p in (path, *foreign)}
 
 
-def test_a_write_holds_its_file(saved, monkeypatch):
+@pytest.mark.parametrize("moment", ["fsync", "replace"])
+def test_a_write_holds_its_file(saved, monkeypatch, moment):
     model, path = saved
+    function = getattr(os, moment)
 
-    def fsync(descriptor):
+    def slow(*arguments):
         for temporary in path.parent.glob("*.tmp"):
             os.utime(temporary, (0, 0))
         monkeypatch.undo()
         model.save_weights(path)  # as another process would, in the middle of this one
+        function(*arguments)
 
-    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, moment, slow)
     model.save(path)
     assert state(load_model(path)) == state(model)
 

@@ -5,8 +5,10 @@ import io
 import pickle
 import subprocess
 import sys
+import threading
 import unittest
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -209,6 +211,9 @@ def test_cross_validate_gives_the_scores_of_each_alone(threads):
         cross_validate(estimators | {"10": MLPClassifier(alpha=-1)}, x, y, cv=2)
     with pytest.raises(TypeError, match=r"estimators\['a'\]"):
         cross_validate({"a": neural_network.MLPClassifier()}, x, y)
+    for rows in (299, 301):
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            cross_validate(estimators, x, y, cv=3, sample_weight=np.ones(rows))
     with pytest.raises(TypeError, match="a dict of estimators"):
         cross_validate([MLPClassifier()], x, y)
 
@@ -234,6 +239,27 @@ def test_pickles_are_plain_and_go_on_where_they_were(given):
         np.testing.assert_array_equal(copied.fit(x, y).predict_proba(x), before.predict_proba(x))
     regressor = MLPRegressor("quantile", (9,), quantile=[0.1, 0.5], max_iter=3).fit(x, y)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(regressor)).predict(x), regressor.predict(x))
+
+
+@pytest.mark.parametrize("unpickled", [False, True])
+def test_several_threads_predict_with_one_estimator(unpickled):
+    x, y = digits(400)
+    estimator = MLPClassifier((60, 60), max_iter=3, random_state=0).fit(x, y)
+    expected = estimator.predict_proba(x)
+    if unpickled:
+        estimator = pickle.loads(pickle.dumps(estimator))  # the first that predicts makes the network
+    start = threading.Barrier(4)
+
+    def work(_):
+        start.wait()
+        return [estimator.predict_proba(x) for _ in range(30)] + [
+            pickle.loads(pickle.dumps(estimator)).predict_proba(x)
+        ]
+
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(work, range(4)):
+            for one in found:
+                np.testing.assert_array_equal(one, expected)
 
 
 def test_float32_rows_are_read_where_they_lie(monkeypatch):

@@ -1,5 +1,7 @@
 """evenflow.sklearn: what users of scikit-learn's networks have asked for, and were refused."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -41,6 +43,33 @@ def test_any_activation_optimizer_and_schedule():
     same = clone(estimator).fit(x, y)
     np.testing.assert_array_equal(same.predict_proba(x), estimator.predict_proba(x))  # random_state says it all
     assert MLPClassifier((20,), learning_rate=schedule, max_iter=30, random_state=0).fit(x, y).score(x, y) > 0.8
+
+
+def test_no_rate_is_ignored():
+    x, y = digits(200)
+    schedule = evenflow.schedules.CosineDecay(0.01, 60)
+    by_name = MLPClassifier((9,), solver="adamw", learning_rate=schedule, max_iter=5, random_state=0)
+    solver = evenflow.optimizers.AdamW(0.5)
+    by_object = clone(by_name).set_params(solver=solver).fit(x, y)
+    np.testing.assert_array_equal(by_object.predict_proba(x), by_name.fit(x, y).predict_proba(x))
+    assert solver.learning_rate == 0.5  # the user's own
+    assert clone(by_object).set_params(learning_rate="constant").fit(x, y).model_.optimizer.learning_rate == 0.5
+
+    for again in ("fit", "partial_fit"):
+        warm = MLPClassifier((9,), max_iter=3, warm_start=True, random_state=0).fit(x, y)
+        getattr(warm.set_params(learning_rate_init=0.05), again)(x, y)
+        assert warm.model_.optimizer.learning_rate == pytest.approx(0.05)
+        assert warm.model_.optimizer.iterations == (6 if again == "fit" else 4)
+        copied = pickle.loads(pickle.dumps(warm)).set_params(learning_rate=schedule)
+        optimizer = getattr(copied, again)(x, y).model_.optimizer
+        assert optimizer.learning_rate == pytest.approx(schedule(optimizer.iterations))
+
+    lowered = MLPClassifier((9,), solver="sgd", learning_rate="adaptive", tol=10.0, n_iter_no_change=1, max_iter=9)
+    rate = lowered.set_params(warm_start=True).fit(x, y).model_.optimizer.learning_rate
+    assert rate < 0.001
+    assert lowered.fit(x, y).model_.optimizer.learning_rate <= rate  # goes on from there
+    lowered.set_params(learning_rate_init=1.0, max_iter=1).fit(x, y)
+    assert lowered.model_.optimizer.learning_rate >= 0.2
 
 
 def test_class_weight():
@@ -124,7 +153,47 @@ def test_partial_fit():
     assert len(stopping.validation_scores_) < 10
     assert stopping.score(x[300:], y[300:]) == pytest.approx(stopping.best_validation_score_)
     before = stopping.predict_proba(x)
-    np.testing.assert_array_equal(stopping.partial_fit(x, y).predict_proba(x), before)
+    size = len(pickle.dumps(stopping))
+    held = {"X_val": x[300:], "y_val": y[300:]}
+    np.testing.assert_array_equal(stopping.partial_fit(x, y, **held).predict_proba(x), before)
+    assert stopping.n_iter_ == 1
+    assert len(pickle.dumps(stopping)) <= size  # no rows with it
+
+
+def test_a_refused_fit_leaves_the_estimator_as_it_was():
+    x, y = digits(300)
+    for warm_start in (False, True):
+        settings = {"max_iter": 30, "learning_rate_init": 0.01, "random_state": 0}
+        estimator = MLPClassifier((20,), warm_start=warm_start, **settings).fit(x, y)
+        before, probabilities = dict(vars(estimator)), estimator.predict_proba(x)
+        held = {"X_val": x[:, :3], "y_val": y}
+        for rows, labels, parameters, more, text in (
+            (x, y, {}, held, "features"),
+            (x, y, {}, {"X_val": x[:5], "y_val": y[:5], "sample_weight_val": np.ones(4)}, "sample_weight"),
+            (x, y, {"early_stopping": True, "validation_fraction": 0.001}, {}, "too small"),
+            (x, y, {"activation": ["relu", "elu"]}, {}, "one for each hidden layer"),
+            (x, y, {"hidden_layer_sizes": (5, 0)}, {}, "hidden_layer_sizes"),
+            (x[:, :9], y % 2, {}, held, "features|classes"),
+            (x[:20, :9], y[:19], {}, {}, "samples|features"),
+            (x, np.where(y > 4, "a", "b"), {"solver": "nadamm"}, {}, "nadamm|classes|mix|labels"),
+        ):
+            kept = {name: getattr(estimator, name) for name in parameters}
+            with pytest.raises((ValueError, TypeError), match=text):
+                estimator.set_params(**parameters).fit(rows, labels, **more)
+            estimator.set_params(**kept)
+            assert vars(estimator).keys() == before.keys()
+            assert [name for name, value in before.items() if vars(estimator)[name] is not value] == []
+            np.testing.assert_array_equal(estimator.predict_proba(x), probabilities)
+        assert estimator.score(x, y) > 0.9
+    regressor = MLPRegressor(hidden_layer_sizes=(20,), max_iter=50, random_state=0).fit(x, y)
+    predicted = regressor.predict(x)
+    with pytest.raises(ValueError, match="non-finite"):
+        regressor.set_params(solver="sgd", learning_rate_init=1e30).fit(x, y)
+    np.testing.assert_array_equal(regressor.predict(x), predicted)
+    unfitted = MLPRegressor()
+    with pytest.raises(ValueError, match="features"):
+        unfitted.fit(x, y, X_val=x[:, :3], y_val=y)
+    assert not hasattr(unfitted, "n_features_in_")
 
 
 def test_losses_of_the_regressor(rng):

@@ -133,6 +133,25 @@ def test_values():
 def test_a_name_stands_for_the_layer():
     model = Sequential([Input((5,)), Dense(3, name="d"), DenseTranspose("d", name="back")])
     assert model.get_layer("back").dense is model.get_layer("d")
+    with pytest.raises(ValueError, match="a Dense layer below it"):  # of that name, but another layer
+        Sequential([Input((5,)), Dense(3, name="d"), model.get_layer("back")])
+
+
+def test_a_model_that_failed_does_not_keep_the_layer():
+    for attempt in (
+        lambda back: Sequential([Input((5,)), Dense(3, name="d"), Dense(4), back]),
+        lambda back: back(Dense(4)(Dense(3, name="d")(Input((5,))))),
+    ):
+        back = DenseTranspose("d", name="back")
+        with pytest.raises(ValueError, match=r"input has shape \(rows, 4\)"):
+            attempt(back)
+        model = Sequential([Input((6,)), Dense(3, name="d"), back])
+        assert back.dense is model.get_layer("d")
+        assert model.output_shape == (None, 6)
+    back = DenseTranspose("d")
+    back(Dense(3, name="d")(Input((5,))))
+    with pytest.raises(ValueError, match="a Dense layer below it"):
+        back(Dense(3, name="d")(Input((5,))))
 
 
 def test_clones_and_files(tmp_path):

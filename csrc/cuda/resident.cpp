@@ -84,7 +84,7 @@ Table Resident::table(const Feed& feed, std::int64_t rows, cudaStream_t stream) 
 }
 
 Table Resident::once(const Feed& feed, std::int64_t rows, cudaStream_t stream) {
-  once_ = Buffer();
+  release();
   once_ = copy(feed, rows, stream);
   return described(feed, once_.as());
 }

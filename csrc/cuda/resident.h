@@ -17,8 +17,9 @@ class Resident {
   }
   // The rows of a feed, `rows` in all: those of an earlier call with the same memory, unless they were forgotten.
   Table table(const Feed& feed, std::int64_t rows, cudaStream_t stream);
-  // A copy for one call.
+  // A copy for one call, until it is released.
   Table once(const Feed& feed, std::int64_t rows, cudaStream_t stream);
+  void release() { once_ = Buffer(); }
   void clear() { held_.clear(); }
 
  private:

@@ -152,6 +152,7 @@ void Program<T>::predict(const Feeds& x, const std::vector<T*>& out) {
   const int units = plan_.units(0);
   const int batch_size = static_cast<int>(std::min<std::int64_t>(rows, plan_.capacity));
   Control control;
+  resident_.begin();
   control.x = resident_.once(x[0], rows, stream_);
   control.results = results_;
   const std::size_t bytes = sizeof(T) * static_cast<std::size_t>(rows) * static_cast<std::size_t>(units);
@@ -161,6 +162,7 @@ void Program<T>::predict(const Feeds& x, const std::vector<T*>& out) {
   replay(Mode::predict, rows / batch_size, batch_size, static_cast<int>(rows % batch_size), false);
   download(out[0], out_.as(), bytes, stream_);
   check(cudaStreamSynchronize(stream_), "copying from it");
+  resident_.release();
 }
 
 template class Program<float>;

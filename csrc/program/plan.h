@@ -214,12 +214,17 @@ struct Plan {
   }
   // Whether a stage's gradient is what its only reader gives for it.
   bool alone(const Stage& stage) const { return stage.readers.size() == 1 && !stage.is_output; }
-  // Of a thread: rows of the output for the loss, the transposed weights of a panel, or a block of a kernel's gradient.
+  // Of a thread: rows of the output for the loss, the transposed weights of a panel, a block of a kernel's gradient, or
+  // a row and its gradient.
   std::ptrdiff_t scratch_size() const {
-    std::ptrdiff_t size = 3 * static_cast<std::ptrdiff_t>(layout.padded(most_units()));
+    const auto padded = [&](int features) { return static_cast<std::ptrdiff_t>(layout.padded(features)); };
+    std::ptrdiff_t size = 3 * padded(most_units());
     size = std::max(size, static_cast<std::ptrdiff_t>(layout.full()) * layout.full());
-    for (const Stage& stage : stages)
-      size = std::max(size, static_cast<std::ptrdiff_t>(layout.padded(stage.units)) * layout.full());
+    for (const Stage& stage : stages) {
+      if (multiplies(stage.map))  // a transposed kernel lies ready for the way back, and is transposed on the way there
+        size = std::max(size, padded(stage.map == Map::transposed ? stage.inputs : stage.units) * layout.full());
+      if (of_rows(stage.map)) size = std::max(size, 2 * padded(stage.units));
+    }
     return size;
   }
   // The gradient of a variable of several stages is the sum of theirs, in the order of the way back: the highest stage

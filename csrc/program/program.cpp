@@ -132,7 +132,7 @@ template <class T>
 double Program<T>::flops(int rows) const {
   double total = 0;
   for (const Stage& stage : plan_.stages)
-    if (stage.map == Map::linear) total += 2.0 * rows * stage.inputs * stage.units;
+    if (multiplies(stage.map)) total += 2.0 * rows * stage.inputs * stage.units;
   return total;
 }
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from .. import errors
-from ..saving.files import File, Tensors, write
+from ..saving.files import File, Tensors, remove_left_behind, write
 from ..saving.state import restore_training_state, training_state
 from .base import Callback, Logs
 from .gradient_norms import NormLog
@@ -40,6 +40,7 @@ class BackupAndRestore(Callback):
     """
 
     comes_last = True
+    writes_files = True
 
     def __init__(
         self,
@@ -84,8 +85,7 @@ class BackupAndRestore(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._steps = 0
         self.backup_dir.mkdir(parents=True, exist_ok=True)
-        for path in self.backup_dir.glob(f".{self.latest.name}.*.tmp"):  # of a process that was killed as it wrote
-            path.unlink(missing_ok=True)
+        remove_left_behind(self.latest)
         if not self._restore():
             self._save()
 

@@ -30,6 +30,7 @@ class Callback(Checked):
     model: Trainer
     params: dict[str, Any]
     comes_last = False  # whether the others are called before it
+    writes_files = False  # whether a copy of it would write into the same files
     wants_gradient_norms = False  # whether the model shall have `gradient_norms` while it trains
     leaves_model = (
         False  # whether this very class lets layers, loss, metrics and optimizer of the model be what they are
@@ -142,6 +143,12 @@ def overrides(callback: Callback, *hooks: str) -> bool:
     return any(hook in vars(callback) or getattr(type(callback), hook) is not getattr(Callback, hook) for hook in hooks)
 
 
+def leaves_model(callback: Callback) -> bool:
+    """Whether a callback's very class says so, and no hook of its own was put in its place."""
+    own_hooks = any(name.startswith("on_") for name in vars(callback))
+    return not own_hooks and bool(vars(type(callback)).get("leaves_model", False))
+
+
 class CallbackList:
     """The callbacks of one call of `fit`, `evaluate` or `predict`, called in order."""
 
@@ -156,7 +163,7 @@ class CallbackList:
         self.health = min((callback.wants_health for callback in self.callbacks if callback.wants_health), default=0)
         # What runs the steps, for rows for training and for others; empty where a callback may change the model.
         self.steps_kept: dict[bool, tuple[Any, ...]] = {}
-        self.leave_model = all(vars(type(callback)).get("leaves_model", False) for callback in self.callbacks)
+        self.leave_model = all(leaves_model(callback) for callback in self.callbacks)
         for callback in self.callbacks:
             callback.set_callbacks(self.callbacks)
             callback.set_params(params)

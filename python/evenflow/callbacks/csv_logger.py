@@ -26,6 +26,7 @@ class CSVLogger(Callback):
     """
 
     leaves_model = True
+    writes_files = True
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
         if not isinstance(filename, (str, os.PathLike)):

@@ -217,6 +217,7 @@ class ModelCheckpoint(Monitor):
     step by step.
     """
 
+    writes_files = True
     COUNTERS = ("best", "_steps")
 
     def __init__(

@@ -31,6 +31,8 @@ class TensorBoard(Callback):
     extra "tensorboard").
     """
 
+    writes_files = True
+
     def __init__(
         self,
         log_dir: str | os.PathLike[str] = "logs",

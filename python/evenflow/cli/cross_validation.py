@@ -47,12 +47,20 @@ class FoldRun:
     logs: list[Logs] = field(default_factory=list)
     scores: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    ended: bool = False
 
     def run(self) -> None:
         """Train and test."""
+        begin = time.perf_counter()
+        try:
+            self._run()
+        finally:
+            self.seconds, self.ended = time.perf_counter() - begin, True
+
+    def _run(self) -> None:
         from ..callbacks import EarlyStopping
 
-        begin, options = time.perf_counter(), self.options
+        options = self.options
         monitor, patience = "val_loss" if options.validation else "loss", options.early_stopping
         early = [] if patience is None else [EarlyStopping(monitor, patience=patience, restore_best_weights=True)]
         self.model.fit(
@@ -67,12 +75,18 @@ class FoldRun:
         )
         if not self.diverged and not self.stopped.is_set():
             self.scores = saved.scores(self.model, self.data.x_test, self.data.y_test, self.data.encoding, 1)
-        self.seconds = time.perf_counter() - begin
 
     @property
     def diverged(self) -> bool:
         """Whether the loss was infinite or not a number."""
         return bool(self.logs) and not math.isfinite(self.logs[-1]["loss"])
+
+    @property
+    def outcome(self) -> str:
+        """What became of it, in a line."""
+        if self.scores:
+            return f"{saved.text_of(self.scores)}  ({len(self.logs)} epochs, {self.seconds:.1f} s)"
+        return f"diverged in epoch {len(self.logs)}: no scores" if self.diverged else "failed: no scores"
 
     @property
     def row(self) -> dict[str, Any]:
@@ -130,19 +144,21 @@ def run(options: argparse.Namespace, arguments: Sequence[str], dataset: Dataset,
     printed: list[int] = []
 
     def show(_: int) -> None:
-        while len(printed) < len(made) and (one := made[len(printed)]).scores:
+        while len(printed) < len(made) and (one := made[len(printed)]).ended:
             printed.append(one.number)
-            say(f"Fold {one.number:<4} {saved.text_of(one.scores)}  ({len(one.logs)} epochs, {one.seconds:.1f} s)")
+            say(f"Fold {one.number:<4} {one.outcome}")
 
     try:
         for found in team.run(show):
-            if isinstance(found, ValueError):
-                runs.remove(folder)  # what fit refuses, it refuses before it trains
-                raise UsageError(found) from found
             if isinstance(found, BaseException):
                 raise found
     except KeyboardInterrupt:
         status = "interrupted"
+    except Exception as error:
+        runs.remove(folder)  # which has nothing yet
+        if isinstance(error, ValueError):
+            raise UsageError(error) from error
+        raise
     if status == "completed" and any(one.diverged for one in made):
         status = "diverged"
     done = [one for one in made if one.scores]
@@ -168,18 +184,29 @@ def run(options: argparse.Namespace, arguments: Sequence[str], dataset: Dataset,
             f"the loss was not finite in fold {numbers}: try a lower --learning-rate, batch normalization, or an "
             f"initializer that fits the activation ({folder} has the history)"
         )
-    means = [f"{name} {summary['mean'][name]:.4g} ± {summary['std'][name]:.2g}" for name in summary["mean"]]
+    means = [
+        f"{name} {summary['mean'][name]:.4g} ± {summary['std'][name]:.2g}"
+        + (f" of {count} folds" if count < len(made) else "")
+        for name, count in summary["count"].items()
+    ]
     print(f"Mean      {', '.join(means)}  (standard deviation of {len(made)} folds)")
     say(f"Saved     {folder}: {', '.join([*files, 'run.json'])}; no model: train one without --cv")
     return DONE
 
 
 def summarize(scores: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
-    """Mean and standard deviation (of a sample: divided by one less than their number) of each score."""
-    names = [name for name, value in scores[0].items() if np.ndim(value) == 0] if scores else []
-    values = {name: np.array([one[name] for one in scores]) for name in names}
-    deviation = {name: float(np.std(value, ddof=1)) if len(value) > 1 else math.nan for name, value in values.items()}
-    return {"mean": {name: float(np.mean(value)) for name, value in values.items()}, "std": deviation}
+    """Mean and standard deviation (of a sample: divided by one less than their number) of each score, over the folds
+    that have it, and how many these are: a fold with constant targets has no r2."""
+    values: dict[str, list[float]] = {}
+    for one in scores:
+        for name, value in one.items():
+            if np.ndim(value) == 0:
+                values.setdefault(name, []).append(value)
+    return {
+        "mean": {name: float(np.mean(found)) for name, found in values.items()},
+        "std": {name: float(np.std(found, ddof=1)) if len(found) > 1 else math.nan for name, found in values.items()},
+        "count": {name: len(found) for name, found in values.items()},
+    }
 
 
 def _fold_runs(options: argparse.Namespace, dataset: Dataset) -> list[FoldRun]:

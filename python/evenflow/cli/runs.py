@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..callbacks.base import Callback, Logs
+from ..saving.files import write_file
 
 FORMAT = 1
 COUNTED = ("epoch", "seconds", "samples_per_second")
@@ -117,9 +118,7 @@ class Recorder(Callback):
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Write run.json: strict JSON, NaN and infinity as null."""
     text = json.dumps(_finite({"format": FORMAT, **record}), indent=2, allow_nan=False, ensure_ascii=False)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_file(path, (text + "\n").encode())
 
 
 def versions(names: tuple[str, ...] = HARD_DEPENDENCIES) -> dict[str, str | None]:

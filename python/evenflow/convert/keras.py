@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import zipfile
 import zlib
@@ -24,6 +23,7 @@ from ..layers.variables import Variable
 from ..models import Sequential
 from ..models.functional import Functional
 from ..models.model import DTYPES, Model
+from ..saving.files import write_file
 from .filling import Array, PathLike, blank, existing, put, unusable
 
 T = TypeVar("T")
@@ -99,12 +99,7 @@ def to_keras(model: Model, path: PathLike) -> None:
             if isinstance(layer, NoiseLayer):
                 state = file.create_group(f"layers/{place}/seed_generator/vars")
                 state["0"] = [0, layer.seed % (1 << 32)]
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content.getvalue())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_file(target, content.getvalue())
 
 
 # files

@@ -64,10 +64,10 @@ def _stacked(frame: Any) -> Array:
 
 
 def integers(where: str, argument: str, x: Any) -> Array:
-    """An array of int64 of any shape; raises with the place of what is no whole number."""
+    """An array of int64, or uint64 where it is one, of any shape; raises with the place of what is no whole number."""
     array = arrays.as_array(where, argument, np.asarray(x) if isinstance(x, (list, tuple, int)) else x)
     if array.dtype.kind in "iub":
-        return array.astype(np.int64)
+        return array if array.dtype == np.uint64 else array.astype(np.int64)
     whole = np.isfinite(array) & (array == np.floor(array)) & (abs(array) < 2.0**63)
     if not whole.all():
         row, *rest = (int(i) for i in np.argwhere(~whole)[0])

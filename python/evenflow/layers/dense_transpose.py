@@ -51,6 +51,7 @@ class DenseTranspose(Layer):
         if not isinstance(dense, (str, Dense)):
             raise errors.wrong_type(kind, "dense", "a Dense layer, or the name of one", dense)
         self._dense: Dense | str = dense
+        self._by_name = dense if isinstance(dense, str) else None  # which it stays until it stands in a model
         self.activation, self.learned = read_activation(activation, kind)
         self.use_bias = errors.boolean(kind, "use_bias", use_bias)
         self.bias_initializer = initializers.get_for_vector(bias_initializer, kind, "bias_initializer")
@@ -70,8 +71,10 @@ class DenseTranspose(Layer):
         return self._dense if isinstance(self._dense, str) else self._dense.name
 
     def look_below(self, below: Iterable[tuple[Layer, Shape]]) -> None:
+        bound = self._by_name is None or self.built or self.kept_value is not None
+        wanted = self._dense if bound else self._by_name
         for layer, row_shape in below:
-            if isinstance(layer, Dense) and self._dense in (layer, layer.name):
+            if isinstance(layer, Dense) and wanted in (layer, layer.name):
                 self._dense, self.units = layer, row_shape[0]
                 return
         raise errors.wrong_value(self.label, "dense", "a Dense layer below it in the same model", self.dense_name)

@@ -70,7 +70,9 @@ class Embedding(Layer):
     def _read_table(self, weights: object) -> Any:
         """`weights` as an array: the table itself, or a list of nothing else, as older versions of Keras have it."""
         given = weights[0] if isinstance(weights, (list, tuple)) and len(weights) == 1 else weights
-        table = np.asarray(given)
+        table = np.array(given)  # the caller's may change before the layer has variables
+        if table.dtype.kind not in "fiub":
+            raise errors.wrong_kind("Embedding", "weights", "an array of real numbers", f"dtype {table.dtype}")
         if table.shape != (self.input_dim, self.output_dim):
             raise errors.wrong_shape("Embedding", "weights", (self.input_dim, self.output_dim), table.shape)
         return table
@@ -85,6 +87,10 @@ class Embedding(Layer):
         if self._initial is not None:
             assign_all(f"{self.label} weights", self.variables, [self._initial])
             self._initial = None
+
+    def start_like(self, other: Embedding) -> None:
+        """Start from the table that the other one is to start from, which its configuration does not have."""
+        self._initial = other._initial
 
     def followed_by(self, activation: str) -> str:
         return "linear"

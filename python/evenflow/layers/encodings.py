@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .. import errors
 from ..data import arrays, ids
+from . import variables
 from .base import Shape
 from .preprocessing import ENCODINGS, Preparation, encode, encoded_shape, encoding_spec, read_mode, refuse_sparse
 
@@ -103,7 +104,9 @@ class Discretization(Preparation):
             summary = _merged(_summary(values, self.epsilon), summary, self.epsilon)
         if summary.shape[1] == 0:
             raise errors.wrong_value(f"{self.label} adapt", "data", "at least one number", "none")
-        self.bin_boundaries = [float(b) for b in _compressed(summary, 1.0 / self.num_bins)[0, :-1]]
+        quantiles = _compressed(summary, 1.0 / self.num_bins)[0, :-1]
+        self.bin_boundaries = [float(b) for b in quantiles[: self.num_bins - 1]]  # rounding may give one more share
+        variables.tick()  # programs have the boundaries of before
 
     @property
     def bins(self) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .. import errors
 from ..data import tokens
+from . import variables
 from .base import Shape
 from .preprocessing import ENCODINGS, Preparation, encode, encoded_shape, encoding_spec, read_mode, refuse_sparse
 
@@ -140,6 +141,7 @@ class Lookup(Preparation, Generic[Token]):
         start = len(self._specials())
         self._tokens = found
         self._ids = {token: start + i for i, token in enumerate(found)}
+        variables.tick()  # programs have the number of ids of before
 
     def adapt(self, data: Any, batch_size: int | None = None, steps: int | None = None) -> None:
         """Find the vocabulary: in an array, a column, a table, or an iterable of such; `steps`: in so many of them."""
@@ -182,29 +184,32 @@ class Lookup(Preparation, Generic[Token]):
         if not self._tokens:
             raise ValueError(f"{self.label}: the vocabulary is not known yet: call adapt(data) first")
         given = tokens.codes(x)
-        if given is not None:  # a column of categories: each of them is looked up once
+        if given is None:
+            read = self._read(where, argument, x)
+            found = self._look_up(read)
+        else:  # a column of categories: each of them is looked up once, and some may be in no row
             values, places = given
-            return self._look_up(where, argument, self._read(where, argument, values))[places]
-        return self._look_up(where, argument, self._read(where, argument, x))
+            read = self._read(where, argument, values)
+            found = self._look_up(read)[places]
+        if self.num_oov_indices == 0 and len(unknown := np.argwhere(found == -1)):
+            row, *rest = (int(i) for i in unknown[0]) if found.ndim else (0,)
+            token = read[tuple(unknown[0])] if given is None else read[places[row]]
+            raise ValueError(
+                f"{where}: {argument} has {token!r} in row {row}, column {rest[0] if rest else 0}, which is not in the "
+                f"vocabulary of {self.label}; num_oov_indices=1 gives such an id of their own"
+            )
+        return found
 
-    def _look_up(self, where: str, argument: str, read: Array) -> NDArray[np.int32]:
+    def _look_up(self, read: Array) -> NDArray[np.int32]:
+        """The ids of tokens; -1 for what has none."""
         flat, found = read.ravel(), np.empty(read.size, np.int32)
         known, mask = self._ids, self.mask_token
         other = self._first if self.num_oov_indices == 1 else -1
         for start in range(0, len(flat), BLOCK):
             block = flat[start : start + BLOCK].tolist()
             found[start : start + len(block)] = [known.get(token, other) for token in block]
-        if self.num_oov_indices != 1:
+        if self.num_oov_indices > 1:
             for at in np.flatnonzero(found == -1):
-                if mask is not None and flat[at] == mask:
-                    continue
-                if self.num_oov_indices == 0:
-                    place = np.unravel_index(at, read.shape)
-                    row, column = int(place[0]), int(place[1]) if len(place) > 1 else 0
-                    raise ValueError(
-                        f"{where}: {argument} has {flat[at]!r} in row {row}, column {column}, which is not in the "
-                        f"vocabulary of {self.label}; num_oov_indices=1 gives such an id of their own"
-                    )
                 found[at] = self._first + self._bucket(flat[at])
         if mask is not None:
             found[flat == mask] = 0 if self.output_mode == "int" else self.columns

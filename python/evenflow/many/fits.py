@@ -24,13 +24,15 @@ from ..data.arrays import as_array
 from ..data.frames import is_frame
 from ..models import Model
 from ..models.cloning import twin
+from ..training.task import split_point
 from ..training.trainer import Trainer
 from .folds import Fold, Rows, folds_of, read_folds
 from .together import Together
 
 WHERE = "fit_many"
 OWN = ("self", "x", "y", "sample_weight", "verbose", "threads", "callbacks")
-ARGUMENTS = tuple(name for name in inspect.signature(Trainer.fit).parameters if name not in OWN)
+DEFAULTS = {name: one.default for name, one in inspect.signature(Trainer.fit).parameters.items()}
+ARGUMENTS = tuple(name for name in DEFAULTS if name not in OWN)
 
 
 @dataclass
@@ -111,9 +113,10 @@ def fit_many(
     (use `validation_split` for that).
 
     `arguments` are those of `fit` (epochs, batch_size, validation_split, ...) for all models. `callbacks`: a list, of
-    which each model gets copies, or a function that makes one. `threads`: how many models at once, `num_threads()`
-    unless given; each is trained by one thread. The bits are those of training each model alone with the same
-    arguments, whatever the number of threads.
+    which each model gets copies, or a function that makes one, and is told `name` and `fold` where it has arguments of
+    these names; callbacks that write files need such a function, or all would write the same. `threads`: how many
+    models at once, `num_threads()` unless given; each is trained by one thread. The bits are those of training each
+    model alone with the same arguments, whatever the number of threads.
 
     Everything is checked before the first step. A model that fails later does not stop the others: when all are done
     FitManyError names it, and its `results` are what would have been returned. Ctrl-C ends all within a tenth of a
@@ -121,17 +124,19 @@ def fit_many(
     """
     named = _read_models(models)
     given = _read_data(data)
+    _check_arguments("", arguments)
+    weight = given[2] if len(given) == 3 else None
     for name, (model, own) in named.items():
-        model.check_training(f"{WHERE}: model {name!r}", *given[:2], allow_nonfinite=_lets_nonfinite(arguments | own))
+        model.check_fit(f"{WHERE}: model {name!r}", given[0], given[1], weight, DEFAULTS | arguments | own)
     rows = _count_rows(given[0])
     parts = [Part(given, None)] if folds is None else _parts(given, folds, [m for m, _ in named.values()], rows, seed)
     if folds is None:
         _check_apart(named)
-        errors.boolean(WHERE, "validate", validate)
-        if validate:
-            raise ValueError(f"{WHERE}: validate=True: there are no test rows without folds: give validation_data")
-    make_callbacks = _read_callbacks(callbacks)
-    _check_arguments("", arguments)
+    validate = errors.boolean(WHERE, "validate", validate)
+    if validate and folds is None:
+        raise ValueError(f"{WHERE}: validate=True: there are no test rows without folds: give validation_data")
+    _check_validation(named, parts, arguments, validate)
+    make_callbacks = _read_callbacks(callbacks, len(parts) * len(named))
     workers = _core.num_threads() if threads is None else errors.integer(WHERE, "threads", threads, at_least=1)
     bars = read_verbose(WHERE, verbose) == 1 and shows_bars(sys.stdout)
     for model, _ in named.values():
@@ -189,7 +194,7 @@ class Task:
     fit: Fit
     part: Part
     arguments: dict[str, Any]
-    make_callbacks: Callable[[], list[Callback]]
+    make_callbacks: Callable[[Fit], list[Callback]]
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
@@ -215,13 +220,12 @@ class Task:
                 x,
                 y,
                 sample_weight=weight,
-                callbacks=[*self.make_callbacks(), Attention(self.stopped)],
+                callbacks=[*self.make_callbacks(self.fit), Attention(self.stopped)],
                 verbose=0,
                 threads=1,
                 **arguments,
             )
             if test is not None and not self.stopped.is_set():
-                nonfinite = _lets_nonfinite(arguments)
                 self.fit.scores = model.evaluate(
                     test[0],
                     test[1],
@@ -230,7 +234,7 @@ class Task:
                     verbose=0,
                     return_dict=True,
                     threads=1,
-                    allow_nonfinite=nonfinite,
+                    allow_nonfinite=arguments.get("allow_nonfinite", False),
                 )
         finally:
             model._release()  # weights and optimizer state stay, the program goes
@@ -284,8 +288,19 @@ def _check_arguments(of: str, given: Mapping[str, Any]) -> None:
         raise errors.unknown_argument(f"{WHERE}: {of}".rstrip(": "), unknown, ARGUMENTS)
 
 
-def _lets_nonfinite(arguments: Mapping[str, Any]) -> bool:
-    return errors.boolean(WHERE, "allow_nonfinite", arguments.get("allow_nonfinite", False))
+def _check_validation(
+    named: Mapping[str, tuple[Model, dict[str, Any]]], parts: Sequence[Part], given: Mapping[str, Any], validate: bool
+) -> None:
+    """Raise where a model is to validate on two sets of rows, or on a share of a fold's rows that leaves none."""
+    for name, (_, own) in named.items():
+        where, arguments = f"{WHERE}: model {name!r}", {**DEFAULTS, **given, **own}
+        if validate and arguments["validation_data"] is not None:
+            raise ValueError(f"{where}: validate=True: expected no validation_data, received some")
+        share = arguments["validation_split"]
+        if share and not validate and arguments["validation_data"] is None:
+            for part in parts:
+                if part.fold is not None:
+                    split_point(where, len(part.fold[0]), share)
 
 
 def _check_apart(named: Mapping[str, tuple[Model, dict[str, Any]]]) -> None:
@@ -328,12 +343,20 @@ def _classes(y: Any) -> NDArray[Any] | None:
     return targets.reshape(len(targets))
 
 
-def _read_callbacks(callbacks: object) -> Callable[[], list[Callback]]:
+def _read_callbacks(callbacks: object, tasks: int) -> Callable[[Fit], list[Callback]]:
+    """What gives each of so many tasks callbacks of its own."""
     if callable(callbacks) and not isinstance(callbacks, Callback):
-        make: Callable[[], object] = callbacks
-        return lambda: read_callbacks(WHERE, make())
+        make: Callable[..., object] = callbacks
+        wanted = {"name", "fold"} & inspect.signature(make).parameters.keys()
+        return lambda fit: read_callbacks(WHERE, make(**{name: getattr(fit, name) for name in wanted}))
     listed = read_callbacks(WHERE, callbacks)
-    return lambda: copy.deepcopy(listed)
+    writer = next((type(callback).__name__ for callback in listed if callback.writes_files), None)
+    if writer is not None and tasks > 1:
+        raise ValueError(
+            f"{WHERE}: callbacks: each of the {tasks} trainings has copies, and all copies of {writer} would write the "
+            f"same files: give a function of (name, fold) that makes it, with files of its own"
+        )
+    return lambda fit: copy.deepcopy(listed)
 
 
 def _count_rows(x: Any) -> int:

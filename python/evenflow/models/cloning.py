@@ -9,7 +9,7 @@ from typing import Any
 from .. import errors
 from ..common import keywords
 from ..common.seeds import Drawn
-from ..layers import InputLayer
+from ..layers import Embedding, InputLayer
 from ..layers.base import Layer
 from ..layers.values import Value, call
 from .functional import Functional
@@ -26,7 +26,7 @@ def clone_model(model: Model, input_tensors: None = None, clone_function: Clone 
     `clone = clone_model(a); clone.set_weights(a.get_weights()); b = Sequential(clone.layers[:-1])`. `clone_function` is
     called with each layer but `Input` and returns the layer to put there. Seeds that somebody chose stay, others are
     drawn anew: clones start from different weights. A compiled model's clone is compiled alike, with an optimizer
-    before its first step.
+    before its first step; a device that was chosen is that of both.
     """
     from .sequential import Sequential
 
@@ -53,9 +53,7 @@ def clone_model(model: Model, input_tensors: None = None, clone_function: Clone 
         clone = type(model)([cloned(layer) for layer in model.stack], name=model.name, dtype=model.dtype, seed=seed)
         if model.built:
             clone.build(model.input_shape)
-    if model.optimizer is not None:
-        metrics, weighted = copy.deepcopy((model.metrics, model.weighted_metrics))
-        clone.compile(model.optimizer.fresh(), model.loss, model.loss_weights, metrics, weighted)
+    _run_alike(model, clone)
     return clone
 
 
@@ -64,10 +62,16 @@ def twin(model: Model) -> Any:
     with an optimizer before its first step."""
     other = type(model).from_config(model.get_config())
     other.set_weights(model.get_weights())
+    _run_alike(model, other)
+    return other
+
+
+def _run_alike(model: Model, other: Model) -> None:
+    """On the device that was chosen, and compiled as the model is."""
+    other.device = model.chosen_device
     if model.optimizer is not None:
         metrics, weighted = copy.deepcopy((model.metrics, model.weighted_metrics))
         other.compile(model.optimizer.fresh(), model.loss, model.loss_weights, metrics, weighted)
-    return other
 
 
 def _functional(model: Functional, clone: Clone, seed: int | None) -> Functional:
@@ -88,7 +92,10 @@ def _functional(model: Functional, clone: Clone, seed: int | None) -> Functional
 
 def clone_layer(layer: Layer) -> Layer:
     """A layer of the same class from the same arguments, with new seeds where none was chosen."""
-    return type(layer).from_config(undrawn(layer.get_config()))
+    clone = type(layer).from_config(undrawn(layer.get_config()))
+    if isinstance(layer, Embedding) and isinstance(clone, Embedding):
+        clone.start_like(layer)
+    return clone
 
 
 def undrawn(config: Any) -> Any:

@@ -15,6 +15,7 @@ from ..data.arrays import Inputs, Several
 from ..layers import REGISTRY, InputLayer
 from ..layers.base import Layer, Shape
 from ..layers.lookups import StringLookup
+from ..layers.preprocessing import Preparation
 from ..layers.values import Value, ancestors, call, read_values
 from ..training.predictor import last_activation
 from . import columns
@@ -157,7 +158,15 @@ class Functional(Model):
         return self.formed([value.shape for value in self._outputs])
 
     def infer_output_shape(self, row_shape: Shape) -> Shape:
-        """The shape of a row of the first output."""
+        """The shape of a row of the first output; raises where a layer has come to give other columns."""
+        for value in self._values:
+            if isinstance(value.layer, Preparation):
+                found = value.layer.compute_output_shape(_shape_in(value))
+                if found != value.row_shape:
+                    hint = f"It got other categories after {self.name!r} was made: make the model anew."
+                    raise errors.wrong_shape(
+                        value.layer.label, "output", ("rows", *value.row_shape), ("rows", *found), hint
+                    )
         return self._outputs[0].row_shape
 
     def output_units(self, row_shape: Shape) -> list[int]:

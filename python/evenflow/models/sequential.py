@@ -13,6 +13,7 @@ from ..data import frames
 from ..data.arrays import Inputs
 from ..layers import REGISTRY, Input, InputLayer
 from ..layers.base import Layer, Shape
+from ..layers.preprocessing import Preparation
 from ..layers.values import Value, call
 from . import columns, folding, recalibration
 from .model import Model, check_dtype, check_entries
@@ -159,8 +160,8 @@ class Sequential(Model):
             )
         if not self.layer_spec():
             raise ValueError(f"{self.name}: no layer computes anything: add Dense(...)")
-        if row_shape == self._row_shape:
-            self._output_shape = shape
+        if row_shape == self._row_shape and not any(isinstance(layer, Preparation) for layer in self._layers):
+            self._output_shape = shape  # which nothing but another stack changes
         return shape
 
     def read_array(self, where: str, argument: str, x: object) -> Inputs:

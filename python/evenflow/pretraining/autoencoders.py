@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from .. import activations, errors, optimizers
-from ..callbacks import History
+from ..callbacks import BackupAndRestore, History
 from ..common import keywords
 from ..common.registry import describe
 from ..layers import Dense, DenseTranspose, GaussianNoise, Input
@@ -47,7 +48,7 @@ def autoencoder(
     Gaussian noise; or a layer such as `Dropout(0.3)`.
     greedy: one hidden layer after another, each as a small autoencoder of what those below it make of x, with `noise`
     there; so also deep stacks of sigmoids learn, through which a gradient does not come. Each takes `epochs`, and has a
-    History. Otherwise all of them at once: a stacked autoencoder.
+    History; a BackupAndRestore is refused. Otherwise all of them at once: a stacked autoencoder.
     loss: of the features; what hidden layers give is measured by "mse". Other arguments as `fit` has them.
 
     Hinton and Salakhutdinov 2006; Bengio et al. 2007 (greedy); Vincent et al. 2010 (denoising). Raises ValueError or
@@ -56,6 +57,8 @@ def autoencoder(
     where = "autoencoder"
     tied, greedy = errors.boolean(where, "tied", tied), errors.boolean(where, "greedy", greedy)
     training = Training.read(where, epochs, batch_size, callbacks, verbose, threads, validation_split)
+    if greedy:
+        training.refuse(where, BackupAndRestore, "whose backup is of one call of fit")
     chosen = optimizers.get(optimizer, where)
     activations.resolve(output_activation, where, "output_activation")
     own, rows = read_hidden(where, hidden, x)
@@ -76,7 +79,8 @@ def autoencoder(
     for block, back, disturbance in zip(blocks, backs, noises, strict=True):
         small = Sequential([*bottom, *disturbance, *block, back], dtype=own.dtype)
         small.compile(chosen.fresh(), "mse" if histories else loss)
-        histories.append(training.fit(small, codes, codes if histories else features))
+        history = training.fit(small, codes, codes if histories else features)
+        histories.append(copy.copy(history))  # which may be the caller's own, and begin anew with the next block
         if back is not backs[-1]:
             codes = Sequential([*bottom, *block], dtype=own.dtype).predict(codes, verbose=0, threads=threads)
             bottom = [Input(codes.shape[1:])]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import errors, optimizers
-from ..callbacks import History
+from ..callbacks import BackupAndRestore, GradientNorms, Health, History
 from ..callbacks.base import CallbackList, Logs, closing
 from ..callbacks.progress import read_verbose, with_defaults
 from ..common import keywords
@@ -56,12 +56,16 @@ def gan(
     then the other. Dropout and noise in `hidden` are active for both, batch statistics those of what is shown together.
 
     optimizer: of both, each with a state of its own; default Adam(2e-4, beta_1=0.5) (Radford et al. 2016). seed: of
-    shuffling and codings. Other arguments as `fit` has them; callbacks have the discriminator as their model. History:
-    discriminator_loss, generator_loss, and with y label_loss, which is a part of the former. Raises ValueError or
+    shuffling and codings. Other arguments as `fit` has them; callbacks have the discriminator as their model;
+    BackupAndRestore, GradientNorms and Health, which are of calls of `fit`, are refused. History: discriminator_loss,
+    generator_loss, and with y label_loss, which is a part of the former. Raises ValueError or
     TypeError before anything is trained.
     """
     where = "gan"
     training = Training.read(where, epochs, batch_size, callbacks, verbose, threads)
+    training.refuse(where, BackupAndRestore, "whose backup is of one call of fit")
+    for kind in (GradientNorms, Health):
+        training.refuse(where, kind, "which counts the steps of fit")
     chosen = Adam(2e-4, beta_1=0.5) if optimizer is None else optimizers.get(optimizer, where)
     rng = np.random.Generator(np.random.PCG64(own_seed(where, seed)))
     own, rows = read_hidden(where, hidden, x)

@@ -80,6 +80,12 @@ class Training:
             threads,
         )
 
+    def refuse(self, where: str, kind: type[Callback], reason: str) -> None:
+        """Raise where one of the callbacks is of a kind that could not do its work."""
+        for callback in self.callbacks:
+            if isinstance(callback, kind):
+                raise errors.wrong_value(where, "callbacks", f"no {kind.__name__}, {reason}", callback)
+
     def fit(self, model: Sequential, x: Array, y: Array) -> History:
         """`model.fit` with them."""
         return model.fit(

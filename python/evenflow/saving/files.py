@@ -127,8 +127,7 @@ def write_file(target: Path, content: bytes) -> None:
 
     What writes that were killed left beside the target goes first.
     """
-    with suppress(OSError):  # a folder that may not be listed
-        _remove_left_behind(target)
+    remove_left_behind(target)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
@@ -136,7 +135,7 @@ def write_file(target: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+            os.replace(temporary, target)  # while it is locked: a flush may take longer than a file counts as fresh
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -157,10 +156,11 @@ def _lock(file: BinaryIO) -> bool:
     return True
 
 
-def _remove_left_behind(target: Path) -> None:
-    """Remove temporary files of writes to the target that have ended: nobody holds their lock."""
+def remove_left_behind(target: Path) -> None:
+    """Remove temporary files of writes to the target that were killed: nobody holds their lock."""
     pattern = re.compile(rf"\.{re.escape(target.name)}\.\d+\.[0-9a-f]{{8}}\.tmp")
-    with os.scandir(target.parent) as entries:
+    found: list[Path] = []
+    with suppress(OSError), os.scandir(target.parent) as entries:  # else a folder that may not be listed
         found = [Path(entry.path) for entry in entries if pattern.fullmatch(entry.name)]
     for path in found:
         with suppress(OSError), open(path, "rb") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import warnings
 from typing import Any
 
@@ -46,6 +47,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
     """A network behind scikit-learn's interface; its subclasses know what the targets are."""
 
     _loss_scale = 1.0  # of the curves, in terms of what training minimizes
+    _named_rate: Any  # `_rate()` as it was when the network's optimizer was given it
 
     # what a subclass provides
 
@@ -107,14 +109,16 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         if self.threads is not None:
             errors.integer(where, "threads", self.threads, at_least=1)
         check_dtype(where, self.dtype)
+        read_activations(where, self.activation, len(read_sizes(where, self.hidden_layer_sizes)))
 
     def _optimizer(self) -> Optimizer:
         """The optimizer that `solver` and what belongs to it describe."""
-        where = type(self).__name__
+        where, rate = type(self).__name__, self._rate()
         if isinstance(self.solver, Optimizer):
-            return self.solver.fresh()
-        scheduled = isinstance(self.learning_rate, LearningRateSchedule)
-        rate = self.learning_rate if scheduled else float(self.learning_rate_init)
+            own = self.solver.fresh()
+            if rate is not None:
+                own.learning_rate = rate
+            return own
         if self.solver == "sgd":
             nesterov = self.nesterovs_momentum and self.momentum > 0
             return optimizers.SGD(rate, momentum=float(self.momentum), nesterov=nesterov)
@@ -129,6 +133,23 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         made: Optimizer = kind(rate)
         return made
 
+    def _rate(self) -> Any:
+        """The rate that the parameters name, a schedule or a number; None: the solver has its own, or none."""
+        if self.solver == "lbfgs":
+            return None
+        if isinstance(self.learning_rate, LearningRateSchedule):
+            return self.learning_rate
+        return None if isinstance(self.solver, Optimizer) else float(self.learning_rate_init)
+
+    def _follow_rate(self) -> None:
+        """Let a network that goes on have a rate that was named since; one that training lowered stays otherwise."""
+        rate = self._rate()
+        if rate is not None and rate != self._named_rate:
+            optimizer = self._network_().optimizer
+            assert optimizer is not None  # every network is compiled
+            optimizer.learning_rate = rate
+            self._named_rate = rate
+
     # training
 
     def _train(
@@ -136,6 +157,31 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
     ) -> Perceptron:
         self._check()
         first = not hasattr(self, "_best_value") or not (self.warm_start or incremental)
+        before, trained = dict(vars(self)), False
+        try:
+            X, targets, weight, validation = self._prepare(X, y, sample_weight, held, first, incremental)
+            trained = not first  # a new network can be left behind, one that goes on cannot
+            if self.solver == "lbfgs":
+                self.n_iter_, self.loss_ = lbfgs.minimize(self, self._network_(), X, targets, weight)
+            else:
+                self._go(X, targets, weight, validation, incremental=incremental)
+            self._keep()
+        except BaseException:
+            if not trained:
+                self.__dict__ = before
+            raise
+        return self
+
+    def _prepare(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        held: tuple[Any, Any, Any] | None,
+        first: bool,
+        incremental: bool,
+    ) -> tuple[Array, Array, Array | None, tuple[Array, ...] | None]:
+        """Rows, targets, weights and validation rows, read, and a network to train on them."""
         optimizer = self._optimizer() if first else None
         X, y = validate_data(
             self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=READ_IN_PLACE, reset=first
@@ -152,12 +198,8 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         validation = None if held is None else self._read_held(*held)
         if validation is None and self.early_stopping and self.solver != "lbfgs":
             X, targets, weight, validation = self._split(X, targets, weight, classes)
-        if self.solver == "lbfgs":
-            self.n_iter_, self.loss_ = lbfgs.minimize(self, self._network_(), X, targets, weight)
-        else:
-            self._go(X, targets, weight, validation, incremental=incremental)
-        self._keep()
-        return self
+        self._follow_rate()
+        return X, targets, weight, validation
 
     def _begin(self, features: int, optimizer: Optimizer) -> None:
         """A new network, before its first step."""
@@ -178,6 +220,8 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         metric = self._metric()
         model.compile(optimizer, loss, loss_weight, weighted_metrics=[metric] if metric else [])
         self._network = model
+        self._lock = threading.Lock()
+        self._named_rate = self._rate()
         self._saved: dict[str, Any] | None = None
         self.n_layers_, self.n_outputs_, self.t_ = len(sizes) + 2, outputs, 0
         self.loss_curve_: list[float] = []
@@ -233,6 +277,8 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         incremental: bool,
     ) -> None:
         """Train for at most `max_iter` epochs, or for one."""
+        if self._stopped and incremental:
+            return  # the best weights are in place
         model, rows = self._network_(), len(X)
         epochs = 1 if incremental else self.max_iter
         batch = min(LARGEST_BATCH, rows)
@@ -246,8 +292,6 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         self._validation = validation
         watch = Watch(self, self._metric())
         self.n_iter_ = 0
-        if self._stopped and incremental:
-            return  # the best weights are in place
         if self._stopped:
             self._no_improvement_count = 0
         own = model._shuffler
@@ -312,22 +356,32 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
     def model_(self) -> Sequential:
         """The network itself, an `evenflow.Sequential`: for `summary`, `save`, the outputs of layers and so on."""
         check_is_fitted(self, "coefs_")
-        return self._network_()
+        with self._lock:
+            return self._network_()
 
     def _outputs(self, X: Any) -> Array:
         """The network's outputs, [rows, outputs], as float64 where X is float64."""
         check_is_fitted(self, "coefs_")
         X = _dense(validate_data(self, X, accept_sparse=["csr", "csc"], dtype=READ_IN_PLACE, reset=False))
-        outputs: Array = self._network_().predict(X, verbose=0, threads=self.threads)
+        with self._lock:  # one thread at a time
+            outputs: Array = self._network_().predict(X, verbose=0, threads=self.threads)
         return outputs if X.dtype == np.float32 else outputs.astype(np.float64)
 
     # scikit-learn's machinery
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
-        if state.get("_network") is not None:
-            state["_saved"], state["_network"] = saved.dump(state["_network"]), None
+        lock = state.pop("_lock", None)
+        if lock is not None:
+            with lock:
+                if self._network is not None:
+                    state["_saved"], state["_network"] = saved.dump(self._network), None
         return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "_network" in vars(self):
+            self._lock = threading.Lock()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -38,7 +38,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     out_activation: of the outputs; None: the exponential for "poisson", else none.
     activation: any of `evenflow.activations`, an activation layer, or a list of one for each hidden layer.
     solver: "sgd", "adam", "lbfgs"; any optimizer of `evenflow.optimizers`, by name or as an object.
-    learning_rate: also a schedule of `evenflow.schedules`, for every solver, in place of `learning_rate_init`.
+    learning_rate: also a schedule of `evenflow.schedules`, for every solver but "lbfgs", in place of
+        `learning_rate_init` or the rate of a solver that is an object, which is used otherwise.
     early_stopping: True (or "score") watches R2 of the validation rows, "loss" their loss.
     batch_norm: normalize each hidden layer's batch before its activation.
     dropout: share of each hidden layer's units that a step leaves out (alpha dropout beside "selu").

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier  # type: ignore[import-untyped]
 from sklearn.model_selection import check_cv  # type: ignore[import-untyped]
-from sklearn.utils import _safe_indexing  # type: ignore[import-untyped]
+from sklearn.utils import _safe_indexing, check_consistent_length  # type: ignore[import-untyped]
 
 from .. import _core, errors
 from ..many.together import Together
@@ -46,6 +46,7 @@ def cross_validate(
         if not isinstance(estimator, Perceptron):
             raise errors.wrong_type(where, f"estimators[{name!r}]", "an estimator of evenflow.sklearn", estimator)
     workers = _core.num_threads() if threads is None else errors.integer(where, "threads", threads, at_least=1)
+    check_consistent_length(X, y, sample_weight)
     splitter = check_cv(cv, y, classifier=all(is_classifier(one) for one in estimators.values()))
     folds = list(splitter.split(X, y, groups))
     jobs = [

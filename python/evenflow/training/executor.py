@@ -25,6 +25,7 @@ Array = NDArray[Any]
 
 SLICE_SECONDS = 0.05  # a native call returns this often, so that Ctrl-C and progress bars are served
 SLICE_PRODUCTS = 2e9  # multiply-adds of one native call of `predict`: some hundredths of a second
+ADAPTED = ("discretization", "category_encoding")  # kinds of entries that change without a variable: by `adapt`
 SMALLEST_CAPACITY = 32  # predictions of many rows are slow in smaller pieces
 
 
@@ -50,6 +51,7 @@ class Executor:
         self._copied: dict[str, int] = {}  # stamp of the value the program has, by path
         self._seen = -1  # when all variables were last compared
         self.reads_ids = bool(ids.limits(spec["layers"]))
+        self.adapted = adapted(spec["layers"])
         trainable = {entry["name"] for entry in spec["layers"] if entry.get("trainable")}
         self._trained = [v for v in self._variables if v.path.split("/")[0] in trainable]
 
@@ -206,6 +208,11 @@ class Executor:
         that draw."""
         self._own()
         return self.program.forward(x, training=True, draw=draw)
+
+
+def adapted(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the core's entries that data or a vocabulary have set, which is no variable."""
+    return [entry for entry in entries if entry["kind"] in ADAPTED]
 
 
 def executor_for(

@@ -104,6 +104,8 @@ class FrozenCache:
     def _begin(self, spec: Mapping[str, Any], end: int) -> None:
         """Keep what entries up to this one make, and nothing yet."""
         self._below, self._features = list(spec["layers"][:end]), {}
+        if self.executor is not None:
+            self.executor.forget_data()  # new features may lie where the old ones did
         self._stamps = [variable.stamp for variable in self._variables(self._below)]
         if end:
             units = self._lower(spec, 1).program.outputs

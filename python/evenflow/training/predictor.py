@@ -22,7 +22,7 @@ from ..data.arrays import Inputs, Several
 from ..data.streams import is_stream, refuse
 from ..layers.variables import Variable
 from .blocks import stream_of
-from .executor import SLICE_PRODUCTS, SMALLEST_CAPACITY, Executor, executor_for
+from .executor import SLICE_PRODUCTS, SMALLEST_CAPACITY, Executor, adapted, executor_for
 
 if TYPE_CHECKING:
     from ..layers.lookups import Lookup
@@ -59,6 +59,11 @@ class Predictor:
     @device.setter
     def device(self, device: str | None) -> None:
         self._device = None if device is None else check_device(f"{self.name}.device", device)
+
+    @property
+    def chosen_device(self) -> str | None:
+        """The device that was chosen for this model; None where it runs on that of the process."""
+        return self._device
 
     # what a model provides
 
@@ -404,7 +409,11 @@ class Predictor:
     def _inference_executor(self) -> Executor:
         """Any executor of these layers, up to date: loss and optimizer do not matter here."""
         executor = self._executor
-        if executor is None or executor.device != self.device:
+        if (
+            executor is None
+            or executor.device != self.device
+            or (executor.adapted and executor.adapted != adapted(self.layer_spec()))
+        ):
             executor = self._executor_for()
         executor.synchronize()
         return executor

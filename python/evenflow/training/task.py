@@ -68,12 +68,18 @@ class Pair:
 def split(where: str, pair: Pair, share: float) -> tuple[Pair, Pair]:
     """The rows before and from Keras' split point: the last `share` of the rows is for validation."""
     rows = len(pair)
+    at = split_point(where, rows, share)
+    return pair.part(slice(at)), pair.part(slice(at, rows))
+
+
+def split_point(where: str, rows: int, share: float) -> int:
+    """The first of so many rows that is for validation."""
     at = math.floor(rows * (1.0 - share))
     if at in (0, rows):
         raise ValueError(
             f"{where}: validation_split={share}: expected some rows on both sides, received {rows} rows in all"
         )
-    return pair.part(slice(at)), pair.part(slice(at, rows))
+    return at
 
 
 @dataclass(frozen=True)

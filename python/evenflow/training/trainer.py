@@ -6,7 +6,7 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .. import errors
 from ..callbacks import History
-from ..callbacks.base import CallbackList, Logs, closing
+from ..callbacks.base import Callback, CallbackList, Logs, closing
 from ..callbacks.gradient_norms import NormLog
 from ..callbacks.health import HealthLog
 from ..callbacks.progress import read_verbose, with_defaults
@@ -27,12 +27,13 @@ from ..optimizers import Optimizer
 from .blocks import Feed, feed_of, stream_of
 from .compiled import Compiled
 from .feeds import Rows
+from .fit_arguments import FIT_NUMBERS, FitNumbers
 from .frozen import FrozenCache
 from .position import Position
 from .predictor import DEFAULT_BATCH, read_threads
 from .runners import as_result, executor_of, logs_of
 from .task import Pair, split, warn_about_single_rows
-from .validation import Validation, read_stream
+from .validation import read_stream
 
 if TYPE_CHECKING:
     from ..data.arrays import Inputs
@@ -66,6 +67,37 @@ class Trainer(Compiled):
         pair = self._read_pair(where, x, y, allow_nonfinite=allow_nonfinite)
         self._build_for(pair.row_shape)
         return optimizer
+
+    def check_fit(self, where: str, x: object, y: object, sample_weight: object, given: Mapping[str, Any]) -> None:
+        """Refuse what `fit` would refuse of these rows with all its other arguments `given`, and make the variables if
+        there are none."""
+        self._check_optimizer(where, self._compiled(where))
+        numbers = FitNumbers(where, **{name: given[name] for name in FIT_NUMBERS})
+        nonfinite = errors.boolean(where, "allow_nonfinite", given["allow_nonfinite"])
+        read = partial(self._read_pair, allow_nonfinite=nonfinite)
+        held = None if is_stream(given["validation_data"]) else given["validation_data"]  # a stream is not touched
+        pair = self._read_training(where, (x, y, sample_weight), held, numbers, read)
+        pair.class_weight(where, given["class_weight"])
+        self._build_for(pair.row_shape)
+
+    def _read_training(
+        self, where: str, given: tuple[Any, ...], held: object, numbers: FitNumbers, read: Callable[..., Pair]
+    ) -> Pair:
+        """The rows to train on; those to validate on, `held` or a share, go where `numbers` has them."""
+        pair = read(where, *given)
+        numbers.validation.take(held, pair.row_shape, read)
+        if numbers.validation_split and held is None:
+            pair, part = split(where, pair, numbers.validation_split)
+            numbers.validation.take_pair(part)
+        return pair
+
+    def _check_callbacks(self, where: str, callbacks: Iterable[Callback]) -> None:
+        name = next((type(callback).__name__ for callback in callbacks if callback.wants_gradient_norms), None)
+        if name is not None and self.device != "cpu":
+            raise ValueError(
+                f"{where}: callbacks: {name} needs gradient norms: expected a model on the device 'cpu', received one "
+                f"on {self.device!r}: leave it out, or use TensorBoard with write_gradient_norms=False"
+            )
 
     def _warn_about_single_rows(self, where: str, rows: int, batch_size: int) -> None:
         if not self._warned_about_single_rows:
@@ -134,42 +166,46 @@ class Trainer(Compiled):
         where = "fit"
         optimizer = self._compiled(where)
         self._check_optimizer(where, optimizer)
-        batch = DEFAULT_BATCH if batch_size is None else errors.integer(where, "batch_size", batch_size, at_least=1)
-        epochs = errors.integer(where, "epochs", epochs, at_least=0)
-        initial_epoch = errors.integer(where, "initial_epoch", initial_epoch, at_least=0)
-        shuffle = errors.boolean(where, "shuffle", shuffle)
-        cache_frozen = errors.boolean(where, "cache_frozen", cache_frozen)
-        limit = read_threads(where, threads)
-        validation = Validation(where, validation_batch_size, batch, validation_steps, validation_freq)
-        validation_split = errors.number(where, "validation_split", validation_split, at_least=0.0, below=1.0)
-        steps = errors.count(where, "steps_per_epoch", steps_per_epoch)
-        shuffler = self._shuffler if shuffle else None
+        numbers = FitNumbers(
+            where,
+            batch_size=batch_size,
+            epochs=epochs,
+            initial_epoch=initial_epoch,
+            shuffle=shuffle,
+            cache_frozen=cache_frozen,
+            threads=threads,
+            steps_per_epoch=steps_per_epoch,
+            validation_split=validation_split,
+            validation_batch_size=validation_batch_size,
+            validation_steps=validation_steps,
+            validation_freq=validation_freq,
+        )
+        epochs, limit, validation = numbers.epochs, numbers.threads, numbers.validation
+        shuffler = self._shuffler if numbers.shuffle else None
         listed = with_defaults(where, callbacks, verbose)
+        self._check_callbacks(where, listed)
         read = partial(self._read_pair, allow_nonfinite=allow_nonfinite)
         feed: Feed
         frozen: FrozenCache | None = None
         if is_stream(x):
             refuse(where, y=y, batch_size=batch_size, sample_weight=sample_weight)
-            refuse(where, validation_split=validation_split or None, cache_frozen=cache_frozen or None)
-            feed = feed_of(where, x, steps, shuffler, read, class_weight)
+            refuse(where, validation_split=numbers.validation_split or None, cache_frozen=numbers.cache_frozen or None)
+            feed = feed_of(where, x, numbers.steps, shuffler, read, class_weight)
             validation.take(validation_data, None, read)
         else:
-            training = read(where, x, y, sample_weight)
-            validation.take(validation_data, training.row_shape, read)
-            if validation_split and validation_data is None:
-                training, part = split(where, training, validation_split)
-                validation.take_pair(part)
-            feed = Rows(where, training, min(batch, len(training)), steps, shuffler, class_weight)
+            training = self._read_training(where, (x, y, sample_weight), validation_data, numbers, read)
+            batch = min(numbers.batch, len(training))
+            feed = Rows(where, training, batch, numbers.steps, shuffler, class_weight)
             self._warn_about_single_rows(where, len(training), feed.batch)
             self._build_for(training.row_shape)
             self._executor_for(feed.batch, training=True, exact=True)
-            if cache_frozen:
+            if numbers.cache_frozen:
                 frozen = FrozenCache(where, self, [feed.pair, *validation.kept], limit)
         verbosity = read_verbose(where, verbose)
         parameters = {"epochs": epochs, "steps": feed.steps, "rows": feed.rows, "verbose": verbosity}
         hooks = CallbackList(listed, self, parameters)
         self.history = next(callback for callback in listed if isinstance(callback, History))
-        self.stop_training, self.position = False, Position(initial_epoch, feed=ref(feed))
+        self.stop_training, self.position = False, Position(numbers.initial_epoch, feed=ref(feed))
         logs: Logs = {}
         with closing(hooks), frozen or nullcontext():
             hooks.call("on_train_begin", {})
