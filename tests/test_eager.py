@@ -93,6 +93,8 @@ def test_packed_weights_are_checked(rng):
         ValueError, match=r"PackedWeights: argument 'w': expected shape \(5, 7\).*received shape \(7, 5"
     ):
         packed.assign(w.T.copy())
+    with pytest.raises(ValueError, match=r"expected shape \(7, 5\) of float32, received shape \(5, 7\)"):
+        packed.assign(w, transposed=True)
     with pytest.raises(ValueError, match=r"dense_forward: argument 'w': expected shape \(4, any\).*\(5, 7\)"):
         kernels.dense_forward(x[:, :4].copy(), packed)
     with pytest.raises(TypeError, match="argument 'w': expected float64, received packed float32"):
@@ -199,6 +201,10 @@ def test_input_gradient_is_left_out(dtype, rng):
     dx, *rest = kernels.dense_backward(v["dy"], v["x"], v["w"], input_gradient=False)
     assert dx is None
     same(rest, kernels.dense_backward(v["dy"], v["x"], v["w"])[1:])
+    with pytest.raises(ValueError, match=r"dense_backward: argument 'out': expected None in place of result 0, .* str"):
+        kernels.dense_backward(v["dy"], v["x"], v["w"], input_gradient=False, out=("junk", None, None))
+    with pytest.raises(ValueError, match="dense_bn_act_forward: argument 'out': expected None in place of result 2"):
+        kernels.dense_bn_act_forward(v["x"], v["w"], v["b"], out=(None, None, v["b"].copy(), None))
 
 
 # DLPack ---------------------------------------------------------------------------------------------------------------
@@ -225,6 +231,14 @@ def test_memory_that_cannot_be_lent(rng):
         kernels.softmax(Lent(x.T))
     with pytest.raises(TypeError, match="expected a NumPy array, or one with __dlpack__, received list"):
         kernels.softmax([[1.0]])
+    with pytest.raises(TypeError, match="expected float32 or float64, received shape \\(3, 3\\) of bool"):
+        kernels.softmax(Lent(x > 0))
+
+    class Half(Lent):
+        __dlpack_device__ = property()  # type: ignore[assignment]
+
+    with pytest.raises(TypeError, match=r"softmax: argument 'x': expected an array with __dlpack_device__ .* a Half"):
+        kernels.softmax(Half(x))
 
 
 @pytest.mark.peers
@@ -238,6 +252,35 @@ def test_tensors_of_pytorch(rng):
     np.testing.assert_array_equal(out.numpy(), y)
     with pytest.raises(ValueError, match="argument 'x': expected an array whose memory may be shared"):
         kernels.softmax(x.requires_grad_())
+    with pytest.raises(TypeError, match=r"expected float32 or float64, received shape .* of bool"):
+        kernels.softmax(x > 0)
+    with pytest.raises(TypeError, match="expected numbers, received elements of DLPack type 4 of 16 bits"):
+        kernels.softmax(torch.zeros(5, 4, dtype=torch.bfloat16))
+
+
+EPSILONS = {
+    "dense_bn_act_forward": ["x", "w", "b", "gamma", "beta"],
+    "batch_norm_forward": ["dy", "gamma", "beta"],
+    "layer_norm_forward": ["dy", "gamma", "beta"],
+    "rms_norm_backward": ["dy", "dy", "gamma"],
+}
+
+
+@pytest.mark.parametrize("name", EPSILONS)
+def test_a_small_negative_epsilon_is_named(name, rng):
+    v = layer((3, 4, 5), rng, np.float32)
+    with pytest.raises(
+        ValueError, match=f"{name}: argument 'epsilon': expected a finite .* at least 0, received -1e-09"
+    ):
+        getattr(kernels, name)(*(v[one] for one in EPSILONS[name]), epsilon=-1e-9)
+
+
+def test_a_table_of_too_many_rows_for_float32():
+    ids = np.zeros((1, 1), np.int64)
+    with pytest.raises(
+        ValueError, match=r"embedding_backward: argument 'rows': expected at most 2\^24 rows in float32"
+    ):
+        kernels.embedding_backward(np.zeros((1, 1), np.float32), ids, (1 << 24) + 1)
 
 
 # Updates --------------------------------------------------------------------------------------------------------------

@@ -1,19 +1,13 @@
 // Eager kernels of batch normalization, both directions: columns in panels, a group of them at a time.
 #include <pybind11/stl.h>
 
-#include <cmath>
-
 #include "bindings/chain.h"
 #include "bindings/dense.h"
+#include "bindings/names.h"
 
 namespace evenflow {
 
 namespace {
-
-void check_epsilon(const char* function, double epsilon) {
-  if (!(epsilon >= 0) || std::isinf(epsilon))
-    refuse(function, "epsilon", "a finite number of at least 0", std::to_string(epsilon));
-}
 
 // visit(panel, memory) for every panel on a team; each thread has memory for so many panels of all rows.
 template <class T, class Visit>
@@ -134,18 +128,21 @@ py::tuple batch_norm_backward(const py::object& dy_, const py::object& x_, const
 py::object moving_average(const py::object& moving_, const py::object& batch_, double momentum, const py::object& out) {
   const char* name = "moving_average";
   const py::array moving = array(name, "moving", moving_, 1), batch = array(name, "batch", batch_, 1);
-  if (!(momentum >= 0 && momentum <= 1)) refuse(name, "momentum", "0 to 1", std::to_string(momentum));
+  if (!(momentum >= 0 && momentum <= 1)) refuse(name, "momentum", "0 to 1", number_text(momentum));
   return by_type(name, "moving", moving, [&](auto type) {
     using T = decltype(type);
     const int features = static_cast<int>(moving.size());
     const T *from = dense<T>(name, "moving", moving, {features}), *now = dense<T>(name, "batch", batch, {features});
     Outputs outputs(name, out, 1);
     T* to = outputs.add<T>({features}, {&moving, &batch}, true);
-    const Kernels<T>& k = kernels<T>();
-    std::vector<T> average = padded(k.layout, features, from);
-    const std::vector<T> value = padded(k.layout, features, now);
-    k.moving_average(average.data(), value.data(), momentum, 1 - momentum, k.layout.padded(features));
-    std::copy_n(average.begin(), features, to);
+    {
+      py::gil_scoped_release nogil;
+      const Kernels<T>& k = kernels<T>();
+      std::vector<T> average = padded(k.layout, features, from);
+      const std::vector<T> value = padded(k.layout, features, now);
+      k.moving_average(average.data(), value.data(), momentum, 1 - momentum, k.layout.padded(features));
+      std::copy_n(average.begin(), features, to);
+    }
     return outputs.one();
   });
 }

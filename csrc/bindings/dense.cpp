@@ -154,8 +154,7 @@ struct Fused {
   Fused(const char* name, const std::string& kind, double e, double rate, const py::object& seed,
         const py::object& step, const py::object& layer, const py::object& row, const py::kwargs& parameters)
       : function(name), activation(find_activation(name, "activation", kind, parameters)), epsilon(e) {
-    if (!(epsilon >= 0) || std::isinf(epsilon))
-      refuse(function, "epsilon", "a finite number of at least 0", number_text(epsilon));
+    check_epsilon(function, epsilon);
     if (!(rate >= 0 && rate < 1)) refuse(function, "rate", "0 or more, below 1", number_text(rate));
     if (rate == 0) return;
     noise = noise_of(function, "dropout", py::dict(py::arg("rate") = rate), seed);

@@ -43,6 +43,7 @@ struct DLManagedTensorVersioned {
 constexpr std::int32_t cpu = 1;
 
 py::object dtype_of(const DLTensor& t) {
+  if (t.dtype.lanes == 1 && t.dtype.code == 6 && t.dtype.bits == 8) return py::dtype::of<bool>();
   if (t.dtype.lanes != 1 || t.dtype.code > 2 || t.dtype.bits < 8 || t.dtype.bits > 64) return py::none();
   const char* kinds[] = {"i", "u", "f"};
   if (t.dtype.code == 2 && t.dtype.bits < 16) return py::none();
@@ -54,7 +55,10 @@ py::array view(const char* function, const char* argument, const py::object& cap
   auto* managed = static_cast<Managed*>(PyCapsule_GetPointer(capsule.ptr(), Managed::name));
   const DLTensor& t = managed->tensor;
   const py::object dtype = dtype_of(t);
-  if (dtype.is_none()) refuse_type(function, argument, "numbers", "a DLPack type that NumPy does not have");
+  if (dtype.is_none())
+    refuse_type(function, argument, "numbers",
+                "elements of DLPack type " + std::to_string(t.dtype.code) + " of " + std::to_string(t.dtype.bits) +
+                    " bits, which NumPy does not have");
   const py::ssize_t size = dtype.cast<py::dtype>().itemsize();
   std::vector<py::ssize_t> shape(t.shape, t.shape + t.ndim), strides(shape.size());
   py::ssize_t stride = size;
@@ -76,6 +80,8 @@ py::array view(const char* function, const char* argument, const py::object& cap
 
 py::array array_of_dlpack(const char* function, const char* argument, const py::handle& object) {
   const std::string type = text(py::type::handle_of(object).attr("__name__"));
+  if (!py::hasattr(object, "__dlpack_device__"))
+    refuse_type(function, argument, "an array with __dlpack_device__ beside __dlpack__", "a " + type);
   const auto device = object.attr("__dlpack_device__")().cast<std::pair<int, int>>();
   if (device.first != cpu)
     refuse(function, argument, "memory of the CPU",

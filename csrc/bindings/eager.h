@@ -128,7 +128,13 @@ class Outputs {
     return data;
   }
   // In place of an output that nobody asked for.
-  void skip() { results_.push_back(py::none()); }
+  void skip() {
+    if (given_[results_.size()])
+      refuse(function_, "out",
+             "None in place of result " + std::to_string(results_.size()) + ", which is not asked for",
+             text(py::type::handle_of(given_[results_.size()]).attr("__name__")));
+    results_.push_back(py::none());
+  }
   py::object one() const { return results_[0]; }
   py::tuple all() const {
     py::tuple t(results_.size());

@@ -12,17 +12,18 @@ struct Ids {
   const int rows, count, limit;
   std::vector<T> values;
 
-  Ids(const char* function, const py::object& given, py::ssize_t table_rows)
-      : Ids(function, array(function, "ids", given, 2), table_rows) {}
+  // Of a table that this argument of the function gives, or its rows.
+  Ids(const char* function, const py::object& given, const char* table, py::ssize_t table_rows)
+      : Ids(function, array(function, "ids", given, 2), table, table_rows) {}
   Embedded<T> part(int id, int columns, int first, int several) const {
     return {values.data() + id, count, rows, limit, columns, first, several};
   }
 
  private:
-  Ids(const char* function, const py::array& ids, py::ssize_t table_rows)
+  Ids(const char* function, const py::array& ids, const char* table, py::ssize_t table_rows)
       : rows(rows_of(ids)), count(columns_of(ids)), limit(static_cast<int>(table_rows)) {
     if (sizeof(T) == 4 && limit > (1 << 24))
-      refuse(function, "table", "at most 2^24 rows in float32", std::to_string(table_rows));
+      refuse(function, table, "at most 2^24 rows in float32", std::to_string(table_rows));
     const Feed feed = feed_of(function, "ids", ids, count, false);
     const auto wrong = find_wrong_id(feed, limit);
     if (wrong.first >= 0) {
@@ -52,7 +53,7 @@ py::object embedding_forward(const py::object& ids_, const py::object& table_, c
     const auto& k = kernels<T>();
     const int columns = columns_of(table);
     const T* from = dense<T>(name, "table", table, {-1, columns});
-    const Ids<T> ids(name, ids_, table.shape(0));
+    const Ids<T> ids(name, ids_, "table", table.shape(0));
     const int features = features_of(name, ids.count, columns);
     Outputs outputs(name, out, 1);
     T* to = outputs.add<T>({ids.rows, features}, {&table});
@@ -79,7 +80,7 @@ py::object embedding_backward(const py::object& dy_, const py::object& ids_, std
   return by_type(name, "dy", dy, [&](auto type) {
     using T = decltype(type);
     const auto& k = kernels<T>();
-    const Ids<T> ids(name, ids_, rows);
+    const Ids<T> ids(name, ids_, "rows", rows);
     const int features = columns_of(dy);
     const T* from = dense<T>(name, "dy", dy, {ids.rows, features});
     if (ids.count == 0 || features % ids.count != 0)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -51,6 +52,10 @@ inline std::string range_text(Range range) {
 inline void check_range(const char* function, const char* name, double value, Range range) {
   if (value >= range.lowest && value <= range.highest) return;
   refuse(function, name, range_text(range), number_text(value));
+}
+inline void check_epsilon(const char* function, double epsilon) {
+  if (!(epsilon >= 0) || std::isinf(epsilon))
+    refuse(function, "epsilon", "a finite number of at least 0", number_text(epsilon));
 }
 
 // The hyper-parameters of an activation: -1 for a name that is none of them.

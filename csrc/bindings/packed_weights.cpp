@@ -17,7 +17,9 @@ void PackedWeights::assign(const py::object& w, bool transposed) {
     const int rows = rows_of(a), columns = columns_of(a);
     const Weights<T> from{transposed ? columns : rows, transposed ? rows : columns, data, transposed, nullptr};
     if (inputs_ != 0 && (from.inputs != inputs_ || from.units != units_ || !dtype.is(py::dtype::of<T>())))
-      refuse(name, "w", "shape (" + std::to_string(inputs_) + ", " + std::to_string(units_) + ") of " + text(dtype),
+      refuse(name, "w",
+             "shape (" + std::to_string(transposed ? units_ : inputs_) + ", " +
+                 std::to_string(transposed ? inputs_ : units_) + ") of " + text(dtype),
              "shape " + shape_text(a));
     const auto panel = static_cast<std::size_t>(from.inputs) * static_cast<std::size_t>(k.layout.full());
     const auto padded =
@@ -53,9 +55,12 @@ py::object PackedWeights::unpack(const py::object& out) const {
     T* to = outputs.add<T>({inputs_, units_});
     const Kernels<T>& k = kernels<T>();
     const T* from = weights<T>(name, inputs_).packed;
-    for (int row = 0; row < inputs_; ++row)
-      k.collect(to + static_cast<std::ptrdiff_t>(row) * units_, from,
-                static_cast<std::ptrdiff_t>(inputs_) * k.layout.full(), row, units_);
+    {
+      py::gil_scoped_release nogil;
+      for (int row = 0; row < inputs_; ++row)
+        k.collect(to + static_cast<std::ptrdiff_t>(row) * units_, from,
+                  static_cast<std::ptrdiff_t>(inputs_) * k.layout.full(), row, units_);
+    }
     return outputs.one();
   };
   return dtype.is(py::dtype::of<float>()) ? run(float{}) : run(double{});

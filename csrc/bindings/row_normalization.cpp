@@ -1,7 +1,6 @@
 // Eager kernels of layer and root-mean-square normalization, both directions.
-#include <cmath>
-
 #include "bindings/eager.h"
+#include "bindings/names.h"
 
 namespace evenflow {
 
@@ -38,8 +37,7 @@ struct NormalizedRows {
 
 void check(const char* function, const py::array& x, double epsilon) {
   if (x.shape(1) == 0) refuse(function, "x", "at least one feature", "shape " + shape_text(x));
-  if (!(epsilon >= 0) || std::isinf(epsilon))
-    refuse(function, "epsilon", "a finite number of at least 0", std::to_string(epsilon));
+  check_epsilon(function, epsilon);
 }
 
 py::object forward(const char* name, const py::object& x_, const char* scale_name, const py::object& scale_,

@@ -216,6 +216,7 @@ double square_sum(const char* function, const py::array& g) {
   const auto& k = kernels<T>();
   const int features = g.ndim() == 0 ? 1 : static_cast<int>(g.shape(g.ndim() - 1));
   if (g.size() == 0) return 0;
+  const py::gil_scoped_release nogil;
   const Tensor<T> panels(k, static_cast<int>(g.size() / features), features, from);
   double total = 0;
   for (int p = 0; p < k.layout.panels(features); ++p) {
@@ -234,11 +235,12 @@ void clip(const char* function, const py::array& g, Clip how) {
     using T = decltype(type);
     T* data;
     const std::ptrdiff_t n = whole_size<T>(function, "g", g, &data, true);
+    const py::gil_scoped_release nogil;
     if (how.active()) kernels<T>().clip(data, n, how);
   });
 }
 void check_limit(const char* function, double limit) {
-  if (!(limit > 0)) refuse(function, "limit", "a number above 0", std::to_string(limit));
+  if (!(limit > 0)) refuse(function, "limit", "a number above 0", number_text(limit));
 }
 
 void clip_by_value(const py::object& g_, double limit) {

@@ -2,8 +2,9 @@
 
 They take C-ordered float32 or float64 arrays, or what lends its memory by DLPack (tensors of PyTorch on the CPU),
 convert and copy nothing, and compute the same bits as a model's program on the same instruction set, with any number of
-threads (`set_num_threads`). `evenflow.reference` has the same names in float64 NumPy: the formulas, to be read. Shapes,
-aliasing and errors of each: docs/guide/kernels.md.
+threads (`set_num_threads`). `evenflow.reference` has the same names in float64 NumPy: the formulas, to be read; but for
+`PackedWeights`, and for `softmax_crossentropy` and `dropout_*`, which are `loss_forward_backward` and `noise_*` by
+another name. Shapes, aliasing, threads and errors of each: docs/guide/kernels.md.
 
 =========================  =============================================================================
 dense_forward              y = x w + b; x [batch, inputs], w [inputs, units], b [units] or None
