@@ -11,9 +11,9 @@ Report = pytest.TestReport | pytest.CollectReport
 
 
 def refuse(report: Report) -> Report:
-    """The same report, failed if it was a skip."""
-    if report.skipped and not hasattr(report, "wasxfail"):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    """The same report, failed if it was a skip. What needs a GPU is no peer."""
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    if report.skipped and not hasattr(report, "wasxfail") and "EVENFLOW_CUDA" not in str(reason):
         report.outcome = "failed"
         report.longrepr = f"skipped where nothing may be missing: {reason}"
     return report

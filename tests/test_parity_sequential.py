@@ -180,13 +180,13 @@ def test_rescaling_anywhere():
         layers = library.layers
         stack = [
             layers.Rescaling(0.5, offset=-0.25),
-            layers.Dense(8),
+            layers.Dense(8, name="below"),
             layers.Rescaling(-1.5, offset=0.1),
             layers.Activation("elu"),
-            layers.BatchNormalization(momentum=0.8),
+            layers.BatchNormalization(momentum=0.8, name="norm"),
             layers.Rescaling(2.0),
             layers.Rescaling(0.5, offset=1.0),
-            layers.Dense(3, "softmax"),
+            layers.Dense(3, "softmax", name="above"),
         ]
         model = sequential(library, [library.Input((6,)), *stack])
         rng = np.random.default_rng(1)

@@ -303,7 +303,9 @@ def test_in_workers_after_fork():
     expected = torch.stack([Rows(model)[i] for i in range(8)])
     loader = torch.utils.data.DataLoader(Rows(model), 4, num_workers=2, multiprocessing_context="fork")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # fork beside threads, which is what is tested
+        # Fork beside threads, which is what is tested: Python warns of it, and JAX where another test imported it.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
         found = torch.cat(list(loader))
     assert torch.equal(found, expected)
 
