@@ -194,6 +194,15 @@ def test_a_failure_is_named_and_the_others_go_on(rows):
     assert np.isfinite(table["a"]).all()
 
 
+@pytest.fixture
+def interruptible():
+    """A process that was started in the background ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_interrupt(rows, threads):
     x, y = rows
@@ -214,6 +223,7 @@ def test_interrupt(rows, threads):
         model.fit(x, y, verbose=0)  # all can go on
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_more_interrupts_leave_no_thread(threads):
     begun, sent, ended = threading.Barrier(threads + 1), threading.Event(), []
