@@ -54,10 +54,14 @@ def test_memory_is_stable(name):
     calls = 1000 if name == "compile" else 10_000
     for _ in range(calls // 10):
         call()
-    before = process.memory_info().rss
-    for _ in range(calls):
-        call()
-    assert process.memory_info().rss - before < 1e6
+
+    def growth() -> int:
+        before = process.memory_info().rss
+        for _ in range(calls):
+            call()
+        return process.memory_info().rss - before
+
+    assert any(growth() < 1e6 for _ in range(3))  # a leak grows on; what allocators keep does not
 
 
 def test_many_features_that_nobody_transposes_cost_no_scratch():
