@@ -114,7 +114,7 @@ struct Program<T>::Step {
   void forward_stage(const Stage& stage, bool training) const;
   // This thread's rows of a stage of one panel.
   void forward_own_rows(const Stage& stage) const;
-  bool by_rows(const Stage& stage) const { return stage.by_rows && health == nullptr; }
+  bool by_rows(const Stage& stage) const { return stage.by_rows && p.fusion_ && health == nullptr; }
   void forward_rows(const Stage& stage) const;
   // From the gathered inputs, or the stages below `first`, to the last stage's output; meets at the end, or does not
   // where each thread goes on with the rows that it made.
