@@ -20,18 +20,22 @@ double nanoseconds(double rows, double inputs, double units, double products) {
 template <class T>
 void forward(const Weights<T>& w, const T* x, int rows, Chain<T>& chain, T* y, T* z) {
   const Kernels<T>& k = chain.k;
-  const Tensor<T> a(k, rows, w.inputs);
+  const bool small = is_small(sizeof(T), rows, w.inputs);
+  const Tensor<T> packed(k, small ? 0 : rows, w.inputs);
+  const Panels<T> a = small ? Panels<T>{x, k.layout.full(), w.inputs} : Panels<T>{packed.data, packed.stride()};
   const Tiling tiling(k.layout, sizeof(T), w.inputs, rows);
   const int wanted = eager_threads(nanoseconds(rows, w.inputs, w.units, 1));
   const Scratch scratch(sizeof(T) * tiling.elements() * static_cast<std::size_t>(wanted));
   Barrier barrier;
   team::run(wanted, [&](int thread, int threads) {
-    pack_rows(a, x, thread, threads);
-    barrier.wait(threads);
+    if (!small) {
+      pack_rows(packed, x, thread, threads);
+      barrier.wait(threads);
+    }
     T* memory = static_cast<T*>(scratch.data()) + tiling.elements() * static_cast<std::size_t>(thread);
     multiply(
-        a, w.units, chain.batch, tiling, memory, thread, threads,
-        [&](T* to, T* flip, int p, int end) { return w.of_units(k, to, flip, p, end); },
+        k, a, rows, w.inputs, w.units, chain.batch, tiling, memory, thread, threads,
+        [&](T* to, T* flip, int p, int end) { return w.near_units(k, to, flip, p, end); },
         [&](T* c, std::ptrdiff_t stride, int p, int end, int first, int last) {
           for (int q = p; q < end; ++q) chain.shift(q, c + (q - p) * stride, first, last);
           if (z != nullptr) store_rows(k, z, w.units, c, stride, p, end, first, last);
@@ -74,7 +78,7 @@ void backward(const Weights<T>& w, const T* dy, const T* x, const T* z, int rows
       outer_product(dw, a, dz, tiling, memory, thread, threads);
     if (dx == nullptr) return;
     multiply(
-        dz, inputs, false, tiling, memory, thread, threads,
+        k, {dz.panel(0), dz.stride()}, rows, units, inputs, false, tiling, memory, thread, threads,
         [&](T* to, T* flip, int p, int end) { return w.of_inputs(k, to, flip, p, end); },
         [&](T* c, std::ptrdiff_t stride, int p, int end, int first, int last) {
           store_rows(k, dx, inputs, c, stride, p, end, first, last);

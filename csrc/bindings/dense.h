@@ -9,12 +9,22 @@
 
 namespace evenflow {
 
-// Panels of a matrix, `stride` apart.
+// A matrix of so many bytes is multiplied as it lies: packing it would take longer than it saves.
+constexpr std::size_t small_matrix = std::size_t{1} << 20;
+inline bool is_small(std::size_t element, int rows, int columns) {
+  return element * static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns) <= small_matrix;
+}
+
+// Panels of a matrix, `stride` apart; from row to row it is as far as a panel is wide, or the pitch. The last one may
+// lie elsewhere, and then is packed.
 template <class T>
 struct Panels {
   const T* data;
-  std::ptrdiff_t stride;
-  const T* operator[](int p) const { return data + p * stride; }
+  std::ptrdiff_t stride, pitch = 0;
+  const T* edge = nullptr;
+  int last = -1;
+  const T* operator[](int p) const { return p == last ? edge : data + p * stride; }
+  std::ptrdiff_t pitch_of(int p) const { return p == last ? 0 : pitch; }
 };
 
 // A matrix [rows, columns] in C order.
@@ -58,6 +68,18 @@ struct Weights {
     if (packed != nullptr) return {packed + first * stride, stride};
     if (transposed) return Matrix<T>{data, units, inputs}.of_rows(k, to, flip, first, end);
     return Matrix<T>{data, inputs, units}.of_columns(k, to, first, end);
+  }
+  // The same, of weights that are multiplied as they lie where they can be.
+  Panels<T> near_units(const Kernels<T>& k, T* to, T* flip, int first, int end) const {
+    if (packed != nullptr || transposed || !is_small(sizeof(T), inputs, units))
+      return of_units(k, to, flip, first, end);
+    const int full = k.layout.full();
+    Panels<T> found{data + first * full, full, units};
+    if (end * full >= k.layout.padded(units) && units != k.layout.padded(units)) {  // its vectors would reach too far
+      found.last = end - 1 - first;
+      found.edge = of_units(k, to, flip, end - 1, end).data;
+    }
+    return found;
   }
   // Of the transposed weights: [input panel][unit][width]
   Panels<T> of_inputs(const Kernels<T>& k, T* to, T* flip, int first, int end) const {
@@ -107,19 +129,18 @@ void store_rows(const Kernels<T>& k, T* y, int features, const T* c, std::ptrdif
     k.collect(y + static_cast<std::ptrdiff_t>(row) * features + from, c, stride, row, count);
 }
 
-// c = a b, where a has `depth` features and b `features`: source(to, flip, panel, end) gives panels of b,
+// c = a b, where a has `all` rows and `depth` features, b `features`: source(to, flip, panel, end) gives panels of b,
 // finish(c, stride, panel, end, first, last) is told of every block of rows of c, or of all rows at once.
 template <class T, class Source, class Finish>
-void multiply(const Tensor<T>& a, int features, bool all_rows, const Tiling& tiling, T* memory, int thread, int threads,
-              Source source, Finish finish) {
-  const Kernels<T>& k = a.k;
+void multiply(const Kernels<T>& k, const Panels<T>& a, int all, int depth, int features, bool all_rows,
+              const Tiling& tiling, T* memory, int thread, int threads, Source source, Finish finish) {
   const int panels = k.layout.panels(features);
   if (panels == 0) return;
   const int full = k.layout.full();
-  const std::ptrdiff_t stride = static_cast<std::ptrdiff_t>(std::max(a.rows, 1)) * full;
+  const std::ptrdiff_t stride = static_cast<std::ptrdiff_t>(std::max(all, 1)) * full;
   const int columns = std::min(threads, panels), parts = all_rows ? 1 : threads / columns;
   if (thread >= columns * parts) return;
-  const Share own(panels, thread % columns, columns), rows(a.rows, thread / columns, parts);
+  const Share own(panels, thread % columns, columns), rows(all, thread / columns, parts);
   T *const b = memory, *const c = b + tiling.b, *const flip = c + tiling.c;
   const int step = std::max(tiling.rows, 1);
   for (int p = own.first; p < own.end; p += tiling.panels) {
@@ -129,11 +150,12 @@ void multiply(const Tensor<T>& a, int features, bool all_rows, const Tiling& til
       const int last = std::min(first + step, rows.end);
       for (int q = p; q < end; ++q) {
         const int width = k.layout.width(features, q);
-        k.product(c + (q - p) * stride, a.data, a.stride(), right[q - p], first, last - first, a.features, width);
+        k.product(c + (q - p) * stride, {a.data, a.stride, right[q - p], a.pitch, right.pitch_of(q - p)}, first,
+                  last - first, depth, width);
       }
       if (!all_rows) finish(c, stride, p, end, first, last);
     }
-    if (all_rows) finish(c, stride, p, end, 0, a.rows);
+    if (all_rows) finish(c, stride, p, end, 0, all);
   }
 }
 

@@ -11,33 +11,34 @@ constexpr int tile_rows = N == 2 && V::registers < 32 ? 6 : 12;
 
 // c[R][N vectors] = a[R][depth] b[depth][N vectors]
 template <class V, int R, int N>
-__attribute__((noinline)) void product_tile(scalar_of<V>* c, const scalar_of<V>* a, std::ptrdiff_t a_stride,
-                                            const scalar_of<V>* b, int row, int depth) {
+__attribute__((noinline)) void product_tile(scalar_of<V>* c, const Factors<scalar_of<V>>& f, int row, int depth) {
   using T = scalar_of<V>;
   constexpr int full = 2 * V::lanes;
   constexpr int line = 64 / static_cast<int>(sizeof(T));
   const Layout layout{V::lanes};
+  const T *a = f.a, *b = f.b;
+  const std::ptrdiff_t b_pitch = f.b_pitch == 0 ? N * V::lanes : f.b_pitch;
   V sum[R][N];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
     for (int j = 0; j < N; ++j) sum[r][j] = V(0);
-  for (int k = 0; k < depth; k += full, a += a_stride) {
-    const int width = smaller(full, layout.padded(depth) - k);
+  for (int k = 0; k < depth; k += full, a += f.a_stride) {
     const int count = smaller(full, depth - k);
-    const T* x = a + static_cast<std::ptrdiff_t>(row) * width;
-    if (k + full < depth) {  // the next panel's rows come from another cache or core
-      const T* next = a + a_stride + static_cast<std::ptrdiff_t>(row) * full;
+    const std::ptrdiff_t pitch = f.a_pitch == 0 ? smaller(full, layout.padded(depth) - k) : f.a_pitch;
+    const T* x = a + row * pitch;
+    if (f.a_pitch == 0 && k + full < depth) {  // the next panel's rows come from another cache or core
+      const T* next = a + f.a_stride + static_cast<std::ptrdiff_t>(row) * full;
 #pragma GCC unroll 24
       for (int q = 0; q < R * full; q += line) __builtin_prefetch(next + q, 0, 3);
     }
-    for (int i = 0; i < count; ++i, b += N * V::lanes) {
+    for (int i = 0; i < count; ++i, b += b_pitch) {
       V column[N];
 #pragma GCC unroll 2
       for (int j = 0; j < N; ++j) column[j] = V::load(b + j * V::lanes);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        const V value(x[r * width + i]);
+        const V value(x[r * pitch + i]);
 #pragma GCC unroll 2
         for (int j = 0; j < N; ++j) sum[r][j] = fma(value, column[j], sum[r][j]);
       }
@@ -79,7 +80,7 @@ __attribute__((noinline)) void gradient_tile(scalar_of<V>* dw, const scalar_of<V
 template <class V>
 struct Gemm {
   using T = scalar_of<V>;
-  using Product = void (*)(T*, const T*, std::ptrdiff_t, const T*, int, int);
+  using Product = void (*)(T*, const Factors<T>&, int, int);
   using Gradient = void (*)(T*, const T*, const T*, int, int);
 
   template <int N, int R>
@@ -107,17 +108,15 @@ struct Gemm {
   }
 
   template <int N>
-  EVENFLOW_INLINE static void product_panel(T* c, const T* a, std::ptrdiff_t a_stride, const T* b, int first, int rows,
-                                            int depth) {
+  EVENFLOW_INLINE static void product_panel(T* c, const Factors<T>& f, int first, int rows, int depth) {
     tiles(rows, tile_rows<V, N>,
-          [=](int row, int size) { product_of<N, tile_rows<V, N>>(size)(c, a, a_stride, b, first + row, depth); });
+          [&](int row, int size) { product_of<N, tile_rows<V, N>>(size)(c, f, first + row, depth); });
   }
-  static void product(T* c, const T* a, std::ptrdiff_t a_stride, const T* b, int first, int rows, int depth,
-                      int width) {
+  static void product(T* c, const Factors<T>& f, int first, int rows, int depth, int width) {
     if (width == 2 * V::lanes)
-      product_panel<2>(c, a, a_stride, b, first, rows, depth);
+      product_panel<2>(c, f, first, rows, depth);
     else
-      product_panel<1>(c, a, a_stride, b, first, rows, depth);
+      product_panel<1>(c, f, first, rows, depth);
   }
 
   template <int N>

@@ -83,6 +83,16 @@ void each_part(int begin, int end, int columns, Visit visit) {
   }
 }
 
+// What is multiplied: a in panels, a_stride apart, and a panel b. From row to row it is as far as a panel is wide, or
+// the pitch: so panels may be columns of a matrix in C order.
+template <class T>
+struct Factors {
+  const T* a;
+  std::ptrdiff_t a_stride;
+  const T* b;
+  std::ptrdiff_t a_pitch = 0, b_pitch = 0;
+};
+
 // A random layer. y may be x; the gradient dy is overwritten by that of x.
 template <class T>
 struct NoiseKernel {
@@ -189,8 +199,8 @@ struct Kernels {
   // And back, the whole row.
   void (*collect)(T* to, const T* panels, std::ptrdiff_t stride, int row, int features);
 
-  // c[rows][width] = a[rows][depth] b[depth][width] for `rows` rows from `first` on; a in panels, a_stride apart.
-  void (*product)(T* c, const T* a, std::ptrdiff_t a_stride, const T* b, int first, int rows, int depth, int width);
+  // c[rows][width] = a[rows][depth] b[depth][width] for `rows` rows from `first` on
+  void (*product)(T* c, const Factors<T>&, int first, int rows, int depth, int width);
   // b[output][width] = the transposed weights w of inputs [first, first + width); rows past inputs are zero.
   void (*transpose)(T* b, const T* w, int inputs, int outputs, int first, int width);
   // dw[count][width] = x^T dz for the first count features of one panel of x.

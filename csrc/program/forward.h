@@ -147,8 +147,9 @@ template <class T>
 void Program<T>::Step::forward_own_rows(const Stage& stage) const {
   const int width = plan.layout.width(stage.units, 0), first = first_row(thread), count = first_row(thread + 1) - first;
   const std::ptrdiff_t begin = static_cast<std::ptrdiff_t>(first) * width;
-  k.product(at(stage.product, 0), at(plan.stages[static_cast<std::size_t>(stage.from[0])].output, 0),
-            plan.panel_stride(), p.parameters_ + slice(stage.kernel, 0), first, count, stage.inputs, width);
+  const T* x = at(plan.stages[static_cast<std::size_t>(stage.from[0])].output, 0);
+  k.product(at(stage.product, 0), {x, plan.panel_stride(), p.parameters_ + slice(stage.kernel, 0)}, first, count,
+            stage.inputs, width);
   for (const Segment& s : stage.segments) {
     T* y = at(result(s), 0) + begin;
     k.activations[s.activation].forward[static_cast<int>(s.form)](

@@ -32,13 +32,13 @@ void Program<T>::Step::map_panel(const Stage& stage, int panel, int width) const
   };
   switch (stage.map) {
     case Map::linear:
-      k.product(to, at(source(0).output, 0), plan.panel_stride(), p.parameters_ + slice(stage.kernel, panel), 0, rows,
+      k.product(to, {at(source(0).output, 0), plan.panel_stride(), p.parameters_ + slice(stage.kernel, panel)}, 0, rows,
                 stage.inputs, width);
       break;
     case Map::transposed:
       k.transpose(scratch, p.parameters_ + plan.variables[static_cast<std::size_t>(stage.kernel)].offset, stage.units,
                   stage.inputs, panel * plan.layout.full(), width);
-      k.product(to, at(source(0).output, 0), plan.panel_stride(), scratch, 0, rows, stage.inputs, width);
+      k.product(to, {at(source(0).output, 0), plan.panel_stride(), scratch}, 0, rows, stage.inputs, width);
       break;
     case Map::add:
     case Map::multiply:
@@ -80,11 +80,11 @@ void Program<T>::Step::pull(T* to, const Stage& stage, const Stage::Reader& read
     case Map::linear:
       k.transpose(scratch, p.parameters_ + plan.variables[static_cast<std::size_t>(above.kernel)].offset, stage.units,
                   above.units, panel * plan.layout.full(), width);
-      k.product(to, gradient(reader.stage, 0), plan.panel_stride(), scratch, 0, rows, above.units, width);
+      k.product(to, {gradient(reader.stage, 0), plan.panel_stride(), scratch}, 0, rows, above.units, width);
       break;
     case Map::transposed:
-      k.product(to, gradient(reader.stage, 0), plan.panel_stride(), p.parameters_ + slice(above.kernel, panel), 0, rows,
-                above.units, width);
+      k.product(to, {gradient(reader.stage, 0), plan.panel_stride(), p.parameters_ + slice(above.kernel, panel)}, 0,
+                rows, above.units, width);
       break;
     case Map::concatenate: {
       const int begin = panel * plan.layout.full(), count = std::min(width, stage.units - begin);
