@@ -276,10 +276,12 @@ def test_fashion_mnist(capsys):
     assert accuracy > {"Fashion-MNIST": 0.82, "digits": 0.85}[name]
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")  # Keras'
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
 def test_code_of_the_pages(page, capsys):
     text = page.read_text(encoding="utf-8")
     needs = {
+        "keras": "import keras",
         "onnxruntime": "import onnxruntime",
         "sklearn": "load_digits",
         "torch": "import torch",
