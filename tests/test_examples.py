@@ -278,7 +278,8 @@ def test_fashion_mnist(capsys):
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")  # Keras'
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
-def test_code_of_the_pages(page, capsys):
+def test_code_of_the_pages(page, capsys, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
     text = page.read_text(encoding="utf-8")
     needs = {
         "keras": "import keras",
