@@ -69,7 +69,10 @@ class Axis:
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         found = [step * 10.0**power for power in powers for step in steps]
         found = [tick for tick in found if self.low * 0.999 <= tick <= self.high * 1.001]
-        return found if len(found) > 1 else [self.low, self.high]
+        if len(found) > 2:
+            return found
+        even = [self.low + (self.high - self.low) * k / 4 for k in range(5)]
+        return sorted({float(f"{tick:.2g}" if self.high / self.low > 1.5 else f"{tick:.3g}") for tick in even})
 
     def draw(self, drawing: Drawing, top: float, name: str, words: Callable[[float], str]) -> None:
         """Grid and numbers behind what has been drawn since `top`."""

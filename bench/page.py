@@ -25,8 +25,9 @@ body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
   margin: 2rem auto; padding: 0 1rem; }
 h1 { margin-bottom: 0; } h2 { margin-top: 2.8rem; } h3 { margin: 2rem 0 .3rem; } .faint { color: var(--faint); }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
-th, td { padding: .22rem .7rem; text-align: right; border-bottom: 1px solid var(--rule); white-space: nowrap; }
+th, td { padding: .22rem .55rem; text-align: right; border-bottom: 1px solid var(--rule); white-space: nowrap; }
 th { color: var(--faint); font-weight: 500; } th:first-child, td:first-child, .left { text-align: left; }
+td.left { white-space: normal; }
 td.bad { color: var(--bad); font-weight: 600; } td.good { color: var(--good); font-weight: 600; }
 pre { background: var(--box); padding: .8rem 1rem; overflow-x: auto; font-size: .85rem; border-radius: 6px; }
 details summary { cursor: pointer; } figure { margin: 1rem 0; } svg { width: 100%; height: auto; display: block; }
@@ -247,7 +248,7 @@ def environment_section(machine: dict[str, Any]) -> list[str]:
         "processor": machine["processor"],
         "cores": machine["cores"],
         "memory": f"{machine['memory'] / 2**30:.0f} GiB" if machine.get("memory") else None,
-        "load when it began": machine.get("load"),
+        "load when it began": f"{machine['load']:.1f}" if "load" in machine else None,
         "instruction set": f"{machine['isa']} of {', '.join(machine.get('isas', []))}",
         "compiler": build.get("compiler"),
         "system": machine.get("system"),
