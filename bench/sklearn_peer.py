@@ -62,7 +62,7 @@ class Sklearn(Peer):
             activation=ACTIVATIONS.get(workload.activation, "relu"),
             alpha=workload.alpha,
             batch_size=workload.batch,
-            learning_rate_init=optimizer.learning_rate,
+            learning_rate_init=self.rate(workload),
             shuffle=False,
             **settings,
         )
@@ -76,6 +76,12 @@ class Sklearn(Peer):
         for index, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
             self.model.coefs_[index][...] = kernel
             self.model.intercepts_[index][...] = bias
+
+    @staticmethod
+    def rate(workload: Workload) -> float:
+        """Its squared error is half the sum over the outputs, and SGD's steps grow with that."""
+        scaled = workload.loss == SQUARED and workload.optimizer.kind == "sgd"
+        return workload.optimizer.learning_rate * (2 / workload.outputs if scaled else 1)
 
     def targets(self, y: Array) -> Array:
         return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
