@@ -42,6 +42,7 @@ def test_every_example_has_a_test():
         "fashion_mnist.py",
         "health.py",
         "many_networks.py",
+        "onnx_export.py",
         "pytorch_trainer.py",
         "scikit_learn.py",
         "table.py",
@@ -281,7 +282,13 @@ def test_fashion_mnist(capsys):
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: f"{page.parent.name}-{page.stem}")
 def test_code_of_the_pages(page, capsys):
     text = page.read_text(encoding="utf-8")
-    needs = {"sklearn": "load_digits", "torch": "import torch", "pandas": "ParquetStream", "pyarrow": "ParquetStream"}
+    needs = {
+        "onnxruntime": "import onnxruntime",
+        "sklearn": "load_digits",
+        "torch": "import torch",
+        "pandas": "ParquetStream",
+        "pyarrow": "ParquetStream",
+    }
     for package, word in needs.items():
         if word in text:
             pytest.importorskip(package)
@@ -296,6 +303,16 @@ def test_code_of_the_pages(page, capsys):
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.peers
+def test_onnx_export(capsys):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    error, apart = run("onnx_export.py")["main"]()
+    assert error < 0.06  # 0.04 of it is noise
+    assert apart < 1e-5
+    assert "bytes; mean error" in capsys.readouterr().out
 
 
 @pytest.mark.peers
