@@ -1,4 +1,4 @@
-"""What we tell people to run, run: the examples, and the code of the README and the user's guide."""
+"""What we tell people to run, run: the examples, and the code of the README, the guide and the reference."""
 
 import re
 import runpy
@@ -12,7 +12,10 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 CHAPTER = ROOT / "examples" / "chapter"
 SHARED = {"layerwise", "picture"}  # what the chapter's examples import
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *(page for part in ("guide", "reference") for page in sorted((ROOT / "docs" / part).glob("*.md"))),
+]
 WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
 
 
@@ -277,7 +280,7 @@ def test_fashion_mnist(capsys):
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")  # Keras'
-@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: f"{page.parent.name}-{page.stem}")
 def test_code_of_the_pages(page, capsys, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     text = page.read_text(encoding="utf-8")
@@ -299,7 +302,7 @@ def test_code_of_the_pages(page, capsys, monkeypatch):
         exec(code, namespace)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}-{page.stem}")
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name} links to {target}"

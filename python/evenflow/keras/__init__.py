@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .models import from_keras as from_keras
     from .models import to_keras as to_keras
 
+__all__ = ["FusedDense", "from_keras", "to_keras"]
 ON_DEMAND = {"FusedDense": "dense", "from_keras": "models", "to_keras": "models"}
 
 
