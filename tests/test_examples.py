@@ -13,7 +13,12 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 CHAPTER = ROOT / "examples" / "chapter"
 SHARED = {"layerwise", "picture"}  # what the chapter's examples import
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
-WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
+NEED_PEERS = {"jax", "pytorch"}
+WITH_CODE = [
+    pytest.param(page, marks=[pytest.mark.peers] if page.stem in NEED_PEERS else [], id=page.stem)
+    for page in PAGES
+    if "```python" in page.read_text(encoding="utf-8")
+]
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +43,7 @@ def test_every_example_has_a_test():
         "embedding.py",
         "fashion_mnist.py",
         "health.py",
+        "jax_trainer.py",
         "many_networks.py",
         "pytorch_trainer.py",
         "scikit_learn.py",
@@ -254,6 +260,14 @@ def test_pytorch_trainer(capsys):
     assert "two lines changed: loss" in capsys.readouterr().out
 
 
+@pytest.mark.peers
+def test_jax_trainer(capsys):
+    pytest.importorskip("jax.ffi")
+    found = run("jax_trainer.py")["main"](epochs=2, rows=1024)
+    assert found["evenflow.jax"][0] == pytest.approx(found["jax.numpy"][0], rel=1e-3)
+    assert "evenflow.jax: loss" in capsys.readouterr().out
+
+
 def test_health(capsys, tmp_path_factory):
     for package in ("sklearn", "matplotlib"):
         pytest.importorskip(package)
@@ -275,10 +289,16 @@ def test_fashion_mnist(capsys):
     assert accuracy > {"Fashion-MNIST": 0.82, "digits": 0.85}[name]
 
 
-@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", WITH_CODE)
 def test_code_of_the_pages(page, capsys):
     text = page.read_text(encoding="utf-8")
-    needs = {"sklearn": "load_digits", "torch": "import torch", "pandas": "ParquetStream", "pyarrow": "ParquetStream"}
+    needs = {
+        "sklearn": "load_digits",
+        "torch": "import torch",
+        "jax": "import jax",
+        "pandas": "ParquetStream",
+        "pyarrow": "ParquetStream",
+    }
     for package, word in needs.items():
         if word in text:
             pytest.importorskip(package)
