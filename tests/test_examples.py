@@ -1,4 +1,4 @@
-"""What we tell people to run, run: the examples, and the code of the README and the user's guide."""
+"""What we tell people to run, run: the examples, and the code of the README, the guide and the reference."""
 
 import re
 import runpy
@@ -12,10 +12,15 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 CHAPTER = ROOT / "examples" / "chapter"
 SHARED = {"layerwise", "picture"}  # what the chapter's examples import
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *(page for part in ("guide", "reference") for page in sorted((ROOT / "docs" / part).glob("*.md"))),
+]
 NEED_PEERS = {"jax", "pytorch"}
 WITH_CODE = [
-    pytest.param(page, marks=[pytest.mark.peers] if page.stem in NEED_PEERS else [], id=page.stem)
+    pytest.param(
+        page, marks=[pytest.mark.peers] if page.stem in NEED_PEERS else [], id=f"{page.parent.name}-{page.stem}"
+    )
     for page in PAGES
     if "```python" in page.read_text(encoding="utf-8")
 ]
@@ -45,6 +50,7 @@ def test_every_example_has_a_test():
         "health.py",
         "jax_trainer.py",
         "many_networks.py",
+        "onnx_export.py",
         "pytorch_trainer.py",
         "scikit_learn.py",
         "table.py",
@@ -293,6 +299,7 @@ def test_fashion_mnist(capsys):
 def test_code_of_the_pages(page, capsys):
     text = page.read_text(encoding="utf-8")
     needs = {
+        "onnxruntime": "import onnxruntime",
         "sklearn": "load_digits",
         "torch": "import torch",
         "jax": "import jax",
@@ -309,10 +316,20 @@ def test_code_of_the_pages(page, capsys):
         exec(code, namespace)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}-{page.stem}")
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.peers
+def test_onnx_export(capsys):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    error, apart = run("onnx_export.py")["main"]()
+    assert error < 0.06  # 0.04 of it is noise
+    assert apart < 1e-5
+    assert "bytes; mean error" in capsys.readouterr().out
 
 
 @pytest.mark.peers
