@@ -16,7 +16,7 @@ PAGES = [
     ROOT / "README.md",
     *(page for part in ("guide", "reference") for page in sorted((ROOT / "docs" / part).glob("*.md"))),
 ]
-NEED_PEERS = {"jax", "pytorch"}
+NEED_PEERS = {"jax", "keras", "onnx", "pytorch"}
 WITH_CODE = [
     pytest.param(
         page, marks=[pytest.mark.peers] if page.stem in NEED_PEERS else [], id=f"{page.parent.name}-{page.stem}"
