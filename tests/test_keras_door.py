@@ -188,6 +188,7 @@ def test_functional_models_and_a_layer_called_twice():
     assert model.predict(X, verbose=0).shape == (90, 3)
 
 
+@pytest.mark.slow
 def test_another_backend_is_a_clear_error():
     code = (
         "import evenflow.keras as k\n"
