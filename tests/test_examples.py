@@ -1,4 +1,4 @@
-"""What we tell people to run, run: the examples, and the code of the README and the user's guide."""
+"""What we tell people to run, run: the examples, and the code of the README, the guide and the reference."""
 
 import re
 import runpy
@@ -12,8 +12,18 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 CHAPTER = ROOT / "examples" / "chapter"
 SHARED = {"layerwise", "picture"}  # what the chapter's examples import
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
-WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
+PAGES = [
+    ROOT / "README.md",
+    *(page for part in ("guide", "reference") for page in sorted((ROOT / "docs" / part).glob("*.md"))),
+]
+NEED_PEERS = {"jax", "keras", "onnx", "pytorch"}
+WITH_CODE = [
+    pytest.param(
+        page, marks=[pytest.mark.peers] if page.stem in NEED_PEERS else [], id=f"{page.parent.name}-{page.stem}"
+    )
+    for page in PAGES
+    if "```python" in page.read_text(encoding="utf-8")
+]
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +48,7 @@ def test_every_example_has_a_test():
         "embedding.py",
         "fashion_mnist.py",
         "health.py",
+        "jax_trainer.py",
         "many_networks.py",
         "onnx_export.py",
         "pytorch_trainer.py",
@@ -255,6 +266,14 @@ def test_pytorch_trainer(capsys):
     assert "two lines changed: loss" in capsys.readouterr().out
 
 
+@pytest.mark.peers
+def test_jax_trainer(capsys):
+    pytest.importorskip("jax.ffi")
+    found = run("jax_trainer.py")["main"](epochs=2, rows=1024)
+    assert found["evenflow.jax"][0] == pytest.approx(found["jax.numpy"][0], rel=1e-3)
+    assert "evenflow.jax: loss" in capsys.readouterr().out
+
+
 def test_health(capsys, tmp_path_factory):
     for package in ("sklearn", "matplotlib"):
         pytest.importorskip(package)
@@ -276,13 +295,17 @@ def test_fashion_mnist(capsys):
     assert accuracy > {"Fashion-MNIST": 0.82, "digits": 0.85}[name]
 
 
-@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
-def test_code_of_the_pages(page, capsys):
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")  # Keras'
+@pytest.mark.parametrize("page", WITH_CODE)
+def test_code_of_the_pages(page, capsys, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
     text = page.read_text(encoding="utf-8")
     needs = {
+        "keras": "import keras",
         "onnxruntime": "import onnxruntime",
         "sklearn": "load_digits",
         "torch": "import torch",
+        "jax": "import jax",
         "pandas": "ParquetStream",
         "pyarrow": "ParquetStream",
     }
@@ -296,7 +319,7 @@ def test_code_of_the_pages(page, capsys):
         exec(code, namespace)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}-{page.stem}")
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name} links to {target}"
