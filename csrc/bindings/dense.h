@@ -33,10 +33,11 @@ struct Matrix {
   const T* data;
   int rows, columns;
 
-  // Panels [first, end) of its columns, [panel][row][width].
-  Panels<T> of_columns(const Kernels<T>& k, T* to, int first, int end) const {
+  // Panels [first, end) of its columns, [panel][row][width], with room for so many rows between them: where panels are a
+  // power of two apart, a row's stores all fall into one set of a cache.
+  Panels<T> of_columns(const Kernels<T>& k, T* to, int first, int end, int gap = 0) const {
     const int full = k.layout.full(), from = first * full, count = std::min(columns, end * full) - from;
-    const std::ptrdiff_t stride = static_cast<std::ptrdiff_t>(rows) * full;
+    const std::ptrdiff_t stride = static_cast<std::ptrdiff_t>(rows + gap) * full;
     for (int row = 0; row < rows; ++row)
       k.spread(to, stride, data + static_cast<std::ptrdiff_t>(row) * columns + from, row, count, 0, end - first);
     return {to, stride};
@@ -67,7 +68,7 @@ struct Weights {
     const std::ptrdiff_t stride = static_cast<std::ptrdiff_t>(inputs) * k.layout.full();
     if (packed != nullptr) return {packed + first * stride, stride};
     if (transposed) return Matrix<T>{data, units, inputs}.of_rows(k, to, flip, first, end);
-    return Matrix<T>{data, inputs, units}.of_columns(k, to, first, end);
+    return Matrix<T>{data, inputs, units}.of_columns(k, to, first, end, 1);
   }
   // The same, of weights that are multiplied as they lie where they can be.
   Panels<T> near_units(const Kernels<T>& k, T* to, T* flip, int first, int end) const {
@@ -105,7 +106,7 @@ struct Tiling {
     panels = static_cast<int>(std::clamp<std::size_t>(group / (element * full * std::max(deep, high)), 1, 16));
     rows = static_cast<int>(std::max<std::size_t>(block / (element * deep) / 12, 2)) * 12;
     flip = deep * full;
-    b = static_cast<std::size_t>(panels) * flip;
+    b = static_cast<std::size_t>(panels) * (flip + full);
     c = static_cast<std::size_t>(panels) * high * full;
   }
   std::size_t elements() const { return b + c + flip; }
@@ -113,8 +114,8 @@ struct Tiling {
 
 // Rows of x into panels: a thread's share of them.
 template <class T>
-void pack_rows(const Tensor<T>& to, const T* x, int thread, int threads) {
-  const Share own(to.rows, thread, threads);
+void pack_rows(const Tensor<T>& to, const T* x, int rows, int thread, int threads) {
+  const Share own(rows, thread, threads);
   for (int row = own.first; row < own.end; ++row)
     to.k.spread(to.data, to.stride(), x + static_cast<std::ptrdiff_t>(row) * to.features, row, to.features, 0,
                 to.layout.panels(to.features));

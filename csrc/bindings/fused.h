@@ -18,7 +18,7 @@ void fused_forward(const Weights<T>& w, const T* x, int rows, Chain<T>& chain, T
                    int most_threads = eager_limit()) {
   const Kernels<T>& k = chain.k;
   const bool small = is_small(sizeof(T), rows, w.inputs);
-  const Tensor<T> packed(k, small ? 0 : rows, w.inputs);
+  const Tensor<T> packed(k, small ? 0 : rows + 1, w.inputs);  // with a gap between panels, as between those of weights
   const Panels<T> a = small ? Panels<T>{x, k.layout.full(), w.inputs} : Panels<T>{packed.data, packed.stride()};
   const Tiling tiling(k.layout, sizeof(T), w.inputs, rows);
   const int wanted = eager_threads(dense_nanoseconds(rows, w.inputs, w.units, 1), most_threads);
@@ -26,7 +26,7 @@ void fused_forward(const Weights<T>& w, const T* x, int rows, Chain<T>& chain, T
   Barrier barrier;
   team::run(wanted, [&](int thread, int threads) {
     if (!small) {
-      pack_rows(packed, x, thread, threads);
+      pack_rows(packed, x, rows, thread, threads);
       barrier.wait(threads);
     }
     T* memory = static_cast<T*>(scratch.data()) + tiling.elements() * static_cast<std::size_t>(thread);
@@ -61,7 +61,7 @@ void fused_backward(const Weights<T>& w, const T* dy, const T* x, const T* z, in
   Barrier barrier;
   team::run(wanted, [&](int thread, int threads) {
     T* memory = static_cast<T*>(scratch.data()) + own * static_cast<std::size_t>(thread);
-    pack_rows(a, x, thread, threads);
+    pack_rows(a, x, rows, thread, threads);
     const Share panels(k.layout.panels(units), thread, threads);
     if (panels.first < panels.end)
       Matrix<T>{dy, rows, units}.of_columns(k, dz.panel(panels.first), panels.first, panels.end);
