@@ -198,6 +198,8 @@ def clip_norm_scales(args: list[Any], _: Any, expected: list[Any], eps: float) -
 def noise_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
     settings = dict(case.settings)
     name = settings.pop("noise")
+    if "groups" in settings:  # so many, in any order
+        settings["groups"] = rng.integers(0, settings["groups"], case.shape[1]).tolist()
     x = normal(rng, dtype, *case.shape)
     arrays = [x] if case.kernel == "noise_forward" else [x, normal(rng, dtype, *case.shape)]
     return [name, *arrays], {**settings, "seed": 2**40 + 5, "step": 2**33 + 7, "layer": 3, "row": 2**32 - 5}
@@ -290,6 +292,10 @@ NOISES: list[dict[str, Any]] = [
     {"noise": "gaussian_dropout", "rate": 0.4},
     {"noise": "rrelu"},
     {"noise": "rrelu", "lower": 0.2, "upper": 0.25},
+    {"noise": "dropout", "rate": 0.3, "groups": 7},
+    {"noise": "dropout", "rate": 0.3, "one_row": True},
+    {"noise": "alpha_dropout", "rate": 0.3, "groups": 1000, "one_row": True},
+    {"noise": "rrelu", "groups": 1},
 ]
 CASES = [
     *(Case("dense_forward", shape, {"bias": bias}) for shape in DENSE_SHAPES for bias in ("bias", None)),
@@ -358,6 +364,11 @@ CASES = [
         Case("limit_norms", shape, limits)
         for limits in penalty_cases.LIMITS
         for shape in [*mixed(1, BATCHES, SIZES), *FLAT_SHAPES]
+    ),
+    *(
+        Case("limit_norms", shape, limits)
+        for limits in penalty_cases.MATRIX_LIMITS
+        for shape in mixed(1, BATCHES, SIZES)
     ),
 ]
 TIMED = [

@@ -64,6 +64,11 @@ def noise(kind: str, seed: int = 2**40 + 3, **parameters: float) -> Spec:
     return {"kind": "noise", "noise": kind, "parameters": parameters, "seed": seed}
 
 
+def shared_noise(kind: str, shape: list[int], axis: list[int], one_row: bool = False, **parameters: float) -> Spec:
+    """A random layer whose numbers differ along these axes of rows of that shape alone."""
+    return {**noise(kind, **parameters), "shape": shape, "axis": axis, "one_row": one_row}
+
+
 def reads(layer: Spec, *numbers: int) -> Spec:
     """A layer of `network` that reads these, in place of the one before it."""
     return {**layer, "inputs": [f"layer_{i}" for i in numbers]}

@@ -13,6 +13,7 @@ LIMITS = [
     {"min_value": 1.0, "max_value": 1.0},
     {"min_value": 3.0, "max_value": 6.0, "rate": 0.3},
 ]
+MATRIX_LIMITS = [{**LIMITS[0], "axis": 1}, {**LIMITS[3], "axis": -1}, {**LIMITS[2], "axis": [0, 1]}]
 
 
 def arguments(case: Any, rng: np.random.Generator, dtype: Any) -> tuple[list[Any], dict[str, Any]]:
@@ -40,7 +41,7 @@ def nothing_is_rounded(args: list[Any], *_: Any) -> list[Any]:
 
 
 def limit_norms_scales(args: list[Any], settings: dict[str, Any], expected: list[Any], _: float) -> list[Any]:
-    w = args[0]
-    norm = np.sqrt((w**2).sum(axis=0))
+    w, axis = args[0], settings.get("axis", 0)
+    norm = np.sqrt((w**2).sum(axis=axis if isinstance(axis, int) else tuple(axis), keepdims=True))
     outside = (norm < settings.get("min_value", 0.0)) | (norm > settings["max_value"])  # elsewhere no bit changes
-    return [outside * (4 + np.sqrt(len(w)) / 2) * abs(expected[0])]
+    return [outside * (4 + np.sqrt(w.size / norm.size) / 2) * abs(expected[0])]

@@ -124,6 +124,20 @@ CONSTRAINED: dict[str, Spec] = {
         ],
         SQUARED,
     ),
+    "norms along other axes": plain_network(
+        65,
+        [
+            batch_norm() | {"constraints": {"gamma": norm(0, 2) | {"axis": -1}}},
+            dense(33) | {"constraints": {"kernel": norm(0, 0.5) | {"axis": 1}, "bias": norm(0, 1) | {"axis": [0]}}},
+            activation("elu"),
+            dense(100) | {"constraints": {"kernel": norm(1, 1) | {"axis": [-1]}}, "regularizers": {"kernel": PROXIMAL}},
+            activation("tanh"),
+            dense(17) | {"constraints": {"kernel": norm(1, 2, 0.5) | {"axis": [0, 1]}}},
+            activation("tanh"),
+            dense(3) | {"constraints": {"kernel": norm(0, 0.1) | {"axis": 1}}},
+        ],
+        SQUARED,
+    ),
     "proximal": plain_network(
         33,
         [
@@ -321,6 +335,8 @@ def test_the_plan_tells(isa):
         "(beta, not negative)",
         "(kernel, l1 0.3 proximal)",
         "(alpha, l1 0.3 proximal, norms from 0 to 0.5)",
+        "(kernel, norms of inputs from 0 to 0.5)",
+        "(kernel, norms of all from 1 to 2)",
     ):
         assert words in text
 
@@ -336,6 +352,10 @@ def test_the_plan_tells(isa):
         (lambda layer: layer.update(constraints={"kernel": {"kind": "nrm"}}), "did you mean 'norm'"),
         (lambda layer: layer.update(constraints={"kernel": norm(2, 1)}), "'max_value'.*from 2"),
         (lambda layer: layer.update(constraints={"kernel": norm(0, 1, 1.5)}), "'rate'.*1.5"),
+        (lambda layer: layer.update(constraints={"kernel": norm(0, 1) | {"axis": 2}}), "'axis'.*-2 to 1.*2"),
+        (lambda layer: layer.update(constraints={"kernel": norm(0, 1) | {"axis": [0, -2]}}), "0, 1 or both.*-2"),
+        (lambda layer: layer.update(constraints={"kernel": norm(0, 1) | {"axis": []}}), "'axis'.*none"),
+        (lambda layer: layer.update(constraints={"bias": norm(0, 1) | {"axis": 1}}), "0 or -1 for the vector.*1"),
     ],
 )
 def test_wrong_specs_are_refused(change: Callable[[Any], Any], words):
@@ -355,6 +375,9 @@ def test_wrong_specs_are_refused(change: Callable[[Any], Any], words):
         (lambda p: _core.keep_nonnegative([1.0]), "'p'.*a NumPy array"),
         (lambda p: _core.limit_norms(p, min_value=2.0, max_value=1.0), "'max_value'.*from 2"),
         (lambda p: _core.limit_norms(p.reshape(2, 2, 1), max_value=1.0), "'w'.*a kernel"),
+        (lambda p: _core.limit_norms(p, max_value=1.0, axis=1), "'axis'.*0, the only axis of a vector.*1"),
+        (lambda p: _core.limit_norms(p.reshape(2, 2), max_value=1.0, axis=[1, -1]), "'axis'.*0, 1, or both"),
+        (lambda p: _core.limit_norms(p.reshape(2, 2), max_value=1.0, axis="0"), "'axis'.*'0'"),
     ],
 )
 def test_wrong_calls_are_refused(call: Callable[[np.ndarray], Any], words):

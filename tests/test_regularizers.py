@@ -91,6 +91,9 @@ def test_values_of_constraints():
     half = MinMaxNorm(1.0, 3.0, rate=0.5)(w)
     np.testing.assert_allclose(np.linalg.norm(half, axis=0), [4, 0.75, 0], rtol=1e-6)
     np.testing.assert_allclose(MaxNorm(2.5)([3, -4]), [1.5, -2], rtol=1e-7)
+    np.testing.assert_allclose(UnitNorm(axis=1)(w), w / np.linalg.norm(w, axis=1, keepdims=True), rtol=1e-6)
+    np.testing.assert_allclose(UnitNorm(axis=(0, -1))(w), w / np.linalg.norm(w), rtol=1e-6)
+    assert (MaxNorm(axis=[1]).axis, MaxNorm(axis=(0, 1)).axis, MaxNorm(axis=-1).axis) == (1, [0, 1], -1)
     assert MaxNorm()(w.astype(np.float32)).dtype == np.float32
     np.testing.assert_array_equal(w, kept)
 
@@ -227,8 +230,12 @@ class Custom(L2):
         (lambda: Dense(3, kernel_constraint="maxnorm"), ["Dense", "kernel_constraint", "'max_norm'"]),
         (lambda: Dense(3, bias_constraint=2.0), ["bias_constraint", "MaxNorm(2.0)"]),
         (lambda: MaxNorm(-1), ["MaxNorm", "max_value", "-1"]),
-        (lambda: MaxNorm(axis=1), ["MaxNorm", "axis", "0, the inputs of each unit", "1"]),
-        (lambda: UnitNorm(axis=[0, 1]), ["UnitNorm", "axis", "[0, 1]"]),
+        (lambda: MaxNorm(axis=2), ["MaxNorm", "axis", "0, 1, -1 or [0, 1]", "2"]),
+        (lambda: MaxNorm(axis=[]), ["MaxNorm", "axis", "0, 1, -1 or [0, 1]", "[]"]),
+        (lambda: UnitNorm(axis=[1, -1]), ["UnitNorm", "axis", "[1, -1]"]),
+        (lambda: UnitNorm(axis="0"), ["UnitNorm", "axis", "'0'"]),
+        (lambda: MinMaxNorm(axis=True), ["MinMaxNorm", "axis", "True"]),
+        (lambda: model(Dense(3, bias_constraint=MaxNorm(axis=1))), ["axis", "0 or -1", "bias", "1"]),
         (lambda: MinMaxNorm(2, 1), ["MinMaxNorm", "max_value", "at least 2.0", "1"]),
         (lambda: MinMaxNorm(rate=2), ["MinMaxNorm", "rate", "2"]),
         (lambda: regularizers.get({"class_name": "L3", "config": {}}), ["'L3'"]),

@@ -47,24 +47,49 @@ void keep_nonnegative(const py::object& p) {
   in_place("keep_nonnegative", p, [](const auto& k, auto* data, std::ptrdiff_t n) { k.keep_nonnegative(data, n); });
 }
 
-void limit_norms(const py::object& w_, double min_value, double max_value, double rate) {
+// Which axes of an array of so many are meant, as flags.
+std::vector<bool> axes_of(const char* function, const py::object& given, int rank) {
+  const std::string expected = rank == 1 ? "0, the only axis of a vector" : "0, 1, or both in a list";
+  py::list listed;
+  if (py::isinstance<py::sequence>(given) && !py::isinstance<py::str>(given))
+    for (const auto& one : given) listed.append(one);
+  else
+    listed.append(given);
+  std::vector<bool> found(static_cast<std::size_t>(rank));
+  for (const auto& one : listed) {
+    if (!py::isinstance<py::int_>(one) || py::isinstance<py::bool_>(one))
+      refuse_type(function, "axis", expected, text(py::repr(given)));
+    const auto axis = one.cast<std::int64_t>();
+    const auto counted = static_cast<std::size_t>(axis < 0 ? axis + rank : axis);
+    if (axis < -rank || axis >= rank || found[counted]) refuse(function, "axis", expected, text(py::repr(given)));
+    found[counted] = true;
+  }
+  if (listed.empty()) refuse(function, "axis", expected, "none");
+  return found;
+}
+
+void limit_norms(const py::object& w_, double min_value, double max_value, double rate, const py::object& axis) {
   const char* name = "limit_norms";
   check_range(name, "min_value", min_value, nonnegative);
   check_range(name, "max_value", max_value, {min_value, nonnegative.highest});
   check_range(name, "rate", rate, {0, 1});
   const py::array w = array(name, "w", w_, -1);
   const NormLimits limits{min_value, max_value, rate};
-  if (w.ndim() == 1) {
+  if (w.ndim() != 1 && w.ndim() != 2) refuse(name, "w", "a kernel [inputs, units] or a vector", "shape " + shape_text(w));
+  const std::vector<bool> over = axes_of(name, axis, static_cast<int>(w.ndim()));
+  if (w.ndim() == 1 || (over[0] && over[1])) {
     in_place(name, w_, [&](const auto& k, auto* data, std::ptrdiff_t n) { k.limit_norm(data, n, limits); }, "w");
     return;
   }
-  if (w.ndim() != 2) refuse(name, "w", "a kernel [inputs, units] or a vector", "shape " + shape_text(w));
   by_type(name, "w", w, [&](auto type) {
     using T = decltype(type);
     T* data;
     whole_size<T>(name, "w", w, &data, true);
     py::gil_scoped_release nogil;
-    kernels<T>().limit_norms(data, rows_of(w), columns_of(w), limits);
+    const auto& k = kernels<T>();
+    const int rows = rows_of(w), columns = columns_of(w);
+    if (over[0]) return k.limit_norms(data, rows, columns, limits);
+    for (std::ptrdiff_t row = 0; row < rows; ++row) k.limit_norm(data + row * columns, columns, limits);
   });
 }
 
@@ -76,7 +101,7 @@ void bind_penalties(py::module_& m) {
   m.def("soft_threshold", &soft_threshold, py::arg("p"), py::arg("threshold"));
   m.def("keep_nonnegative", &keep_nonnegative, py::arg("p"));
   m.def("limit_norms", &limit_norms, py::arg("w"), py::kw_only(), py::arg("min_value") = 0.0, py::arg("max_value"),
-        py::arg("rate") = 1.0);
+        py::arg("rate") = 1.0, py::arg("axis") = py::int_(0));
 }
 
 }  // namespace evenflow

@@ -47,16 +47,21 @@ inline std::string regularization_text(const Plan& p, int variable) {
   std::string found = penalty_text(r.penalty);
   if (r.proximal) found += " proximal";
   if (r.nonnegative) found += ", not negative";
-  if (r.norms) found += ", norms from " + number_text(r.norms->lowest) + " to " + number_text(r.norms->highest);
+  if (r.norms) {
+    constexpr const char* words[] = {"", " of inputs", " of all"};  // of a kernel; a vector has one norm
+    found += std::string(", norms") + (v.inputs > 0 ? words[r.along] : "") + " from " + number_text(r.norms->lowest) +
+             " to " + number_text(r.norms->highest);
+  }
   return " (" + v.name.substr(v.name.rfind('/') + 1) + found + ")";
 }
 
 inline std::string map_text(const Plan& p, const Stage& stage) {
   constexpr const char* words[] = {
       "gather", "product",   "product transposed", "layer_normalization", "rms_normalization",
-      "read",   "add",       "multiply",           "concatenate",         "embed",
+      "",       "read",  "add",       "multiply",           "concatenate",         "embed",
       "encode", "discretize"};
-  std::string found = words[static_cast<int>(stage.map)];
+  std::string found = stage.map == Map::row_activation ? output_names[static_cast<int>(stage.row_activation)]
+                                                       : words[static_cast<int>(stage.map)];
   if (stage.kernel >= 0)
     found += " " + p.variables[static_cast<std::size_t>(stage.kernel)].name + regularization_text(p, stage.kernel);
   else if (stage.map != Map::same && !stage.layer.empty())

@@ -272,6 +272,10 @@ class SpecReader {
         layer.random = noise_of(in.where_, in.string("noise"),
                                 in.missing("parameters") ? py::dict() : in.need<py::dict>("parameters", "a dict"),
                                 in.need<py::object>("seed", "a whole number"));
+        axes(in, layer);
+        layer.random.one_row = in.flag("one_row", false);
+        if ((!layer.shape.empty() || layer.random.one_row) && !shares_numbers(layer.random))
+          refuse(in.where_, "shape", "a layer that draws 16 bits, such as dropout", in.string("noise"));
         if (in.string("noise") == "rrelu") {  // what it is where nothing is random
           layer.activation_name = "leaky_relu";
           layer.parameters[0] = (layer.random.parameters[0] + layer.random.parameters[1]) / 2;
@@ -296,6 +300,26 @@ class SpecReader {
     Penalty found;
     if (!missing("l1")) found.l1 = number("l1", 0, nonnegative.highest);
     if (!missing("l2")) found.l2 = number("l2", 0, nonnegative.highest);
+    return found;
+  }
+  // Along which axes norms are taken, from -2 to 1 and as they were given: a vector has one axis, a kernel two.
+  std::vector<int> norm_axis() const {
+    if (missing("axis")) return {0};
+    const auto given = need<py::object>("axis", "an axis or a list of axes");
+    py::list listed;
+    if (py::isinstance<py::sequence>(given))
+      for (const auto& one : given) listed.append(one);
+    else
+      listed.append(given);
+    std::vector<int> found;
+    for (const auto& one : listed) {
+      py::dict entry;
+      entry["axis"] = one;
+      const auto axis = SpecReader(where_, entry).need<std::int64_t>("axis", "an axis or a list of axes");
+      if (axis < -2 || axis > 1) refuse(where_, "axis", "numbers from -2 to 1", std::to_string(axis));
+      found.push_back(static_cast<int>(axis));
+    }
+    if (found.empty()) refuse(where_, "axis", "at least one axis", "none");
     return found;
   }
   // What a layer's dict under `key` holds for each of its variables.
@@ -326,6 +350,7 @@ class SpecReader {
       limits.highest = given.number("max_value", limits.lowest, nonnegative.highest);
       limits.rate = given.number("rate", 0, 1);
       r.norms = limits;
+      r.axis = given.norm_axis();
     });
   }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/columns.h"
+#include "kernels/rows.h"
 #include "kernels/update.h"
 
 namespace evenflow {
@@ -93,6 +94,21 @@ struct PenaltyKernels {
     Clip clip;
     clip.scale = limits.scale(sqrt(FlatKernels<V>::square_sum(p, n)));
     if (clip.scale != 1) FlatKernels<V>::clip(p, n, clip);
+  }
+  static void limit_row_norms(T* w, std::ptrdiff_t stride, int units, const NormLimits& limits, int first, int last) {
+    using Rows = RowKernels<V>;
+    for (int row = first; row < last; ++row) {
+      const auto at = [&](int unit) { return w + Rows::place(unit, stride, row, units); };
+      const T squares = Rows::total(units, [&](int unit) {
+        const V x = V::load(at(unit));
+        return x * x;
+      });
+      const V scale = limits.scale(V(sqrt(squares)));
+      T factor[V::lanes];
+      scale.store(factor);
+      if (factor[0] == T(1)) continue;
+      Rows::each(units, [&](int unit, int) { (V::load(at(unit)) * scale).store(at(unit)); });
+    }
   }
 };
 

@@ -76,6 +76,7 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.keep_nonnegative = PenaltyKernels<V>::keep_nonnegative;
   k.limit_norms = PenaltyKernels<V>::limit_norms;
   k.limit_norm = PenaltyKernels<V>::limit_norm;
+  k.limit_row_norms = PenaltyKernels<V>::limit_row_norms;
   k.updates = update_kernels<V>(Rules());
   k.follow = FlatKernels<V>::follow;
   k.accumulate = FlatKernels<V>::accumulate;

@@ -71,9 +71,14 @@ void Program<T>::Step::backward_rows(int number) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   const int source = stage.from[0];
   const bool alone = plan.alone(plan.stages[static_cast<std::size_t>(source)]);
-  k.normalize_rows_backward(gradient(alone ? source : number, 0), gradient(number, 0), at(stage.product, 0),
-                            p.activations_ + stage.inverses, plan.panel_stride(), stage.units,
-                            stage.map == Map::layer_normalization, scratch, first_row(thread), first_row(thread + 1));
+  T* dx = gradient(alone ? source : number, 0);
+  const T *dy = gradient(number, 0), *y = at(stage.product, 0);
+  if (stage.map == Map::row_activation)
+    k.output_backward(stage.row_activation, dx, dy, y, plan.panel_stride(), stage.units, scratch, first_row(thread),
+                      first_row(thread + 1));
+  else
+    k.normalize_rows_backward(dx, dy, y, p.activations_ + stage.inverses, plan.panel_stride(), stage.units,
+                              stage.map == Map::layer_normalization, scratch, first_row(thread), first_row(thread + 1));
 }
 
 template <class T>

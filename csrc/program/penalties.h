@@ -59,7 +59,7 @@ void Program<T>::Step::settle(const Spending& how, int number, std::ptrdiff_t of
   const double threshold = how.rate * r.penalty.l1;
   if (r.proximal && threshold > 0) k.soft_threshold(p.parameters_ + offset, n, threshold);
   if (r.nonnegative) k.keep_nonnegative(p.parameters_ + offset, n);
-  if (!r.norms || !v.is_kernel()) return;
+  if (!r.norms || !v.limits_panels()) return;
   const int panel = panel_of(v, offset);
   const int width = panel_width(number, panel);
   T* w = p.parameters_ + slice(number, panel);
@@ -69,17 +69,28 @@ void Program<T>::Step::settle(const Spending& how, int number, std::ptrdiff_t of
 }
 
 template <class T>
-void Program<T>::Step::limit_vectors() const {
-  if (!plan.vector_norms || !steps) return;
-  barrier.wait(threads);  // such a norm is of several threads' panels
-  if (thread != 0) return;
-  for (const Variable& v : plan.variables)
-    if (v.trainable && !v.is_kernel() && v.regularization.norms && plan.rates[static_cast<std::size_t>(v.rate)] != 0) {
+void Program<T>::Step::limit_across() const {
+  if (!plan.norms_across || !steps) return;
+  barrier.wait(threads);
+  for (const Variable& v : plan.variables) {
+    const Regularization& r = v.regularization;
+    if (!v.trainable || !r.norms || v.limits_panels() || plan.rates[static_cast<std::size_t>(v.rate)] == 0) continue;
+    T* const w = p.parameters_ + v.offset;
+    if (r.along == Regularization::units) {  // each row is one thread's
+      const int rows_of_it = v.is_table() ? v.rows : v.inputs;
+      const auto first = [&](int t) { return static_cast<int>(std::int64_t{rows_of_it} * t / threads); };
       if (v.is_table())
-        k.limit_norms(p.parameters_ + v.offset, v.rows, v.columns, *v.regularization.norms);
+        for (std::ptrdiff_t row = first(thread); row < first(thread + 1); ++row)
+          k.limit_norm(w + row * v.columns, v.columns, *r.norms);
       else
-        k.limit_norm(p.parameters_ + v.offset, v.size, *v.regularization.norms);
+        k.limit_row_norms(w, plan.layout.full() * static_cast<std::ptrdiff_t>(v.inputs), v.units, *r.norms,
+                          first(thread), first(thread + 1));
+    } else if (thread == 0 && v.is_table() && r.along == Regularization::inputs) {
+      k.limit_norms(w, v.rows, v.columns, *r.norms);
+    } else if (thread == 0) {
+      k.limit_norm(w, v.size, *r.norms);
     }
+  }
 }
 
 }  // namespace evenflow

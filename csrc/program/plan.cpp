@@ -95,7 +95,7 @@ void Plan::place_activations(const Known& known) {
     // It surely is, in training; and while random layers are off, when they leave the value where it is.
     bool read = kept, read_when_quiet = kept;
     Segment* before = nullptr;
-    if (of_rows(stage.map)) {
+    if (of_rows(stage.map) && stage.map != Map::row_activation) {
       stage.inverses = activation_size;
       activation_size += product(layout.padded(capacity), 1);
     }

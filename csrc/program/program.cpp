@@ -228,7 +228,7 @@ Progress Program<T>::run(const Feeds& x, const Feeds& y, const Run& run) {
             self.next_position = position + rows;
           }
           self.learn(fused);
-          self.limit_vectors();
+          self.limit_across();
         }
         barrier.wait(count);  // nobody gathers the next batch while this one is read
         if (thread == 0) {

@@ -20,6 +20,8 @@ struct Noise {
   double parameters[noise_parameters] = {};
   std::uint64_t seed = 0;
   std::uint32_t number = 0;  // of the random layers below, so that one seed serves many layers
+  bool one_row = false;      // the numbers are the same for every row
+  std::vector<std::uint32_t> groups;  // features of a group share a number; none: each has its own
 };
 
 // What is asked of a variable besides a small loss.
@@ -27,7 +29,9 @@ struct Regularization {
   Penalty penalty;
   bool proximal = false;  // l1 as a threshold after each update, in place of its slope in the gradient
   bool nonnegative = false;
-  std::optional<NormLimits> norms;  // of each unit's weights; of a whole vector
+  std::optional<NormLimits> norms;
+  std::vector<int> axis;  // of a matrix, along which norms are taken: -2 to 1
+  enum Along { inputs, units, all } along = inputs;  // the same: of each unit's weights, of each input's, of all
 
   bool settles() const { return proximal || nonnegative || norms; }
 };
@@ -62,7 +66,8 @@ struct LayerSpec {
   bool use_bias = false;             // dense
   double momentum = 0, epsilon = 0;  // batch normalization; epsilon of all that divide by a deviation
   bool center = false, scale = false, unbiased_variance = false;
-  std::vector<int> shape, axis;  // of rows, and which axes have statistics of their own; 1 is the first of the shape
+  // Of rows, and which axes have statistics, or random numbers, of their own; 1 is the first of the shape.
+  std::vector<int> shape, axis;
   bool invert = false;           // normalization
   Penalty activity;              // activity regularization
   std::map<std::string, Regularization> regularization;  // of the layer's variables, by their short names

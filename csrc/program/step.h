@@ -231,7 +231,8 @@ struct Program<T>::Step {
   double activity_penalty() const;
   // After the update of a block: proximal steps and constraints.
   void settle(const Spending& how, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
-  void limit_vectors() const;
+  // Constraints on norms of what lies in several panels; meets.
+  void limit_across() const;
 
   // ---- parameters of activations (learned.h)
 

@@ -44,7 +44,8 @@ clip_by_global_norm        the same for a list of arrays and their common norm
 penalize                   l1 sum |p| + l2 sum p^2; its gradient is added to g, where that is given
 soft_threshold             p = sign(p) max(|p| - threshold, 0), in place
 keep_nonnegative           p = max(p, 0), in place
-limit_norms                each column of w [inputs, units], or a vector, scaled to a norm within limits, in place
+limit_norms                each column of w [inputs, units], or a vector, scaled to a norm within limits, in place;
+                           axis=1: each row
 =========================  =============================================================================
 
 out: an array, or a tuple of as many as there are results (None: a new one), which is written and returned as it came.

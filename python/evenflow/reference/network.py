@@ -29,7 +29,7 @@ from .metrics import metric_sums
 from .noise import noise_backward, noise_forward, without_noise
 from .outputs import OUTPUTS, output_backward
 from .penalties import penalize, settle
-from .regrouping import columns_of, rows_of, statistic_shape
+from .regrouping import columns_of, groups_of, rows_of, statistic_shape
 from .row_normalization import layer_norm_backward, layer_norm_forward, rms_norm_backward, rms_norm_forward
 from .rules import apply_rule, slots_of
 from .updates import average, clip_by_global_norm, clip_by_norm, clip_by_value
@@ -290,11 +290,12 @@ class Network:
             dy = activation_backward(layer["activation"], dy, x, y, **layer["parameters"])
         return dy
 
-    def _draw(self, layer: Mapping[str, Any]) -> dict[str, int]:
+    def _draw(self, layer: Mapping[str, Any]) -> dict[str, Any]:
         """Which random numbers a layer draws in the present step: those of its seed and of its place among its kind."""
         random = [other for other in self.spec["layers"] if other["kind"] == "noise"]
         number = next(i for i, other in enumerate(random) if other is layer)
-        return {"seed": layer["seed"], "step": self.iterations, "layer": number}
+        place = {"seed": layer["seed"], "step": self.iterations, "layer": number, "one_row": layer.get("one_row", False)}
+        return place | ({"groups": groups_of(layer)} if "shape" in layer else {})
 
     def penalty(self) -> float:
         """What is added to the mean loss of the rows of the last forward: the penalties of the trainable variables, and

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,13 @@ def keep_nonnegative(p: Array) -> None:
     p[...] = np.maximum(wide(p), 0)
 
 
-def limit_norms(w: Array, *, min_value: float = 0.0, max_value: float, rate: float = 1.0) -> None:
+def limit_norms(
+    w: Array, *, min_value: float = 0.0, max_value: float, rate: float = 1.0, axis: int | Sequence[int] = 0
+) -> None:
     """Each column of w [inputs, units], or a vector as a whole, keeps its bits where min_value <= |w| <= max_value for
-    its l2 norm |w|; else w *= (rate clip(|w|, min_value, max_value) + (1 - rate) |w|) / (|w| + EPSILON)."""
-    norm = np.sqrt((wide(w) ** 2).sum(axis=0))
+    its l2 norm |w|; else w *= (rate clip(|w|, min_value, max_value) + (1 - rate) |w|) / (|w| + EPSILON). axis=1: each
+    row; [0, 1]: all together."""
+    norm = np.sqrt((wide(w) ** 2).sum(axis=axis if isinstance(axis, int) else tuple(axis), keepdims=True))
     desired = rate * np.clip(norm, min_value, max_value) + (1 - rate) * norm
     inside = (min_value <= norm) & (norm <= max_value)
     w[...] = wide(w) * np.where(inside, 1, desired / (norm + EPSILON))
