@@ -259,6 +259,7 @@ KERNELS = {
     "clip_by_norm": Kernel(clip_arguments, clip_norm_scales, in_place=(0,)),
     "clip_by_global_norm": Kernel(clip_arguments, clip_norm_scales, in_place=(0,)),
     "penalize": Kernel(penalty_cases.arguments, penalty_cases.penalize_scales, in_place=(1,)),
+    "penalize_pairs": Kernel(penalty_cases.arguments, penalty_cases.penalize_pairs_scales, in_place=(1,)),
     "soft_threshold": Kernel(penalty_cases.arguments, penalty_cases.soft_threshold_scales, in_place=(0,)),
     "keep_nonnegative": Kernel(penalty_cases.arguments, penalty_cases.nothing_is_rounded, in_place=(0,)),
     "limit_norms": Kernel(penalty_cases.arguments, penalty_cases.limit_norms_scales, in_place=(0,)),
@@ -358,6 +359,11 @@ CASES = [
     ),
     *(Case("clip_by_global_norm", (33, 1000, 1, 17), {"limit": limit}) for limit in (0.5, 1e9)),
     *(Case("penalize", shape, penalty) for penalty in penalty_cases.PENALTIES for shape in [*FLAT_SHAPES, (33, 17)]),
+    *(
+        Case("penalize_pairs", shape, pairs)
+        for pairs in penalty_cases.PAIRS
+        for shape in [*mixed(1, (1, 2, 11, 33, 77), SIZES), (256, 300)]
+    ),
     *(Case("soft_threshold", shape, {"threshold": t}) for t in (0.0, 0.7) for shape in [*FLAT_SHAPES, (33, 17)]),
     *(Case("keep_nonnegative", shape) for shape in [*FLAT_SHAPES, (33, 17)]),
     *(

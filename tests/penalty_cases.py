@@ -20,6 +20,8 @@ def arguments(case: Any, rng: np.random.Generator, dtype: Any) -> tuple[list[Any
     p = rng.standard_normal(case.shape).astype(dtype)
     if case.kernel == "penalize":
         return [p, rng.standard_normal(case.shape).astype(dtype)], case.settings
+    if case.kernel == "penalize_pairs":
+        return [p, rng.standard_normal(case.shape).astype(dtype)], case.settings
     if case.kernel == "soft_threshold":
         return [p, case.settings["threshold"]], {}
     return [p], case.settings
@@ -29,6 +31,22 @@ def penalize_scales(args: list[Any], settings: dict[str, Any], expected: list[An
     p, g = args
     terms = abs(g) + settings["l1"] + 2 * settings["l2"] * abs(p)
     return [(3 + np.sqrt(p.size) / 2) * expected[0], 2 * terms * (settings["l1"] + settings["l2"] > 0)]
+
+
+PAIRS = [{"factor": 0.3, "mode": "rows"}, {"factor": 2.0, "mode": "columns"}]
+
+
+def penalize_pairs_scales(args: list[Any], settings: dict[str, Any], expected: list[Any], _: float) -> list[Any]:
+    """Cosines are off by some roundings of sums of 1; so each may be as large, but its sign."""
+    w, g = args
+    v = w if settings["mode"] == "rows" else w.T
+    count, length = v.shape
+    lengths = np.sqrt((v**2).sum(axis=1, keepdims=True))
+    factor = 8 + np.sqrt(length) / 2
+    share = settings["factor"] / max(1, count * (count - 1) / 2)
+    u = abs(v) / lengths
+    d = share * (8 + np.sqrt(count) + factor) * (u.sum(axis=0) + u * count * np.sqrt(length)) / lengths
+    return [settings["factor"] * factor, abs(g) + (d if settings["mode"] == "rows" else d.T)]
 
 
 def soft_threshold_scales(args: list[Any], *_: Any) -> list[Any]:

@@ -38,6 +38,8 @@ CASES: dict[str, dict[str, Any]] = {
         "kernel_regularizer": lambda k: k.regularizers.L1L2(0.002, 0.01),
         "bias_regularizer": lambda k: k.regularizers.l1_l2(0.003, 0.004),
     },
+    "orthogonal rows": {"kernel_regularizer": lambda k: k.regularizers.OrthogonalRegularizer(0.3)},
+    "orthogonal columns": {"kernel_regularizer": lambda k: k.regularizers.OrthogonalRegularizer(0.3, "columns")},
     "activity l1": {"activity_regularizer": lambda k: k.regularizers.L1(0.01)},
     "activity l2": {"activity_regularizer": lambda k: "l2"},
     "activity l1_l2": {"activity_regularizer": lambda k: k.regularizers.L1L2(0.02, 0.01)},

@@ -43,8 +43,10 @@ inline std::string penalty_text(const Penalty& penalty) {
 inline std::string regularization_text(const Plan& p, int variable) {
   const Variable& v = p.variables[static_cast<std::size_t>(variable)];
   const Regularization& r = v.regularization;
-  if (!v.trainable || !(r.penalty.active() || r.settles())) return "";
+  if (!v.trainable || !(r.penalized() || r.settles())) return "";
   std::string found = penalty_text(r.penalty);
+  if (r.orthogonal.factor != 0)
+    found += std::string(", orthogonal ") + (r.orthogonal.rows ? "rows " : "columns ") + number_text(r.orthogonal.factor);
   if (r.proximal) found += " proximal";
   if (r.nonnegative) found += ", not negative";
   if (r.norms) {

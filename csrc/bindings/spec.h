@@ -337,6 +337,9 @@ class SpecReader {
     in.each_variable("regularizers", [&](const std::string& name, const SpecReader& given) {
       Regularization& r = layer.regularization[name];
       r.penalty = given.penalty();
+      if (!given.missing("orthogonal")) r.orthogonal.factor = given.number("orthogonal", 0, nonnegative.highest);
+      if (!given.missing("mode"))
+        r.orthogonal.rows = index_of(given.where_, "mode", given.string("mode"), {"rows", "columns"}) == 0;
       r.proximal = given.flag("proximal", false);
       if (r.proximal && r.penalty.l2 != 0)
         refuse(given.where_, "l2", "0 beside a proximal l1", number_text(r.penalty.l2));

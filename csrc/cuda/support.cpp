@@ -49,6 +49,8 @@ void refuse_unsupported(const Plan& plan) {
         refuse("an activation's parameter that all units share, in '" + segment.activation_layer + "'");
     }
   }
+  for (const Plan::Orthogonals& of : plan.orthogonals)
+    refuse("an orthogonal regularizer, of '" + plan.variables[static_cast<std::size_t>(of.variable)].name + "'");
   for (const Variable& v : plan.variables)
     if (v.inputs > 0 && v.regularization.norms && !v.limits_panels())
       refuse("limits of norms along other axes than 0, of '" + v.name + "'");

@@ -256,6 +256,12 @@ struct Kernels {
   void (*clip)(T* g, std::ptrdiff_t n, Clip);
   // The penalty of p; its gradient is added to g, unless that is nullptr.
   double (*penalize)(T* g, const T* p, std::ptrdiff_t n, const Penalty&);
+  // Each column of u[rows][width] is brought to length 1 by inverse = 1 / its length, at most 1e7.
+  void (*unit_columns)(T* u, T* inverse, int rows, int width);
+  // The sum of |g| of g[rows][width] but where the row is the column, counted from `first`; g <- its sign, 0 there.
+  double (*pair_signs)(T* g, int first, int rows, int width);
+  // From the gradient of u to that of what it was made from: d <- share * inverse * (d - u * sum(u * d)), by columns.
+  void (*through_unit_columns)(T* d, const T* u, const T* inverse, int rows, int width, double share);
   // p <- sign(p) * max(|p| - threshold, 0)
   void (*soft_threshold)(T* p, std::ptrdiff_t n, double threshold);
   // p <- max(p, 0)

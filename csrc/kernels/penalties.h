@@ -57,6 +57,42 @@ struct PenaltyKernels {
     return g == nullptr ? penalize<false>(g, p, n, penalty) : penalize<true>(g, p, n, penalty);
   }
 
+  static constexpr double longest_inverse = 1e7;  // as in Keras
+
+  static void unit_columns(T* u, T* inverse, int rows, int width) {
+    each_vector<V>(width, [&](int j) {
+      const auto at = [&](int row) { return u + static_cast<std::ptrdiff_t>(row) * width + j; };
+      const V squares = ColumnKernels<V>::sum_rows(rows, [&](int row) {
+        const V x = V::load(at(row));
+        return x * x;
+      });
+      const V r = at_most(V(1) / sqrt(squares), V(longest_inverse));
+      r.store(inverse + j);
+      for (int row = 0; row < rows; ++row) (V::load(at(row)) * r).store(at(row));
+    });
+  }
+  static double pair_signs(T* g, int first, int rows, int width) {
+    for (int j = 0; j < width && first + j < rows; ++j) g[static_cast<std::ptrdiff_t>(first + j) * width + j] = 0;
+    double total = 0;
+    each_vector<V>(width, [&](int j) {
+      const auto at = [&](int row) { return g + static_cast<std::ptrdiff_t>(row) * width + j; };
+      total += static_cast<double>(
+          sum(ColumnKernels<V>::sum_rows(rows, [&](int row) { return abs(V::load(at(row))); })));
+      for (int row = 0; row < rows; ++row) sign(V::load(at(row))).store(at(row));
+    });
+    return total;
+  }
+  static void through_unit_columns(T* d, const T* u, const T* inverse, int rows, int width, double share) {
+    each_vector<V>(width, [&](int j) {
+      const auto at = [&](int row) { return static_cast<std::ptrdiff_t>(row) * width + j; };
+      const V along = ColumnKernels<V>::sum_rows(rows, [&](int row) { return V::load(u + at(row)) * V::load(d + at(row)); });
+      const V r = V::load(inverse + j), factor = V(share) * r;
+      const V shrinks = select(r < V(longest_inverse), along, V(0));  // else the length is a constant
+      for (int row = 0; row < rows; ++row)
+        (factor * fma(-V::load(u + at(row)), shrinks, V::load(d + at(row)))).store(d + at(row));
+    });
+  }
+
   template <class Value>
   EVENFLOW_INLINE static void each_value(T* p, std::ptrdiff_t n, Value value) {
     std::ptrdiff_t i = 0;

@@ -110,7 +110,7 @@ void Program<T>::Step::weight_gradient(int number, Visit visit) const {
   const Variable& kernel = plan.variables[static_cast<std::size_t>(stage.kernel)];
   const bool adds = plan.adds(stage.kernel, number), completes = plan.completes(stage.kernel, number);
   const Regularization& regularization = kernel.regularization;
-  const bool passes = passing && !measures && !accumulates && !adds && completes && !regularization.penalty.active();
+  const bool passes = passing && !measures && !accumulates && !adds && completes && !regularization.penalized();
   // One panel would be one thread's work. What is counted or limited over a panel is left to its owner.
   const bool by_inputs = passes && stage.map == Map::linear && plan.layout.panels(kernel.units) == 1 &&
                          below.map != Map::gather && !samples && !regularization.settles();

@@ -2,6 +2,8 @@
 // comes right after their update. Both are done by the thread that owns the panel.
 #pragma once
 
+#include <numeric>
+
 #include "program/step.h"
 
 namespace evenflow {
@@ -10,14 +12,47 @@ template <class T>
 void Program<T>::Step::penalize(int number, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) const {
   const Variable& v = plan.variables[static_cast<std::size_t>(number)];
   const Regularization& r = v.regularization;
-  if (!r.penalty.active() || !v.trainable) return;
+  if (!r.penalized() || !v.trainable) return;
+  if (r.orthogonal.factor != 0)
+    for (std::size_t i = 0; i < plan.orthogonals.size(); ++i)
+      if (plan.orthogonals[i].variable == number) {
+        const Orthogonality<T> of = orthogonality(i);
+        k.add(p.gradients_ + offset, of.gradient + panel * of.gradient_stride() + (offset - slice(number, panel)), n);
+      }
+  if (!r.penalty.active()) return;
   double& sum = penalty_sum(number, panel);
   if (offset == slice(number, panel)) sum = 0;
   sum += k.penalize(r.proximal ? nullptr : p.gradients_ + offset, p.parameters_ + offset, n, r.penalty);
 }
 
 template <class T>
+Orthogonality<T> Program<T>::Step::orthogonality(std::size_t i) const {
+  const Plan::Orthogonals& at = plan.orthogonals[i];
+  const Variable& v = plan.variables[static_cast<std::size_t>(at.variable)];
+  T* const base = p.activations_;
+  return {k,
+          v.inputs,
+          v.units,
+          v.regularization.orthogonal,
+          base + at.vectors,
+          base + at.inverses,
+          base + at.pairs,
+          base + at.slopes,
+          base + at.gradient,
+          p.orthogonal_sums_[i].data()};
+}
+
+template <class T>
+void Program<T>::Step::orthogonalize(bool with_gradient) const {
+  for (std::size_t i = 0; i < plan.orthogonals.size(); ++i)
+    orthogonality(i).run(
+        p.parameters_ + plan.variables[static_cast<std::size_t>(plan.orthogonals[i].variable)].offset, with_gradient,
+        [&](int features, auto visit) { own_panels(features, visit); }, [&] { barrier.wait(threads); });
+}
+
+template <class T>
 void Program<T>::Step::sum_penalties() const {
+  orthogonalize(false);
   for (const Stage& stage : plan.stages)
     own_slices(stage, [&](int number, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) {
       const Penalty& penalty = plan.variables[static_cast<std::size_t>(number)].regularization.penalty;
@@ -38,6 +73,7 @@ double Program<T>::Step::weight_penalty() const {
     if (!v.trainable || !v.regularization.penalty.active()) continue;
     for (int panel = 0; panel < plan.layout.panels(v.units); ++panel) total += penalty_sum(static_cast<int>(i), panel);
   }
+  for (const std::vector<double>& sums : p.orthogonal_sums_) total = std::accumulate(sums.begin(), sums.end(), total);
   return total;
 }
 

@@ -100,6 +100,7 @@ void Program<T>::backward(const std::vector<const T*>& dy, const std::vector<T*>
         }
       });
     }
+    self.orthogonalize(true);
     barrier.wait(count);
     for (std::size_t h = 0; h < dy.size(); ++h) {
       const Head& head = plan_.heads[h];

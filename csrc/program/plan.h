@@ -198,6 +198,12 @@ struct Plan {
   std::vector<Ids> ids;
 
   bool penalized = false;     // a trainable variable has a penalty
+  // Trainable kernels with a penalty on pairs of vectors, and where in activations that is computed: see Orthogonality.
+  struct Orthogonals {
+    int variable;
+    std::ptrdiff_t vectors, inverses, pairs, slopes, gradient;
+  };
+  std::vector<Orthogonals> orthogonals;
   bool norms_across = false;  // a limited norm is of several panels: of a vector, an input's weights, a table
   int activities = 0;         // segments with a penalty on what comes out
 
@@ -260,6 +266,7 @@ struct Plan {
   void place_parameters();
   void place_slots();
   void place_activations(const Known&);
+  void place_orthogonals();
   void make_schedules();  // schedule.cpp
   Schedule way_back(const std::vector<bool>& needed, bool updates) const;
   void place_gradients();

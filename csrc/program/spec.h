@@ -24,15 +24,23 @@ struct Noise {
   std::vector<std::uint32_t> groups;  // features of a group share a number; none: each has its own
 };
 
+// The mean of |cosine| over all pairs of a kernel's columns or rows, times a factor.
+struct Orthogonal {
+  double factor = 0;
+  bool rows = true;
+};
+
 // What is asked of a variable besides a small loss.
 struct Regularization {
   Penalty penalty;
+  Orthogonal orthogonal;
   bool proximal = false;  // l1 as a threshold after each update, in place of its slope in the gradient
   bool nonnegative = false;
   std::optional<NormLimits> norms;
   std::vector<int> axis;  // of a matrix, along which norms are taken: -2 to 1
   enum Along { inputs, units, all } along = inputs;  // the same: of each unit's weights, of each input's, of all
 
+  bool penalized() const { return penalty.active() || orthogonal.factor != 0; }
   bool settles() const { return proximal || nonnegative || norms; }
 };
 

@@ -365,7 +365,9 @@ void Plan::Builder::regularize(std::size_t i) {
     Variable& v = plan.variables[static_cast<std::size_t>(number)];
     v.regularization = regularization;
     if (regularization.norms) v.regularization.along = norms_along(i, v);
-    plan.penalized |= v.trainable && regularization.penalty.active();
+    if (regularization.orthogonal.factor != 0 && !v.is_kernel())
+      refuse(i, "regularizers: orthogonal: expected the kernel of a dense layer, received '" + v.name + "'");
+    plan.penalized |= v.trainable && regularization.penalized();
     plan.norms_across |= v.trainable && regularization.norms && !v.limits_panels();
   }
 }

@@ -28,7 +28,7 @@ from .merging import MERGES, described_outputs, merge_backward, merge_forward, s
 from .metrics import metric_sums
 from .noise import noise_backward, noise_forward, without_noise
 from .outputs import OUTPUTS, output_backward
-from .penalties import penalize, settle
+from .penalties import penalize, penalize_pairs, settle
 from .regrouping import columns_of, groups_of, rows_of, statistic_shape
 from .row_normalization import layer_norm_backward, layer_norm_forward, rms_norm_backward, rms_norm_forward
 from .rules import apply_rule, slots_of
@@ -238,6 +238,7 @@ class Network:
         for name, regularizer in self.regularizers.items():
             if name in self.gradients and not regularizer.get("proximal"):
                 penalize(self.variables[name], self.gradients[name], l1=regularizer["l1"], l2=regularizer["l2"])
+                penalize_pairs(self.variables[name], self.gradients[name], **_pairs(regularizer))
         if isinstance(self.spec["inputs"], int):
             return of_inputs[0]
         return [of_inputs[i] for i in range(len(self.spec["inputs"]))]
@@ -304,6 +305,7 @@ class Network:
         for name, regularizer in self.regularizers.items():
             if name in self.trainable:
                 total += penalize(self.variables[name], l1=regularizer["l1"], l2=regularizer["l2"])
+                total += penalize_pairs(self.variables[name], **_pairs(regularizer))
         for layer, x in zip(self.spec["layers"], self.inputs, strict=True):
             if layer["kind"] == "activity_regularization":
                 total += penalize(x, l1=layer["l1"], l2=layer["l2"]) / len(x)
@@ -419,6 +421,11 @@ class Network:
 
 def _is_weighted(metric: str | Mapping[str, Any]) -> bool:
     return not isinstance(metric, str) and bool(metric.get("weighted", False))
+
+
+def _pairs(regularizer: Mapping[str, Any]) -> dict[str, Any]:
+    """What it asks of pairs of vectors: nothing of most."""
+    return {"factor": regularizer.get("orthogonal", 0.0), "mode": regularizer.get("mode", "rows")}
 
 
 def _by_variable(spec: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:

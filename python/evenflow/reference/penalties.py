@@ -21,6 +21,24 @@ def penalize(p: ArrayLike, g: Array | None = None, *, l1: float = 0.0, l2: float
     return float(l1 * np.abs(p).sum() + l2 * (p**2).sum())
 
 
+def penalize_pairs(w: ArrayLike, g: Array | None = None, *, factor: float, mode: str = "rows") -> float:
+    """factor times the mean of |cosine| over all pairs of the rows, or columns, of w; its gradient is added to g."""
+    v = wide(w) if mode == "rows" else wide(w).T
+    if len(v) < 2:
+        return 0.0
+    with np.errstate(divide="ignore"):
+        inverse = np.minimum(1 / np.sqrt((v**2).sum(axis=1, keepdims=True)), 1 / EPSILON)
+    u = v * inverse
+    cosines = u @ u.T
+    np.fill_diagonal(cosines, 0)
+    share = factor / (len(v) * (len(v) - 1) / 2)
+    if g is not None:
+        d = np.sign(cosines) @ u
+        d = share * inverse * (d - np.where(inverse < 1 / EPSILON, (u * d).sum(axis=1, keepdims=True), 0) * u)
+        g[...] = wide(g) + (d if mode == "rows" else d.T)
+    return float(share * np.abs(cosines).sum() / 2)
+
+
 def soft_threshold(p: Array, threshold: float) -> None:
     """p = sign(p) max(|p| - threshold, 0): the proximal operator of threshold sum |p|. Parikh and Boyd 2014."""
     p[...] = np.sign(wide(p)) * np.maximum(np.abs(wide(p)) - threshold, 0)
