@@ -4,6 +4,10 @@ from typing import Any
 
 import numpy as np
 from entries import (
+    BINARY,
+    CATEGORICAL,
+    SPARSE,
+    SQUARED,
     Spec,
     activation,
     again,
@@ -11,33 +15,18 @@ from entries import (
     dense,
     layer_norm,
     learned,
+    network,
     noise,
     normalization,
     reads,
     rescaling,
     rms_norm,
     scaling,
-    shared_noise,
     transposed,
 )
-from optimizer_specs import SGD
+from row_networks import ROW_NETWORKS
 
-SPARSE, CATEGORICAL = "sparse_categorical_crossentropy", "categorical_crossentropy"
-BINARY, SQUARED = "binary_crossentropy", "mean_squared_error"
 COUNTS = {"kind": "threshold_counts", "thresholds": [0.25, 0.5, 0.75]}
-
-
-def network(
-    inputs: int, layers: list[Spec], loss: str, *, from_logits: bool = False, metrics: tuple[Any, ...] = ()
-) -> Spec:
-    """A spec with layers named "layer_0", "layer_1", ... and plain SGD."""
-    return {
-        "inputs": inputs,
-        "layers": [{**layer, "name": f"layer_{i}"} for i, layer in enumerate(layers)],
-        "loss": {"kind": loss, "from_logits": from_logits},
-        "metrics": list(metrics),
-        "optimizer": SGD,
-    }
 
 
 # Widths are those where panels and vectors end: 1, one less and one more than a vector, several panels and a rest.
@@ -402,37 +391,13 @@ NETWORKS: dict[str, Spec] = {
         ],
         SQUARED,
     ),
-    "softmax and its kin within": network(
-        17,
-        [
-            *(dense(40), activation("softmax"), batch_norm(), activation("log_softmax"), dense(65), activation("elu")),
-            *(reads(activation("softmax"), 5), reads({"kind": "multiply"}, 5, 6), noise("dropout", rate=0.2)),
-            *(reads(activation("log_softmax"), 7), reads({"kind": "concatenate"}, 8, 9)),
-            *(dense(33, trainable=False), activation("softmax"), dense(4), activation("softmax")),
-        ],
-        SPARSE,
-        metrics=("sparse_categorical_accuracy",),
-    ),
-    "sparsemax within": network(
-        9, [dense(31), activation("sparsemax"), layer_norm(), dense(20), activation("sparsemax"), dense(3)], SQUARED
-    ),
-    "numbers that elements share": network(
-        24,
-        [
-            *(shared_noise("dropout", [4, 6], [1], rate=0.3), dense(65), activation("relu")),
-            *(shared_noise("dropout", [5, 13], [2], one_row=True, rate=0.2), dense(40), activation("selu")),
-            *(shared_noise("alpha_dropout", [40], [], rate=0.1), dense(36)),
-            *(shared_noise("alpha_dropout", [3, 4, 3], [1, 3], rate=0.1), activation("tanh")),
-            *(noise("dropout", rate=0.2) | {"one_row": True}, dense(3), shared_noise("rrelu", [3], [])),
-        ],
-        SQUARED,
-    ),
     "sparsemax": network(
         9,
         [dense(31), learned("prelu", shared=True), dense(20), activation("sparsemax")],
         SQUARED,  # the cross-entropy of a zero has no slope
         metrics=("mean_absolute_error",),
     ),
+    **ROW_NETWORKS,
 }
 
 DEEP = network(

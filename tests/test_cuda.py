@@ -125,7 +125,11 @@ def test_what_is_refused_is_named(name):
         ([discretization(0.0)], [], "the discretization 'layer_0'"),
         ([dense(3), activation("log_softmax"), dense(3)], [], "log_softmax below other layers, in 'layer_1'"),
         ([dense(3), shared_noise("dropout", [3], []), dense(3)], [], "random numbers that several elements share, .*"),
-        ([dense(3) | {"constraints": {"kernel": LIMIT | {"axis": 1}}}], [], "limits of norms along other axes than 0, .*"),
+        (
+            [dense(3) | {"constraints": {"kernel": LIMIT | {"axis": 1}}}],
+            [],
+            "limits of norms along other axes than 0, .*",
+        ),
         ([dense(3) | {"regularizers": {"kernel": {"orthogonal": 1.0}}}], [], "an orthogonal regularizer, of .*"),
         ([dense(3)], ["predictions"], "a metric that is a Python function"),
     ],

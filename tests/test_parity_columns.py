@@ -58,7 +58,8 @@ SETTINGS: dict[str, Any] = {
 
 @pytest.mark.usefixtures("keras_float64")
 @pytest.mark.parametrize(
-    ("optimizer", "settings"), [
+    ("optimizer", "settings"),
+    [
         *((name, None) for name in OPTIMIZERS),
         *(("sgd", "l2"), ("adamw", "not negative"), ("momentum", "rows of norm 1")),
     ],

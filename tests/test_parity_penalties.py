@@ -58,7 +58,9 @@ CASES: dict[str, dict[str, Any]] = {
     "unit_norm of all": {"kernel_constraint": lambda k: k.constraints.UnitNorm(axis=[0, 1])},
     "max_norm of inputs": {
         "kernel_constraint": lambda k: (
-            k.constraints.MaxNorm(0.9, axis=-1) if k is evenflow else kept(keras.constraints.MaxNorm(0.9, axis=-1), 0, 0.9)
+            k.constraints.MaxNorm(0.9, axis=-1)
+            if k is evenflow
+            else kept(keras.constraints.MaxNorm(0.9, axis=-1), 0, 0.9)
         ),
     },
     "min_max_norm": {

@@ -52,9 +52,9 @@ double penalize_pairs(const py::object& w_, const py::object& g_, double factor,
     const auto size = [&](int columns, int rows) {
       return static_cast<std::size_t>(layout.padded(columns)) * static_cast<std::size_t>(rows);
     };
-    const std::size_t sizes[] = {size(units, inputs),  size(count, layout.padded(length)),
-                                 size(count, 1),       size(count, count),
-                                 size(count, length),  by_rows ? size(units, layout.padded(inputs)) : 0,
+    const std::size_t sizes[] = {size(units, inputs), size(count, layout.padded(length)),
+                                 size(count, 1),      size(count, count),
+                                 size(count, length), by_rows ? size(units, layout.padded(inputs)) : 0,
                                  size(units, 1)};
     std::size_t all = 0;
     for (std::size_t one : sizes) all += one;
@@ -67,9 +67,16 @@ double penalize_pairs(const py::object& w_, const py::object& g_, double factor,
     }
     std::vector<double> sums(static_cast<std::size_t>(layout.panels(count)));
     Matrix<T>{from, inputs, units}.of_columns(k, parts[0], 0, layout.panels(units));
-    const Orthogonality<T> of{k,        inputs,   units,    {factor, by_rows},
-                              parts[1], parts[2], parts[3], parts[4],
-                              by_rows ? parts[5] : parts[4],         sums.data()};
+    const Orthogonality<T> of{k,
+                              inputs,
+                              units,
+                              {factor, by_rows},
+                              parts[1],
+                              parts[2],
+                              parts[3],
+                              parts[4],
+                              by_rows ? parts[5] : parts[4],
+                              sums.data()};
     const auto every_panel = [&](int features, auto visit) {
       for (int panel = 0; panel < layout.panels(features); ++panel) visit(panel, layout.width(features, panel));
     };
@@ -135,7 +142,8 @@ void limit_norms(const py::object& w_, double min_value, double max_value, doubl
   check_range(name, "rate", rate, {0, 1});
   const py::array w = array(name, "w", w_, -1);
   const NormLimits limits{min_value, max_value, rate};
-  if (w.ndim() != 1 && w.ndim() != 2) refuse(name, "w", "a kernel [inputs, units] or a vector", "shape " + shape_text(w));
+  if (w.ndim() != 1 && w.ndim() != 2)
+    refuse(name, "w", "a kernel [inputs, units] or a vector", "shape " + shape_text(w));
   const std::vector<bool> over = axes_of(name, axis, static_cast<int>(w.ndim()));
   if (w.ndim() == 1 || (over[0] && over[1])) {
     in_place(name, w_, [&](const auto& k, auto* data, std::ptrdiff_t n) { k.limit_norm(data, n, limits); }, "w");

@@ -46,7 +46,8 @@ inline std::string regularization_text(const Plan& p, int variable) {
   if (!v.trainable || !(r.penalized() || r.settles())) return "";
   std::string found = penalty_text(r.penalty);
   if (r.orthogonal.factor != 0)
-    found += std::string(", orthogonal ") + (r.orthogonal.rows ? "rows " : "columns ") + number_text(r.orthogonal.factor);
+    found +=
+        std::string(", orthogonal ") + (r.orthogonal.rows ? "rows " : "columns ") + number_text(r.orthogonal.factor);
   if (r.proximal) found += " proximal";
   if (r.nonnegative) found += ", not negative";
   if (r.norms) {
@@ -58,10 +59,19 @@ inline std::string regularization_text(const Plan& p, int variable) {
 }
 
 inline std::string map_text(const Plan& p, const Stage& stage) {
-  constexpr const char* words[] = {
-      "gather", "product",   "product transposed", "layer_normalization", "rms_normalization",
-      "",       "read",  "add",       "multiply",           "concatenate",         "embed",
-      "encode", "discretize"};
+  constexpr const char* words[] = {"gather",
+                                   "product",
+                                   "product transposed",
+                                   "layer_normalization",
+                                   "rms_normalization",
+                                   "",
+                                   "read",
+                                   "add",
+                                   "multiply",
+                                   "concatenate",
+                                   "embed",
+                                   "encode",
+                                   "discretize"};
   std::string found = stage.map == Map::row_activation ? output_names[static_cast<int>(stage.row_activation)]
                                                        : words[static_cast<int>(stage.map)];
   if (stage.kernel >= 0)

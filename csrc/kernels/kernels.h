@@ -96,8 +96,8 @@ struct NoiseKernel {
   const char* name;
   int parameter_count;
   Parameter parameters[noise_parameters];
-  bool idle_at_zero;  // nothing happens where the first parameter is 0
-  bool keeps_zero;    // padding needs no clearing
+  bool idle_at_zero;    // nothing happens where the first parameter is 0
+  bool keeps_zero;      // padding needs no clearing
   bool shares_numbers;  // whether it heeds what Draw says of groups and rows
   Forward forward;
   Backward backward;
@@ -231,7 +231,8 @@ struct Kernels {
   void (*alive)(T* alive, const T* y, int rows, int width);
   void (*flat)(T* count, const T* slope, int rows, int width, double limit);
 
-  // An output of rows, and from the gradient of y to that of x, which may be the same memory; scratch: 2 * padded units.
+  // An output of rows, and from the gradient of y to that of x, which may be the same memory; scratch: 2 * padded
+  // units.
   void (*output_forward)(Output, T* y, const T* x, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
   void (*output_backward)(Output, T* dx, const T* dy, const T* y, std::ptrdiff_t stride, int units, T* scratch,
                           int first, int last);

@@ -59,7 +59,8 @@ struct NoiseColumns {
       const std::uint32_t row = draw.one_row ? 0 : draw.row + static_cast<std::uint32_t>(first);
       std::uint32_t known = 0;
       for (int j = 0; j < width; ++j) {
-        const std::uint32_t number = draw.groups != nullptr ? draw.groups[j] : draw.feature + static_cast<std::uint32_t>(j);
+        const std::uint32_t number =
+            draw.groups != nullptr ? draw.groups[j] : draw.feature + static_cast<std::uint32_t>(j);
         const std::uint32_t block = number / of_block;
         if (j == 0 || block != known)
           random_words_of_rows<V>(words, draw.seed, counter_of(draw.step, draw.layer, row, known = block), drawn);

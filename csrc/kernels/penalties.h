@@ -76,8 +76,8 @@ struct PenaltyKernels {
     double total = 0;
     each_vector<V>(width, [&](int j) {
       const auto at = [&](int row) { return g + static_cast<std::ptrdiff_t>(row) * width + j; };
-      total += static_cast<double>(
-          sum(ColumnKernels<V>::sum_rows(rows, [&](int row) { return abs(V::load(at(row))); })));
+      total +=
+          static_cast<double>(sum(ColumnKernels<V>::sum_rows(rows, [&](int row) { return abs(V::load(at(row))); })));
       for (int row = 0; row < rows; ++row) sign(V::load(at(row))).store(at(row));
     });
     return total;
@@ -85,7 +85,8 @@ struct PenaltyKernels {
   static void through_unit_columns(T* d, const T* u, const T* inverse, int rows, int width, double share) {
     each_vector<V>(width, [&](int j) {
       const auto at = [&](int row) { return static_cast<std::ptrdiff_t>(row) * width + j; };
-      const V along = ColumnKernels<V>::sum_rows(rows, [&](int row) { return V::load(u + at(row)) * V::load(d + at(row)); });
+      const V along =
+          ColumnKernels<V>::sum_rows(rows, [&](int row) { return V::load(u + at(row)) * V::load(d + at(row)); });
       const V r = V::load(inverse + j), factor = V(share) * r;
       const V shrinks = select(r < V(longest_inverse), along, V(0));  // else the length is a constant
       for (int row = 0; row < rows; ++row)

@@ -1,5 +1,5 @@
-// Row operations: softmax and its kin, and what losses (losses.h) and metrics (metrics.h) build on. One row at a time is
-// gathered from its panels into contiguous scratch.
+// Row operations: softmax and its kin, and what losses (losses.h) and metrics (metrics.h) build on. One row at a time
+// is gathered from its panels into contiguous scratch.
 #pragma once
 
 #include "kernels/kernels.h"

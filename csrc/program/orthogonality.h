@@ -33,7 +33,8 @@ struct Orthogonality {
     const Layout& layout = k.layout;
     const int full = layout.full(), n = count(), m = length();
     // Transposing writes whole vectors of rows.
-    const std::ptrdiff_t stride = static_cast<std::ptrdiff_t>(full) * layout.padded(m), tight = std::ptrdiff_t{full} * m;
+    const std::ptrdiff_t stride = static_cast<std::ptrdiff_t>(full) * layout.padded(m),
+                         tight = std::ptrdiff_t{full} * m;
     const double share = n < 2 ? 0 : how.factor / (0.5 * n * (n - 1.0));
     own(n, [&](int panel, int width) {
       T* u = vectors + panel * stride;

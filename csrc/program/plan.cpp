@@ -141,7 +141,8 @@ void Plan::place_orthogonals() {
     const Orthogonal& how = v.regularization.orthogonal;
     if (!v.trainable || how.factor == 0) continue;
     const int count = how.rows ? v.inputs : v.units, length = how.rows ? v.units : v.inputs;
-    Orthogonals found{static_cast<int>(i), take(count, layout.padded(length)), take(count, 1), take(count, count),
+    Orthogonals found{static_cast<int>(i), take(count, layout.padded(length)),
+                      take(count, 1),      take(count, count),
                       take(count, length), 0};
     found.gradient = how.rows ? take(v.units, layout.padded(v.inputs)) : found.slopes;
     orthogonals.push_back(found);

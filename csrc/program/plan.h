@@ -136,7 +136,7 @@ struct Stage {
   int gradient_buffer = 0;
   std::vector<Segment> segments;
   bool trainable = false;
-  bool shared = false;                // features of a segment share statistics
+  bool shared = false;  // features of a segment share statistics
   Output row_activation = Output::plain;
   double epsilon = 0;                 // of a normalization of rows
   std::ptrdiff_t inverses = nowhere;  // what that multiplied each row by
@@ -197,7 +197,7 @@ struct Plan {
   };
   std::vector<Ids> ids;
 
-  bool penalized = false;     // a trainable variable has a penalty
+  bool penalized = false;  // a trainable variable has a penalty
   // Trainable kernels with a penalty on pairs of vectors, and where in activations that is computed: see Orthogonality.
   struct Orthogonals {
     int variable;

@@ -19,8 +19,8 @@ struct Noise {
   int kind = -1;
   double parameters[noise_parameters] = {};
   std::uint64_t seed = 0;
-  std::uint32_t number = 0;  // of the random layers below, so that one seed serves many layers
-  bool one_row = false;      // the numbers are the same for every row
+  std::uint32_t number = 0;           // of the random layers below, so that one seed serves many layers
+  bool one_row = false;               // the numbers are the same for every row
   std::vector<std::uint32_t> groups;  // features of a group share a number; none: each has its own
 };
 
@@ -37,7 +37,7 @@ struct Regularization {
   bool proximal = false;  // l1 as a threshold after each update, in place of its slope in the gradient
   bool nonnegative = false;
   std::optional<NormLimits> norms;
-  std::vector<int> axis;  // of a matrix, along which norms are taken: -2 to 1
+  std::vector<int> axis;                             // of a matrix, along which norms are taken: -2 to 1
   enum Along { inputs, units, all } along = inputs;  // the same: of each unit's weights, of each input's, of all
 
   bool penalized() const { return penalty.active() || orthogonal.factor != 0; }
@@ -76,8 +76,8 @@ struct LayerSpec {
   bool center = false, scale = false, unbiased_variance = false;
   // Of rows, and which axes have statistics, or random numbers, of their own; 1 is the first of the shape.
   std::vector<int> shape, axis;
-  bool invert = false;           // normalization
-  Penalty activity;              // activity regularization
+  bool invert = false;                                   // normalization
+  Penalty activity;                                      // activity regularization
   std::map<std::string, Regularization> regularization;  // of the layer's variables, by their short names
   std::string activation_name;                           // activation; an output of rows only at the very end
   std::array<double, most_parameters> parameters{};

@@ -1,9 +1,9 @@
 """Constraints: what weights are projected onto after each update. Keras 3's names and defaults.
 
 They act inside the native step, on a panel of the kernel while it is in cache, or after the update where a norm is that
-of several panels. `kernel_constraint` of Dense limits the incoming weights of each unit, unless `axis` says otherwise; a
-norm constraint of a vector (bias, gamma, beta) is that of the whole vector, as in Keras. Frozen layers are left alone,
-and so are initial weights.
+of several panels. `kernel_constraint` of Dense limits the incoming weights of each unit, unless `axis` says otherwise;
+a norm constraint of a vector (bias, gamma, beta) is that of the whole vector, as in Keras. Frozen layers are left
+alone, and so are initial weights.
 """
 
 from __future__ import annotations
@@ -144,4 +144,12 @@ def get(identifier: object, where: str = "get", argument: str = "constraint") ->
     found = REGISTRY.make(where, argument, identifier)
     if type(found) not in REGISTRY.classes.values():
         raise errors.wrong_type(where, argument, f"one of {', '.join(REGISTRY.classes)}", identifier)
+    return found
+
+
+def get_for_vector(identifier: object, where: str, argument: str) -> Constraint | None:
+    """As `get`, for a bias and the like, which have only one axis."""
+    found = get(identifier, where, argument)
+    if isinstance(found, NormConstraint) and found.axis not in (0, -1):
+        raise errors.wrong_value(where, argument, "axis=0, the only one of a vector", found)
     return found

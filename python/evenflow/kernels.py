@@ -42,7 +42,7 @@ clip_by_value              g limited to [-limit, limit], in place
 clip_by_norm               g shrunk to an l2 norm of at most limit, in place; returns the norm before
 clip_by_global_norm        the same for a list of arrays and their common norm
 penalize                   l1 sum |p| + l2 sum p^2; its gradient is added to g, where that is given
-penalize_pairs             factor times the mean |cosine| of all pairs of w's rows, or columns; its gradient is added to g
+penalize_pairs             factor times the mean |cosine| of all pairs of w's rows, or columns; the same
 soft_threshold             p = sign(p) max(|p| - threshold, 0), in place
 keep_nonnegative           p = max(p, 0), in place
 limit_norms                each column of w [inputs, units], or a vector, scaled to a norm within limits, in place;

@@ -171,6 +171,14 @@ def get(identifier: object, where: str = "get", argument: str = "regularizer") -
     return found
 
 
+def get_for_vector(identifier: object, where: str, argument: str) -> Regularizer | None:
+    """As `get`, for a bias and the like."""
+    found = get(identifier, where, argument)
+    if isinstance(found, OrthogonalRegularizer):
+        raise errors.wrong_value(where, argument, "a penalty of numbers such as L2(0.01), or None", found)
+    return found
+
+
 def get_for_activity(identifier: object, where: str) -> Regularizer | None:
     """As `get`, for the outputs of a layer."""
     found = get(identifier, where, "activity_regularizer")

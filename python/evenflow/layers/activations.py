@@ -62,9 +62,9 @@ class ReLU(ActivationLayer):
 
 
 class LeakyReLU(ActivationLayer):
-    """x where x >= 0, else negative_slope * x; `alpha` is an older name of the slope. Units cannot
-    die, and it costs no more than ReLU: a large leak such as 0.2 is often better than 0.01. He initialization. The name
-    "leaky_relu" has slope 0.2. Maas et al. 2013, Xu et al. 2015."""
+    """x where x >= 0, else negative_slope * x; `alpha` is an older name of the slope. Units cannot die, and it costs no
+    more than ReLU: a large leak such as 0.2 is often better than 0.01. He initialization. The name "leaky_relu" has
+    slope 0.2. Maas et al. 2013, Xu et al. 2015."""
 
     ARGUMENTS = ("negative_slope", "alpha")
 

@@ -237,8 +237,7 @@ class Network:
         self.gradients = {name: gradients.get(name, np.zeros_like(self.variables[name])) for name in self.trainable}
         for name, regularizer in self.regularizers.items():
             if name in self.gradients and not regularizer.get("proximal"):
-                penalize(self.variables[name], self.gradients[name], l1=regularizer["l1"], l2=regularizer["l2"])
-                penalize_pairs(self.variables[name], self.gradients[name], **_pairs(regularizer))
+                _penalize(regularizer, self.variables[name], self.gradients[name])
         if isinstance(self.spec["inputs"], int):
             return of_inputs[0]
         return [of_inputs[i] for i in range(len(self.spec["inputs"]))]
@@ -295,7 +294,12 @@ class Network:
         """Which random numbers a layer draws in the present step: those of its seed and of its place among its kind."""
         random = [other for other in self.spec["layers"] if other["kind"] == "noise"]
         number = next(i for i, other in enumerate(random) if other is layer)
-        place = {"seed": layer["seed"], "step": self.iterations, "layer": number, "one_row": layer.get("one_row", False)}
+        place = {
+            "seed": layer["seed"],
+            "step": self.iterations,
+            "layer": number,
+            "one_row": layer.get("one_row", False),
+        }
         return place | ({"groups": groups_of(layer)} if "shape" in layer else {})
 
     def penalty(self) -> float:
@@ -304,8 +308,7 @@ class Network:
         total = 0.0
         for name, regularizer in self.regularizers.items():
             if name in self.trainable:
-                total += penalize(self.variables[name], l1=regularizer["l1"], l2=regularizer["l2"])
-                total += penalize_pairs(self.variables[name], **_pairs(regularizer))
+                total += _penalize(regularizer, self.variables[name])
         for layer, x in zip(self.spec["layers"], self.inputs, strict=True):
             if layer["kind"] == "activity_regularization":
                 total += penalize(x, l1=layer["l1"], l2=layer["l2"]) / len(x)
@@ -423,9 +426,12 @@ def _is_weighted(metric: str | Mapping[str, Any]) -> bool:
     return not isinstance(metric, str) and bool(metric.get("weighted", False))
 
 
-def _pairs(regularizer: Mapping[str, Any]) -> dict[str, Any]:
-    """What it asks of pairs of vectors: nothing of most."""
-    return {"factor": regularizer.get("orthogonal", 0.0), "mode": regularizer.get("mode", "rows")}
+def _penalize(regularizer: Mapping[str, Any], w: Array, g: Array | None = None) -> float:
+    """The penalty of a variable; its gradient is added to g."""
+    value = penalize(w, g, l1=regularizer["l1"], l2=regularizer["l2"])
+    if regularizer.get("orthogonal"):
+        value += penalize_pairs(w, g, factor=regularizer["orthogonal"], mode=regularizer.get("mode", "rows"))
+    return value
 
 
 def _by_variable(spec: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:

@@ -50,7 +50,14 @@ def noise_forward(
 
     The core decides by 16 bits, so with the probability round(rate 2^16) / 2^16 and a slope of 2^16 values.
     """
-    place: dict[str, Any] = {"seed": seed, "step": step, "layer": layer, "row": row, "groups": groups, "one_row": one_row}
+    place: dict[str, Any] = {
+        "seed": seed,
+        "step": step,
+        "layer": layer,
+        "row": row,
+        "groups": groups,
+        "one_row": one_row,
+    }
     x, drawn = wide(x), _drawn(name, np.shape(x), given, **place)
     if name == "dropout":
         return np.asarray(np.where(drawn, 0, x / (1 - given.get("rate", 0.5))))
@@ -87,7 +94,14 @@ def noise_backward(
     **given: float,
 ) -> Array:
     """dx of `noise_forward` with the same random numbers; y is its result."""
-    place: dict[str, Any] = {"seed": seed, "step": step, "layer": layer, "row": row, "groups": groups, "one_row": one_row}
+    place: dict[str, Any] = {
+        "seed": seed,
+        "step": step,
+        "layer": layer,
+        "row": row,
+        "groups": groups,
+        "one_row": one_row,
+    }
     dy, drawn = wide(dy), _drawn(name, np.shape(dy), given, **place)
     if name == "dropout":
         return np.asarray(np.where(drawn, 0, dy / (1 - given.get("rate", 0.5))))
