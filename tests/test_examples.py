@@ -1,4 +1,4 @@
-"""What we tell people to run, run: the examples, and the code of the README and the user's guide."""
+"""What we tell people to run, run: the examples, and the code of the README, the guide and the reference."""
 
 import re
 import runpy
@@ -12,7 +12,10 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 CHAPTER = ROOT / "examples" / "chapter"
 SHARED = {"layerwise", "picture"}  # what the chapter's examples import
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *(page for part in ("guide", "reference") for page in sorted((ROOT / "docs" / part).glob("*.md"))),
+]
 WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
 
 
@@ -39,6 +42,7 @@ def test_every_example_has_a_test():
         "fashion_mnist.py",
         "health.py",
         "many_networks.py",
+        "onnx_export.py",
         "pytorch_trainer.py",
         "scikit_learn.py",
         "table.py",
@@ -275,10 +279,16 @@ def test_fashion_mnist(capsys):
     assert accuracy > {"Fashion-MNIST": 0.82, "digits": 0.85}[name]
 
 
-@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: f"{page.parent.name}-{page.stem}")
 def test_code_of_the_pages(page, capsys):
     text = page.read_text(encoding="utf-8")
-    needs = {"sklearn": "load_digits", "torch": "import torch", "pandas": "ParquetStream", "pyarrow": "ParquetStream"}
+    needs = {
+        "onnxruntime": "import onnxruntime",
+        "sklearn": "load_digits",
+        "torch": "import torch",
+        "pandas": "ParquetStream",
+        "pyarrow": "ParquetStream",
+    }
     for package, word in needs.items():
         if word in text:
             pytest.importorskip(package)
@@ -289,10 +299,20 @@ def test_code_of_the_pages(page, capsys):
         exec(code, namespace)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}-{page.stem}")
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.peers
+def test_onnx_export(capsys):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    error, apart = run("onnx_export.py")["main"]()
+    assert error < 0.06  # 0.04 of it is noise
+    assert apart < 1e-5
+    assert "bytes; mean error" in capsys.readouterr().out
 
 
 @pytest.mark.peers

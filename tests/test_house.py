@@ -57,12 +57,12 @@ PACKAGES = [
     ["training"],
     ["models"],
     ["backend", "convert", "datasets", "many", "recipes", "reporting", "utils"],
-    ["pretraining"],
+    ["onnx", "pretraining"],
     ["cli", "sklearn"],
 ]
 HARD_DEPENDENCIES = {"numpy", "safetensors", "tqdm"}
 # Packages that exist to use an optional dependency, the one of that name, and are imported on demand.
-DOORS = {"sklearn", "torch"}
+DOORS = {"onnx", "sklearn", "torch"}
 MOST_LINES = 450
 
 

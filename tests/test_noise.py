@@ -233,6 +233,27 @@ def test_same_bits_for_slices_layouts_and_maps(name, isa, rng, tmp_path):
     same(state(sliced), right[1])
 
 
+def test_zeros_that_are_kept_and_zeros_that_are_dropped(isa, dtype, rng):
+    """The way back tells them apart by their sign, or with the switch off by drawing again."""
+    x = rng.standard_normal((40, 33)).astype(dtype)
+    x[rng.random(x.shape) < 0.3] = 0
+    x[rng.random(x.shape) < 0.3] = -0.0
+    y = _core.noise_forward("dropout", x, seed=3, rate=0.5)
+    kept = _core.noise_forward("dropout", np.ones_like(x), seed=3, rate=0.5) != 0
+    np.testing.assert_array_equal(np.signbit(y) & (y == 0), ~kept)
+    dy = np.ones_like(x)
+    for below in ([], [dense(33, use_bias=False), activation("relu")]):
+        layers = [*below, noise("dropout", rate=0.5), noise("dropout", 7, rate=0.25), batch_norm(), dense(33)]
+        found = []
+        for fusion in (True, False):
+            program = made(network(33, layers, SQUARED), dtype=dtype.name, batch_size=40, fusion=fusion)
+            program.forward(x, training=True)
+            found.append((program.backward(dy), program.gradients.copy()))
+        assert found[0][0].any()
+        for one, other in zip(*found, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_noise_beside_penalties_of_activities(isa, dtype, rng):
     penalty = {"kind": "activity_regularization", "l1": 0.01, "l2": 0.02}
     layers = [noise("gaussian_dropout", rate=0.1), penalty, dense(20), activation("elu"), penalty]

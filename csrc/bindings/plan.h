@@ -23,7 +23,10 @@ Plan::Known known_of(const Kernels<T>& k) {
   Plan::Known known;
   known.activations = activation_names(k);
   for (int i = 0; i < k.activation_count; ++i) known.needs_input.push_back(k.activations[i].needs_input);
-  for (int i = 0; i < k.noise_count; ++i) known.idle_at_zero.push_back(k.noises[i].idle_at_zero);
+  for (int i = 0; i < k.noise_count; ++i) {
+    known.idle_at_zero.push_back(k.noises[i].idle_at_zero);
+    known.shows_draw.push_back(k.noises[i].backward_as_shown != nullptr);
+  }
   return known;
 }
 

@@ -93,6 +93,7 @@ template <class T>
 struct NoiseKernel {
   using Forward = void (*)(T* y, const T* x, int rows, int width, const Draw&, const double* parameters);
   using Backward = void (*)(T* dy, const T* y, int rows, int width, const Draw&, const double* parameters);
+  using Shown = void (*)(T* dy, const T* y, int rows, int width, const double* parameters);
   const char* name;
   int parameter_count;
   Parameter parameters[noise_parameters];
@@ -101,6 +102,7 @@ struct NoiseKernel {
   bool shares_numbers;  // whether it heeds what Draw says of groups and rows
   Forward forward;
   Backward backward;
+  Shown backward_as_shown;  // the same without drawing again, where y shows what was drawn; else nullptr
 };
 
 // The rows of one step as the loss kernel sees them.

@@ -133,6 +133,14 @@ struct NoiseColumns {
       });
     }
   }
+
+  static void backward_as_shown(T* dy, const T* y, int rows, int width, const double* parameters) {
+    if constexpr (Noise::shows_draw) {
+      const Noise noise(parameters);
+      for (std::ptrdiff_t i = 0; i < static_cast<std::ptrdiff_t>(rows) * width; i += V::lanes)
+        noise.gradient(V::load(dy + i), V::load(y + i)).store(dy + i);
+    }
+  }
 };
 
 template <class V, class Noise>
@@ -145,6 +153,7 @@ constexpr NoiseKernel<scalar_of<V>> noise_kernel() {
   kernel.shares_numbers = Noise::template Random<V>::bits == 16;
   kernel.forward = NoiseColumns<V, Noise>::forward;
   kernel.backward = NoiseColumns<V, Noise>::backward;
+  kernel.backward_as_shown = Noise::shows_draw ? NoiseColumns<V, Noise>::backward_as_shown : nullptr;
   return kernel;
 }
 

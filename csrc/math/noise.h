@@ -1,7 +1,8 @@
 // What every random layer is made of: value(x, r) and gradient(dy, y, r), r the element's random number, of which both
 // directions are told the same. A 16-bit number is below(limit) or spread evenly over uniform(), in 2^16 steps; a
 // normal one is a value. Rates are so exact to 2^-17. idle_at_zero: nothing happens where the first parameter is 0.
-// keeps_zero: 0 stays 0. reads_output: the gradient needs y.
+// keeps_zero: 0 stays 0. reads_output: the gradient needs y. shows_draw: y alone tells what was drawn, and
+// gradient(dy, y) needs no random number.
 #pragma once
 
 #include "math/activation.h"
@@ -39,13 +40,14 @@ HD constexpr int dropped_of_65536(double rate) {
   return limit < 65536 ? limit : 65535;
 }
 
-// y = x / (1 - rate), or 0 with probability `rate`. Srivastava et al. 2014, in the inverted form.
+// y = x / (1 - rate), or 0 with probability `rate`. Srivastava et al. 2014, in the inverted form. What is dropped is
+// -0, and what is kept never is, since adding +0 makes +0 of a product that is -0.
 struct Dropout {
   static constexpr const char* name = "dropout";
   static constexpr Parameter parameters[] = {{"rate", 0.5}};
   template <class V>
   using Random = Uniform<V>;
-  static constexpr bool idle_at_zero = true, keeps_zero = true, reads_output = false;
+  static constexpr bool idle_at_zero = true, keeps_zero = true, reads_output = false, shows_draw = true;
 
   int limit;
   double scale;
@@ -54,11 +56,16 @@ struct Dropout {
 
   template <class V>
   EVENFLOW_INLINE V value(V x, Uniform<V> r) const {
-    return select(r.below(limit), V(0), x * V(scale));
+    return select(r.below(limit), V(-0.0), fma(x, V(scale), V(0)));
   }
   template <class V>
   EVENFLOW_INLINE V gradient(V dy, V, Uniform<V> r) const {
     return select(r.below(limit), V(0), dy * V(scale));
+  }
+  template <class V>
+  EVENFLOW_INLINE V gradient(V dy, V y) const {
+    const V kept = dy * V(scale);
+    return select(y == V(0), select(copysign(V(1), y) < V(0), V(0), kept), kept);
   }
 };
 
@@ -69,7 +76,7 @@ struct AlphaDropout {
   static constexpr Parameter parameters[] = {{"rate", 0.5}};
   template <class V>
   using Random = Uniform<V>;
-  static constexpr bool idle_at_zero = true, keeps_zero = false, reads_output = false;
+  static constexpr bool idle_at_zero = true, keeps_zero = false, reads_output = false, shows_draw = false;
   static constexpr double dropped = -1.7580993408473768600;
 
   int limit;
@@ -96,7 +103,7 @@ struct GaussianNoise {
   static constexpr Parameter parameters[] = {{"stddev", 1.0}};
   template <class V>
   using Random = Normal<V>;
-  static constexpr bool idle_at_zero = true, keeps_zero = false, reads_output = false;
+  static constexpr bool idle_at_zero = true, keeps_zero = false, reads_output = false, shows_draw = false;
 
   double stddev;
 
@@ -114,7 +121,7 @@ struct GaussianDropout {
   static constexpr Parameter parameters[] = {{"rate", 0.5}};
   template <class V>
   using Random = Normal<V>;
-  static constexpr bool idle_at_zero = true, keeps_zero = true, reads_output = false;
+  static constexpr bool idle_at_zero = true, keeps_zero = true, reads_output = false, shows_draw = false;
 
   double stddev;
 
@@ -137,7 +144,7 @@ struct Rrelu {
   static constexpr Parameter parameters[] = {{"lower", 0.125}, {"upper", 1.0 / 3}};
   template <class V>
   using Random = Uniform<V>;
-  static constexpr bool idle_at_zero = false, keeps_zero = true, reads_output = true;
+  static constexpr bool idle_at_zero = false, keeps_zero = true, reads_output = true, shows_draw = false;
 
   double lower, upper;
 

@@ -103,6 +103,7 @@ void Plan::place_activations(const Known& known) {
     for (Segment& segment : stage.segments) {
       const bool reads_input = known.needs_input[static_cast<std::size_t>(segment.activation)];
       const bool random = segment.noise.kind >= 0, identity = random && segment.activation == 0;
+      const bool shows = random && known.shows_draw[static_cast<std::size_t>(segment.noise.kind)];
       segment.in = at;
       const bool apart = random ? read || (read_when_quiet && !identity)
                                 : kept || read_when_quiet || segment.form == Affine::normalize || reads_input;
@@ -110,8 +111,8 @@ void Plan::place_activations(const Known& known) {
       if (identity && before != nullptr) before->quiet = at;
       segment.left_out = identity && (before != nullptr || !apart);
       segment.out = segment.quiet = at;
-      kept = segment.activation != 0 || segment.activity.active();
-      read = (segment.activation != 0 && !reads_input) || segment.activity.active();
+      kept = segment.activation != 0 || segment.activity.active() || shows;
+      read = (segment.activation != 0 && !reads_input) || segment.activity.active() || shows;
       if (!identity) read_when_quiet = read;
       if (random) noisy = std::min(noisy, static_cast<int>(s));
       before = &segment;

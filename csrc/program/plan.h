@@ -213,8 +213,8 @@ struct Plan {
   // What the plan needs to know of the kernel table.
   struct Known {
     std::vector<std::string> activations;
-    std::vector<bool> needs_input;   // of each activation
-    std::vector<bool> idle_at_zero;  // of each random layer
+    std::vector<bool> needs_input;               // of each activation
+    std::vector<bool> idle_at_zero, shows_draw;  // of each random layer
   };
   Plan(Spec, Layout, int capacity, const Known&);
 

@@ -29,7 +29,11 @@ bool Program<T>::Step::forward_noise(const Segment& s, int panel, int width, int
 template <class T>
 bool Program<T>::Step::backward_noise(const Segment& s, int panel, int width, T* dz) const {
   if (!draws.on) return s.left_out;
-  k.noises[s.noise.kind].backward(dz, at(s.out, panel), rows, width, draw(s, panel), s.noise.parameters);
+  const NoiseKernel<T>& noise = k.noises[s.noise.kind];
+  if (p.fusion_ && noise.backward_as_shown != nullptr)
+    noise.backward_as_shown(dz, at(s.out, panel), rows, width, s.noise.parameters);
+  else
+    noise.backward(dz, at(s.out, panel), rows, width, draw(s, panel), s.noise.parameters);
   return true;
 }
 

@@ -24,6 +24,16 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core, errors
 from .common.seeds import counter_seed
 
+# fmt: off
+__all__ = [
+    "FUNCTIONS", "celu", "clipped_relu", "elu", "exponential", "gelu", "gelu_sigmoid", "gelu_tanh", "get",
+    "hard_shrink", "hard_sigmoid", "hard_silu", "hard_tanh", "isru", "leaky_relu", "learned_swish", "linear",
+    "log_sigmoid", "log_softmax", "mish", "prelu", "relu", "relu6", "rrelu", "selu", "sigmoid", "silu", "soft_shrink",
+    "softmax", "softplus", "softsign", "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "swish", "tanh",
+    "tanh_shrink", "threshold",
+]
+# fmt: on
+
 Array = NDArray[Any]
 
 OUTPUTS = ("softmax", "log_softmax", "sparsemax")  # of whole rows

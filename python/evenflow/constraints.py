@@ -18,6 +18,17 @@ from . import errors
 from .common.keywords import Checked
 from .common.registry import Registry
 
+__all__ = [
+    "REGISTRY",
+    "Constraint",
+    "MaxNorm",
+    "MinMaxNorm",
+    "NonNeg",
+    "NormConstraint",
+    "UnitNorm",
+    "get",
+]
+
 
 class Constraint(Checked):
     """Base class: `constraint(w)` returns the array that w is projected onto."""

@@ -23,6 +23,29 @@ from .common.keywords import Checked
 from .common.registry import Registry
 from .common.seeds import own_seed
 
+__all__ = [
+    "REGISTRY",
+    "Auto",
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Identity",
+    "Initializer",
+    "LecunNormal",
+    "LecunUniform",
+    "Ones",
+    "Orthogonal",
+    "RandomNormal",
+    "RandomUniform",
+    "TruncatedNormal",
+    "VarianceScaling",
+    "Zeros",
+    "compute_fans",
+    "get",
+]
+
 TRUNCATED_STDDEV = 0.8796256610342398  # standard deviation of N(0, 1) truncated at two standard deviations
 
 

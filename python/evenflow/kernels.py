@@ -182,7 +182,7 @@ def softmax_crossentropy(logits: Array, target: Any, *, out: Any = None) -> tupl
 def dropout_forward(
     x: Array, rate: float, *, seed: int, step: int = 0, layer: int = 0, row: int = 0, out: Array | None = None
 ) -> Array:
-    """x / (1 - rate), or 0 with probability rate; x [rows, features], rate at least 0 and below 1.
+    """x / (1 - rate), or -0.0 with probability rate; x [rows, features], rate at least 0 and below 1.
 
     Which elements are 0 is a function of seed, step, layer, row number (the first row has the number `row`) and
     feature alone: nothing is kept for the way back. `out` may be x.

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
     from .training.finder import Search
 
+__all__ = [
+    "fold_curves",
+    "heat_map",
+    "learning_curves",
+    "learning_rate_search",
+]
+
 TRAINING, VALIDATION, FAINT = "#1f6fb2", "#d9622b", "#8a8a8a"
 TITLES = {"loss": "Loss", "mean_absolute_error": "Mean absolute error", "mae": "Mean absolute error"}
 

@@ -26,6 +26,18 @@ if TYPE_CHECKING:
     from .layers.base import Layer
 
 
+__all__ = [
+    "L1",
+    "L1L2",
+    "L2",
+    "REGISTRY",
+    "ProximalL1",
+    "Regularizer",
+    "get",
+    "l1_l2",
+]
+
+
 class Regularizer(Checked):
     """Base class: `regularizer(x)` returns the penalty of an array."""
 

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 TABLES = (".csv", ".tsv", ".txt")
 DATA_HELP = """\
-MODEL is the folder of a run, or a model.safetensors. What 'evenflow train' noted beside it in run.json (categories,
-means and deviations of a table's columns, names of classes) is used for the new data, as in training: a table must
-have the same columns, in any order, without missing values.
+MODEL is the folder of a run, a model.safetensors, or an ONNX file. What 'evenflow train' noted beside it in run.json
+(categories, means and deviations of a table's columns, names of classes) is used for the new data, as in training: a
+table must have the same columns, in any order, without missing values.
 """
 
 
 def add_model_command(commands: Commands, name: str, data: str, **texts: str) -> argparse.ArgumentParser:
     """A command about a model and data."""
     made = add_command(commands, name, **texts)
-    made.add_argument("model", metavar="MODEL", help="the folder of a run, or a model.safetensors")
+    made.add_argument("model", metavar="MODEL", help="the folder of a run, a model.safetensors or an ONNX file")
     made.add_argument("data", metavar="DATA", help=data)
     made.add_argument("--threads", type=positive, metavar="N", help="threads to use (as many as are fastest)")
     return made
@@ -120,8 +120,9 @@ def read_array(data: Path) -> NDArray[Any]:
 
 
 def open_model(text: str) -> Saved:
-    """The model of a run folder or a file, with what run.json beside it says."""
+    """The model of a run folder or of a file, with what run.json beside it says."""
     from ..models import load_model
+    from ..onnx import load as load_onnx
     from ..tables import TableEncoding
 
     path = Path(text)
@@ -129,7 +130,7 @@ def open_model(text: str) -> Saved:
         path /= "model.safetensors"
         if not path.is_file():
             raise FileNotFoundError(f"{text}: no model.safetensors there: not the folder of a run that ended")
-    model = load_model(path)
+    model = load_onnx(path) if path.suffix == ".onnx" else load_model(path)
     record = path.parent / "run.json"
     if not record.is_file():
         return Saved(path, model)

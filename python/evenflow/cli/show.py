@@ -25,7 +25,7 @@ def add(commands: Commands) -> None:
         description="Print the layers of a saved model, how it was trained, and the plan by which the core runs it.",
         epilog=EXAMPLES,
     )
-    show.add_argument("model", metavar="MODEL", help="the folder of a run, or a model.safetensors")
+    show.add_argument("model", metavar="MODEL", help="the folder of a run, a model.safetensors or an ONNX file")
     show.add_argument("--no-plan", action="store_true", help="leave the plan out")
     show.set_defaults(run=run)
 

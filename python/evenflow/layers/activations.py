@@ -24,7 +24,9 @@ class Activation(ActivationLayer):
         return self.activation
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return (self.learned or super()).compute_output_shape(input_shape)
+        if self.learned is not None:
+            return self.learned.compute_output_shape(input_shape)
+        return super().compute_output_shape(input_shape)
 
     def _make_variables(self, input_shape: Shape, dtype: str) -> None:
         if self.learned is not None:

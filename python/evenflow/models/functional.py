@@ -109,6 +109,11 @@ class Functional(Model):
         return list(self._values)
 
     @property
+    def value_names(self) -> dict[int, str]:
+        """The name of each value, by its number: that of its layer, numbered from the layer's second call on."""
+        return dict(self._names)
+
+    @property
     def inputs(self) -> list[Value]:
         """The values that go in."""
         return list(self._inputs)

@@ -4,7 +4,9 @@ The native core does the arithmetic, in Keras' form. Below, w is a parameter, g 
 from 1; slots start from 0 unless said.
 
 learning_rate: a number, one of `schedules`, a function of the step, or, as in Keras, a function without arguments that
-is asked before every step. All optimizers take these by keyword:
+is asked before every step.
+
+All optimizers take these by keyword:
 
 weight_decay: before each step w <- w - weight_decay * learning_rate * w, for every trainable variable that
 `exclude_from_weight_decay` does not name (decoupled, Loshchilov and Hutter 2019). None: no decay.

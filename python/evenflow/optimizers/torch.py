@@ -289,8 +289,10 @@ class Adadelta(_Torch):
 class RMSprop(_Torch):
     """s <- alpha s + (1 - alpha) g^2; w <- w - lr * g / (sqrt(s) + eps).
 
-    centered: s less the square of the gradient's moving average in place of s. momentum: b <- momentum * b + (the
-    ratio); w <- w - lr * b. As `torch.optim.RMSprop`, but a variance that is negative by rounding is 0, not NaN.
+    centered: s less the square of the gradient's moving average in place of s.
+    momentum: b <- momentum * b + (the ratio); w <- w - lr * b.
+
+    As `torch.optim.RMSprop`, but a variance that is negative by rounding is 0, not NaN.
     """
 
     ARGUMENTS: ClassVar[tuple[str, ...]] = ("alpha", "eps", "momentum", "centered")

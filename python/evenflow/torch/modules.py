@@ -241,9 +241,11 @@ def _layer(
 class FusedDense(FusedSequential):
     """dropout(f(batch_norm(x W^T + b))) in one call: nn.Sequential(Linear, BatchNorm1d, activation, Dropout), fused.
 
-    activation: None, an nn.Module, its class, or a name such as "relu", "elu", "gelu", "silu", "tanh". bias, eps,
-    momentum, device, dtype: as in Linear and BatchNorm1d. Initial weights are PyTorch's. `state_dict` has the names
-    "0.weight", "0.bias", "1.weight", ... of that nn.Sequential.
+    activation: None, an nn.Module, its class, or a name such as "relu", "elu", "gelu", "silu", "tanh".
+    bias, eps, momentum, device, dtype: as in Linear and BatchNorm1d.
+
+    Initial weights are PyTorch's. `state_dict` has the names "0.weight", "0.bias", "1.weight", ... of that
+    nn.Sequential.
     """
 
     def __init__(
