@@ -104,8 +104,8 @@ class Dropout(ShapedLayer):
     rate: from 0 to below 1; 0.1 to 0.5 for hidden layers, less for the inputs, none for the output. Raise it when the
     model overfits, lower it when it underfits; training takes about 1 / (1 - rate) times as many steps. Where the model
     has SELU, take AlphaDropout. Decided by 16 random bits: the probability is `rate` to within 2^-17, and at most
-    1 - 2^-16. What is dropped is -0.0. seed: 0 to 2^64 - 1. `Sequential.predict_mc` averages over dropouts at inference.
-    Srivastava et al. 2014.
+    1 - 2^-16. What is dropped is -0.0. seed: 0 to 2^64 - 1. `Sequential.predict_mc` averages over dropouts at
+    inference. Srivastava et al. 2014.
     noise_shape: None, a decision for each element, or as in Keras one entry for the rows and each axis of theirs: None
     where decisions differ, 1 where one is for all. (None, 1) drops whole rows, (1, None) the same features in every row
     of a batch, (None, 28, 1) lines of images.
