@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from . import workloads
+from .catalogue import WORKLOADS
 from .problem import LOSS_TOLERANCE, Problem, WrongAnswerError
 from .report import aligned, duration
-from .workloads import WORKLOADS
 
 WORKLOAD = WORKLOADS["tabular"]
 BASE = "relu"

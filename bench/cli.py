@@ -3,36 +3,60 @@
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from . import activations, cross_validation, estimators, kernels, pieces, report
-from .harness import Comparison, compare
-from .peers import PEERS
-from .workloads import WORKLOADS
+from evenflow.saving.files import write_file
 
-DEFAULT_PEERS = ("jax", "torch", "sklearn", "numpy")
+from . import catalogue, compare, cross_validation, environment, page, records, report, session
+from .catalogue import CALLS, FEW, GPU_ONLY, GROUPS, TARGETS, WORKLOADS
+from .peers import PEERS
+
+DEFAULT_PEERS = ("jax", "torch", "keras", "sklearn", "numpy")
+QUICK_PEERS = ("jax", "torch", "sklearn", "numpy")
 INSTALL = "pip install 'evenflow[bench]'"
-# What a workload needs at least, to be run unless asked for by name: a step of `wide` takes a tenth of a second.
-QUICK_WORKLOADS = ("tiny", "geron", "tabular")
-AFFORDABLE_SECONDS = 1.0
+# What says what is to be measured, and so has no place where two files are compared.
+MEASURING = (
+    *("workloads", "peers", "rounds", "seconds", "threads", "isa", "quick", "optimizer", "rules", "predict", "imports"),
+    *("activations", "kernels", "cv", "estimators", "list"),
+)
+EXAMPLES = """examples:
+  evenflow bench --workloads tiny,geron --threads all --html page.html
+  evenflow bench --workloads W4,W6 --peers torch,numpy --json before.json
+  evenflow bench --workloads W4,W6 --peers torch,numpy --compare before.json
+  evenflow bench --compare before.json after.json --html page.html
+"""
+
+
+def words(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def names(known: Sequence[str], what: str) -> Any:
     """An argparse type: a comma-separated list of known names."""
 
     def parse(text: str) -> list[str]:
-        found = [name.strip() for name in text.split(",") if name.strip()]
+        found = words(text)
         for name in found:
             if name not in known:
                 raise argparse.ArgumentTypeError(f"expected {what} out of {', '.join(known)}, received {name!r}")
         return found
 
     return parse
+
+
+def workload_names(text: str) -> list[str]:
+    """An argparse type: names of workloads and groups."""
+    found = words(text)
+    try:
+        catalogue.chosen(found)
+    except catalogue.UnknownWorkloadError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return found
 
 
 def positive(kind: type) -> Any:
@@ -45,36 +69,60 @@ def positive(kind: type) -> Any:
     return parse
 
 
+def thread_counts(text: str) -> list[int]:
+    """An argparse type: "1", "1,2,4", or "all": 1, 2, 4, ... and all that there are, by processors this may use."""
+    most = len(os.sched_getaffinity(0))
+    if text == "all":
+        return sorted({*(1 << power for power in range(most.bit_length()) if 1 << power <= most), most})
+    found = []
+    for word in words(text):
+        if not word.isdecimal() or not 1 <= int(word) <= most:
+            raise argparse.ArgumentTypeError(f"expected all, or numbers from 1 to {most}, received {word!r}")
+        found.append(int(word))
+    if not found:
+        raise argparse.ArgumentTypeError(f"expected all, or numbers from 1 to {most}, received {text!r}")
+    return sorted(set(found))
+
+
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="evenflow bench",
-        description="Time training steps of evenflow and of the peers installed here, alternately, each in a process "
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Time training steps of evenflow and of the peers installed here, alternately, each in a process\n"
         "of its own and at its best settings. Before anything is timed, each must give the same losses.",
-        epilog=f"The peers come with: {INSTALL}. 'times' is how many times longer a peer takes than evenflow. The "
-        "floor of a step is its multiply-adds at the measured rate of this machine plus 28 bytes per parameter at the "
-        "measured bandwidth.",
+        epilog=f"The peers come with: {INSTALL}. 'times' is how many times longer a peer takes than\n"
+        "evenflow; 'spread' half of what the middle half of its blocks of steps ranges over. The floor of a step is\n"
+        "its multiply-adds at the measured rate of this machine plus what its update reads and writes (28 bytes per\n"
+        f"parameter for Adam) at the measured bandwidth. docs/benchmarks.md explains all.\n\n{EXAMPLES}",
     )
+    groups = ", ".join(group for group in GROUPS if group != "targets")
     result.add_argument(
         "--workloads",
-        type=names(list(WORKLOADS), "workloads"),
+        type=workload_names,
         metavar="NAMES",
-        help="; ".join(f"{name}: {workload}" for name, workload in WORKLOADS.items())
-        + ". Default: those affordable here",
+        help="; ".join(f"{one.name}: {one}" for one in TARGETS)
+        + f"; or others' own ground, {groups}; or a member, as --list names them; or 'all'. A group leaves out what "
+        "would take too long here, a name does not. Default: the first five, where affordable",
     )
+    result.add_argument("--list", action="store_true", help="print every workload, with what a step costs, and stop")
     others = [name for name in PEERS if name != "evenflow"]
     result.add_argument(
         "--peers",
         type=names(others, "peers"),
-        default=list(DEFAULT_PEERS),
         metavar="NAMES",
-        help=f"out of {', '.join(others)} ('fit' is evenflow's Sequential.fit). Default: {','.join(DEFAULT_PEERS)}",
+        help=f"out of {', '.join(others)} ('fit' is evenflow's Sequential.fit). Default: {','.join(DEFAULT_PEERS)}; "
+        f"{','.join(QUICK_PEERS)} with --quick",
     )
     result.add_argument("--rounds", type=positive(int), help="how often each is timed (default 5; 3 with --quick)")
     result.add_argument(
         "--seconds", type=positive(float), help="for how long each time (default 0.5; 0.2 with --quick)"
     )
     result.add_argument(
-        "--threads", type=positive(int), help="cores for everybody (default: all that evenflow may use)"
+        "--threads",
+        type=thread_counts,
+        metavar="N",
+        help="cores for everybody: a number, several (1,2,4) or 'all' for 1, 2, 4, ... and all, with a table of how "
+        "each gains (default: all that evenflow may use, and no other number)",
     )
     result.add_argument("--isa", help="instruction set of evenflow, as EVENFLOW_ISA: avx512, avx2 or baseline")
     result.add_argument("--quick", action="store_true", help="fewer workloads and settings, e.g. without torch.compile")
@@ -105,110 +153,77 @@ def parser() -> argparse.ArgumentParser:
         help="fit evenflow.sklearn's estimators and scikit-learn's on its bundled data: scores and times",
     )
     result.add_argument("--json", type=Path, metavar="FILE", help="write all times, settings and versions to FILE")
+    result.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures, that needs nothing else")
+    result.add_argument(
+        "--compare",
+        type=Path,
+        nargs="+",
+        metavar=("OLD", "NEW"),
+        help="beside what --json wrote before: the ratio of each figure, and whether it is beyond the noise. With two "
+        "files nothing is measured",
+    )
     return result
 
 
-def chosen_workloads(options: argparse.Namespace, fma: float) -> tuple[list[str], list[str]]:
-    """The workloads to run, and those left out because a step alone would take too long."""
-    if options.workloads:
-        return options.workloads, []
-    candidates = QUICK_WORKLOADS if options.quick else tuple(WORKLOADS)
-    run = [name for name in candidates if WORKLOADS[name].flops / fma < AFFORDABLE_SECONDS]
-    return run, [name for name in WORKLOADS if name not in run]
-
-
-def run_pieces(groups: list[str], threads: int, rounds: int, seconds: float, isa: str) -> list[dict[str, Any]]:
-    """Each piece of these groups, in turn, `rounds` times."""
-    chosen = [piece for piece in pieces.PIECES if piece.group in groups]
-    results: list[dict[str, Any]] = [
-        {"group": p.group, "what": p.what, "peer": p.peer, "target": p.target, "rounds": []} for p in chosen
-    ]
-    for _ in range(rounds):
-        for piece, result in zip(chosen, results, strict=True):
-            if "missing" not in result and "error" not in result:
-                answer = pieces.measure(piece, threads, seconds, isa)
-                result["rounds"] += [answer] if "times" in answer else []
-                result |= {key: answer[key] for key in ("missing", "error") if key in answer}
-    return results
+def parsed(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[dict[str, Any]]]:
+    """The options, and the files to compare, after everything that can be wrong has been looked at."""
+    of_options = parser()
+    options = of_options.parse_args(argv)
+    core = import_module("evenflow._core")
+    if options.isa and options.isa not in core.isas():
+        of_options.error(f"argument --isa: expected one of {', '.join(core.isas())}, received {options.isa!r}")
+    files: list[dict[str, Any]] = []
+    try:
+        for path in options.compare or ():
+            files.append(records.read(path))
+        for path in filter(None, (options.json, options.html)):
+            records.require_room(path)
+    except records.RecordError as error:
+        of_options.error(str(error))
+    if len(files) > 2:
+        of_options.error(f"argument --compare: expected one file or two, received {len(files)}")
+    if len(files) == 2:
+        given = [name for name in MEASURING if getattr(options, name)]
+        if given:
+            option = "import" if given[0] == "imports" else given[0]
+            of_options.error(f"argument --compare: two files leave nothing to measure; leave out --{option}")
+    options.peers = options.peers or list(QUICK_PEERS if options.quick else DEFAULT_PEERS)
+    options.threads = options.threads or [core.num_threads()]
+    options.rounds = options.rounds or (3 if options.quick else 5)
+    options.seconds = options.seconds or (0.2 if options.quick else 0.5)
+    return options, files
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(argv)
+    options, files = parsed(argv)
     core = import_module("evenflow._core")
     if options.isa:
-        if options.isa not in core.isas():
-            parser().error(f"argument --isa: expected one of {', '.join(core.isas())}, received {options.isa!r}")
         core.use_isa(options.isa)
-    isa = core.isa()
-    threads = options.threads or core.num_threads()
-    rounds = options.rounds or (3 if options.quick else 5)
-    seconds = options.seconds or (0.2 if options.quick else 0.5)
-    machine = report.machine(threads)
-    print(report.heading(machine))
-
-    groups = [
-        g
-        for g, on in (
-            ("optimizer", options.optimizer),
-            ("rules", options.rules),
-            ("predict", options.predict),
-            ("import", options.imports),
+    if options.list:
+        workloads, fma = list(WORKLOADS.values()), core.measure_fma(max(options.threads), 0.1)
+        print(report.listing(workloads, CALLS, GPU_ONLY, fma))
+        for group, members in FEW.items():
+            print(f"{group} stands for {', '.join(members)}; every other group for all its members.")
+        return 0
+    failed = False
+    if len(files) == 2:
+        data = files[1]
+    else:
+        machine = environment.machine(options.threads)
+        print(environment.heading(machine))
+        data, failed = session.measure(options, machine)
+    if files:
+        found, notes, old = (
+            compare.changes(files[0], data),
+            compare.differences(files[0], data),
+            options.compare[0].name,
         )
-        if on
-    ]
-    comparisons: list[Comparison] = []
-    alone = options.activations or options.cv or options.estimators or options.kernels
-    if options.workloads or not (groups or alone):
-        run, left_out = chosen_workloads(options, core.measure_fma(threads, 0.1))
-        for name in run:
-            comparison = compare(
-                WORKLOADS[name],
-                options.peers,
-                threads=threads,
-                rounds=rounds,
-                seconds=seconds,
-                isa=isa,
-                quick=options.quick,
-            )
-            comparisons.append(comparison)
-            print(report.table(comparison), flush=True)
-        if left_out:
-            print(f"Left out: {', '.join(left_out)} (run them with --workloads {','.join(left_out)}).")
-        missing = {distribution for comparison in comparisons for distribution in comparison.missing.values()}
-        if missing:
-            print(f"Not installed: {', '.join(sorted(missing))}. To compare with them: {INSTALL}")
-    measured = run_pieces(groups, threads, rounds, seconds, isa)
-    if measured:
-        print(report.piece_table(measured))
-    costs = activations.measure(activations.catalogue(), threads, rounds, seconds) if options.activations else []
-    if costs:
-        print(activations.table(costs))
-    calls: list[dict[str, Any]] = []
-    if options.kernels:
-        sizes = [n for n in kernels.SIZES if n <= 256 or not options.quick]
-        calls = kernels.measure(sizes, threads, seconds)
-        print(kernels.table(calls))
-    crossed: dict[str, Any] = {}
-    crossing_failed = False
-    if options.cv:
-        count = min(options.cv, cross_validation.MOST)
-        results = cross_validation.compare(count, threads, rounds)
-        print(cross_validation.table(results, count))
-        crossed, crossing_failed = cross_validation.as_data(results, count), cross_validation.failed(results)
-    fitted = estimators.measure(rounds) if options.estimators else []
-    if fitted:
-        print(estimators.table(fitted))
+        print(compare.table(found, notes, old))
+        data = data | compare.as_data(found, notes, old)
     if options.json:
-        found = report.as_data(machine, comparisons, measured) | activations.as_data(costs) | crossed
-        found |= estimators.as_data(fitted) | {"kernels": calls}
-        text = json.dumps(found, indent=1)
-        options.json.write_text(text + "\n", encoding="utf-8")
-    failed = (
-        crossing_failed
-        or estimators.failed(fitted)
-        or any(comparison.failed for comparison in comparisons)
-        or any("error" in piece for piece in measured)
-    )
+        records.write(options.json, data)
+    if options.html:
+        write_file(options.html, page.page(data).encode())
     return 1 if failed else 0
 
 

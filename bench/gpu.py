@@ -22,8 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from . import workloads
-from .peers import Evenflow, Jax, Torch
+from .catalogue import TARGETS, WORKLOADS
+from .jax_peer import Jax
+from .peers import Evenflow
 from .problem import Peer, Problem, WrongAnswerError
+from .torch_peer import Torch
 
 BUILD = ["pip", "install", "--quiet", "--no-build-isolation", "--no-deps", "-Ccmake.define.EVENFLOW_CUDA=ON", "."]
 
@@ -46,16 +49,8 @@ class TorchGpu(Torch):
         torch = import_module("torch")
         self.model = self.model.to("cuda")
         self.x, self.y, self.order = self.x.to("cuda"), self.y.to("cuda"), self.order.to("cuda")
-        betas = workloads.BETA_1, workloads.BETA_2
-        self.optimizer = torch.optim.Adam(
-            self.model.parameters(), lr=workloads.LEARNING_RATE, betas=betas, eps=workloads.EPSILON, fused=True
-        )
-        model, cross_entropy = self.model, torch.nn.functional.cross_entropy
-
-        def loss(x: Any, y: Any) -> Any:
-            return cross_entropy(model(x), y)
-
-        self.loss = loss if mode == "eager" else torch.compile(loss, mode=mode)
+        self.optimizer = self.optimizer_of(torch)
+        self.loss = self.called if mode == "eager" else torch.compile(self.called, mode=mode)
 
 
 class JaxGpu(Jax):
@@ -130,7 +125,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m evenflow.bench.gpu", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--build", action="store_true", help="build and install from this checkout first")
-    parser.add_argument("--workloads", default=",".join(workloads.WORKLOADS))
+    parser.add_argument("--workloads", default=",".join(w.name for w in TARGETS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.3, help="of each peer in a round")
     parser.add_argument("--json", type=Path)
@@ -141,7 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
     found = {"versions": versions(), "results": {}}
     print(found["versions"], flush=True)
     for name in options.workloads.split(","):
-        found["results"][name] = measure(workloads.WORKLOADS[name], list(PEERS), options.rounds, options.seconds)
+        found["results"][name] = measure(WORKLOADS[name], list(PEERS), options.rounds, options.seconds)
         print(table({name: found["results"][name]}), flush=True)
     print(table(found["results"]))
     if options.json:

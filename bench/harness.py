@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from .ceilings import floor
 from .peers import PEERS
 from .problem import Variant
@@ -45,9 +47,17 @@ def child_environment(variant: Variant) -> dict[str, str]:
 class Worker:
     """A live peer in a child process."""
 
-    def __init__(self, peer: str, variant: Variant, workload: Workload, threads: int) -> None:
+    def __init__(
+        self, peer: str, variant: Variant, workload: Workload, threads: int, expected: list[float] | None = None
+    ) -> None:
         self.peer, self.variant, self.workload = peer, variant, workload
-        request = {"peer": peer, "workload": workload.name, "threads": threads, "options": variant.options}
+        request = {
+            "peer": peer,
+            "workload": workload.as_data(),
+            "threads": threads,
+            "options": variant.options,
+            "expected": expected,
+        }
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the worker)
         self.process = subprocess.Popen(
             [sys.executable, "-m", f"{__package__}.worker", json.dumps(request)],
@@ -131,6 +141,17 @@ class Series:
     def least(self) -> float:
         return min(time for times in self.rounds for time in times)
 
+    @property
+    def slow(self) -> float:
+        """The time that one block in twenty exceeds."""
+        return float(np.quantile([time for times in self.rounds for time in times], 0.95))
+
+    @property
+    def spread(self) -> float:
+        """Half of what the middle half of the blocks ranges over, as a share of the median."""
+        low, high = np.quantile([time for times in self.rounds for time in times], [0.25, 0.75])
+        return float(high - low) / 2 / self.median
+
     def ratio(self, base: Series) -> float:
         """How many times longer than `base`: the median of the ratios of each round's medians."""
         pairs = zip(self.rounds, base.rounds, strict=True)
@@ -147,6 +168,7 @@ class Comparison:
     ceilings: list[dict[str, float]] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)  # peer: distribution
     failed: dict[str, str] = field(default_factory=dict)  # peer: what it said
+    unable: dict[str, str] = field(default_factory=dict)  # peer: why it has no such thing
 
     def shares(self) -> list[float]:
         """Of the floor, one per round."""
@@ -158,14 +180,16 @@ class Comparison:
         return statistics.median(self.shares())
 
 
-def best_worker(peer: str, variants: list[Variant], workload: Workload, threads: int) -> tuple[Worker, Series]:
+def best_worker(
+    peer: str, variants: list[Variant], workload: Workload, threads: int, expected: list[float] | None
+) -> tuple[Worker, Series]:
     """The fastest variant of a peer, alive, and the series that will hold its times."""
     workers: list[Worker] = []
     calibration: dict[str, float] = {}
     best: Worker | None = None
     try:
         for variant in variants:
-            workers.append(Worker(peer, variant, workload, threads))
+            workers.append(Worker(peer, variant, workload, threads, expected))
         for worker in workers * (CALIBRATION_ROUNDS if len(workers) > 1 else 0):
             least = min(worker.time(CALIBRATION_SECONDS))
             calibration[worker.variant.name] = min(least, calibration.get(worker.variant.name, least))
@@ -174,8 +198,8 @@ def best_worker(peer: str, variants: list[Variant], workload: Workload, threads:
         for worker in workers:
             if worker is not best:
                 worker.close()
-    hello = best.hello
-    return best, Series(peer, best.variant.name, PEERS[peer].note, hello["version"], hello["thread_pools"], calibration)
+    hello, note = best.hello, PEERS[peer].note(workload)
+    return best, Series(peer, best.variant.name, note, hello["version"], hello["thread_pools"], calibration)
 
 
 def compare(
@@ -191,13 +215,18 @@ def compare(
     """Times evenflow and `peers` on a workload, A B A B, `rounds` times `seconds` seconds each."""
     result = Comparison(workload, threads)
     workers: dict[str, Worker] = {}
+    expected: list[float] | None = None  # first losses, which evenflow's process calculates for all
     try:
         for peer in dict.fromkeys(["evenflow", *peers]):
+            if reason := PEERS[peer].unable(workload):
+                result.unable[peer] = reason
+                continue
             variants = PEERS[peer].variants(threads, quick)
             if PEERS[peer].distribution == "evenflow":
                 variants = [Variant(v.name, v.environment | {"EVENFLOW_ISA": isa}, v.options) for v in variants]
             try:
-                workers[peer], result.series[peer] = best_worker(peer, variants, workload, threads)
+                workers[peer], result.series[peer] = best_worker(peer, variants, workload, threads, expected)
+                expected = expected or workers[peer].hello["expected"]
             except MissingError as error:
                 if peer == "evenflow":
                     raise

@@ -191,9 +191,9 @@ def check(name: str, n: int, calls: Calls) -> None:
                 raise AssertionError(f"{name}, n = {n}: {who} differs from NumPy by {worst}")
 
 
-def least(calls: Calls, seconds: float) -> dict[str, float]:
-    """The least seconds of a call, each in turn."""
-    best = dict.fromkeys(calls, float("inf"))
+def timed(calls: Calls, seconds: float) -> dict[str, list[float]]:
+    """Seconds of a call, each in turn, for about `seconds` altogether and at least three times."""
+    times: dict[str, list[float]] = {who: [] for who in calls}
     repeats = {}
     for who, call in calls.items():
         start = time.perf_counter()
@@ -205,9 +205,14 @@ def least(calls: Calls, seconds: float) -> dict[str, float]:
             start = time.perf_counter()
             for _ in range(repeats[who]):
                 call()
-            best[who] = min(best[who], (time.perf_counter() - start) / repeats[who])
+            times[who].append((time.perf_counter() - start) / repeats[who])
         rounds += 1
-    return best
+    return times
+
+
+def least(calls: Calls, seconds: float) -> dict[str, float]:
+    """The least seconds of a call."""
+    return {who: min(found) for who, found in timed(calls, seconds).items()}
 
 
 def measure(sizes: Sequence[int], threads: int, seconds: float) -> list[dict[str, Any]]:

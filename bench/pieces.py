@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from . import rules, workloads
+from .catalogue import WORKLOADS
 from .problem import Problem, Variant, WrongAnswerError, thread_environment
-from .workloads import ADAM_BYTES, ADAM_STATE_BYTES, WORKLOADS, Array
+from .workloads import ADAM_BYTES, ADAM_STATE_BYTES, Array
 
 # parameters: inputs and units of a Dense layer with so many, its widths multiples of every panel
 OPTIMIZER_SIZES = {"50,000": (224, 224), "10 million": (3200, 3136)}
@@ -97,9 +98,9 @@ def evenflow_rule(size: str, rule: str, threads: int, seconds: float) -> dict[st
     slots, times, bandwidth = len(program.slot_names()), [], 0.0
     for _ in range(RULE_TURNS):
         times += time_calls(lambda: program.update(workloads.LEARNING_RATE), seconds / RULE_TURNS)
-        kept = rules.bytes_kept(slots) * kernel.size
+        kept = workloads.bytes_kept(slots) * kernel.size
         bandwidth = max(bandwidth, core.measure_bandwidth(kept, threads, seconds / RULE_TURNS / 2))
-    return {"times": times, "ceiling": rules.bytes_moved(slots) * kernel.size / bandwidth}
+    return {"times": times, "ceiling": workloads.bytes_moved(slots) * kernel.size / bandwidth}
 
 
 def evenflow_optimizer(size: str, clip: bool, threads: int, seconds: float) -> dict[str, Any]:
@@ -166,7 +167,7 @@ def evenflow_predict(through: str, threads: int, seconds: float) -> dict[str, An
 
 
 def torch_predict(threads: int, seconds: float) -> dict[str, Any]:
-    from .peers import Torch
+    from .torch_peer import Torch
 
     torch = import_module("torch")
     problem = Problem.of(WORKLOADS["geron"])

@@ -2,55 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
-import sys
-from importlib import import_module
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from .harness import FOREIGN_SETTINGS, Comparison, Series
-
-SETTINGS = (*FOREIGN_SETTINGS, "EVENFLOW_")
-
-
-def processor() -> str:
-    """The model name, where Linux tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model"))]
-    return models[0] if models else platform.machine()
-
-
-def machine(threads: int) -> dict[str, Any]:
-    """Everything about this machine that a time may depend on."""
-    core = import_module("evenflow._core")
-    return {
-        "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "threads": threads,
-        "system": platform.platform(),
-        "python": sys.version.split()[0],
-        "numpy": np.__version__,
-        "evenflow": core.__version__,
-        "isa": core.isa(),
-        "isas": core.isas(),
-        "build": core.build_info(),
-        # All but evenflow's own are removed for the workers; here to explain other measurements on this machine.
-        "environment": {name: value for name, value in os.environ.items() if name.startswith(SETTINGS)},
-    }
-
-
-def heading(machine: dict[str, Any]) -> str:
-    return (
-        f"evenflow {machine['evenflow']}, {machine['isa']}, {machine['threads']} of {machine['cores']} cores, "
-        f"{machine['processor']}"
-    )
+from .harness import Comparison, Series
+from .workloads import Workload
 
 
 def duration(seconds: float) -> str:
@@ -69,30 +26,71 @@ def aligned(rows: list[list[str]]) -> str:
     return "\n".join(lines)
 
 
+def median_of(ceilings: Sequence[dict[str, float]], name: str) -> float:
+    return statistics.median(one[name] for one in ceilings)
+
+
 def table(comparison: Comparison) -> str:
     workload, series = comparison.workload, comparison.series
-    fma = statistics.median(c["fma"] for c in comparison.ceilings)
-    bandwidth = statistics.median(c["bandwidth"] for c in comparison.ceilings)
+    fma, bandwidth = (median_of(comparison.ceilings, name) for name in ("fma", "bandwidth"))
     arithmetic, traffic = workload.floor(fma, bandwidth)
-    rows = [["us per step", "median", "least", "times", "floor", "target", "setting"]]
-    target = f"{workload.target.floor:.0%}"
+    rows = [["us per step", "median", "least", "spread", "times", "floor", "target", "setting"]]
+    target = workload.target
     for name, one in series.items():
         own = name == "evenflow"
         times = "" if own else f"{one.ratio(series['evenflow']):.2f} x"
         share = f"{comparison.share:.0%}" if own else ""
-        wanted = {"jax": f"{workload.target.jax:g} x", "torch": f"{workload.target.torch:g} x"}.get(name, "")
+        wanted = ""
+        if target:
+            of_peers = {"jax": f"{target.jax:g} x", "torch": f"{target.torch:g} x", "evenflow": f"{target.floor:.0%}"}
+            wanted = of_peers.get(name, "")
         setting = one.variant + (f" ({one.note})" if one.note else "")
-        rows.append([name, duration(one.median), duration(one.least), times, share, target if own else wanted, setting])
+        spread = f"{one.spread:.1%}"
+        rows.append([name, duration(one.median), duration(one.least), spread, times, share, wanted, setting])
+    step = series["evenflow"].median
+    floor = f"  floor {duration(arithmetic + traffic)} us = {duration(arithmetic)} at {fma / 1e9:.0f} GFLOP/s"
     lines = [
         "",
-        f"{workload.name}: {workload}",
-        f"  floor {duration(arithmetic + traffic)} us = {duration(arithmetic)} at {fma / 1e9:.0f} GFLOP/s + "
-        f"{duration(traffic)} at {bandwidth / 1e9:.0f} GB/s",
+        f"{workload.name}: {workload}" + ("" if target else f"; {workload.training}"),
+        floor + (f" + {duration(traffic)} at {bandwidth / 1e9:.0f} GB/s" if traffic else ""),
+        f"  evenflow: {workload.batch / step:,.0f} rows/s, {workload.flops / step / 1e9:,.1f} GFLOP/s, "
+        f"{workload.flops / step / fma:.0%} of the multiply-adds, on {threads_of(comparison.threads)}",
         aligned(rows),
     ]
     lines += [f"  {name}: not installed ({distribution})" for name, distribution in comparison.missing.items()]
+    lines += [f"  {name}: cannot do this: {reason}" for name, reason in comparison.unable.items()]
     lines += [f"  {name}: FAILED\n{message}" for name, message in comparison.failed.items()]
     return "\n".join(lines)
+
+
+def threads_of(count: int) -> str:
+    return f"{count} thread{'s' * (count > 1)}"
+
+
+def scaling_table(comparisons: list[Comparison]) -> str:
+    """Each workload's times by number of threads, and how many times faster than on the fewest."""
+    counts = list(dict.fromkeys(one.threads for one in comparisons))
+    rows = [["us per step by threads", *map(str, counts), "times faster", "share of the floor", "peer"]]
+    for name in dict.fromkeys(one.workload.name for one in comparisons):
+        of_name = [one for one in comparisons if one.workload.name == name]
+        for peer in of_name[0].series:
+            times = [one.series[peer].median if peer in one.series else None for one in of_name]
+            faster = " ".join(f"{times[0] / t:.2f}" if t and times[0] else "-" for t in times[1:])
+            shares = " ".join(f"{one.share:.0%}" for one in of_name) if peer == "evenflow" else ""
+            rows.append([name, *(duration(t) if t else "" for t in times), faster, shares, peer])
+    return "\n" + aligned(rows)
+
+
+def listing(workloads: list[Workload], calls: dict[str, str], gpu: dict[str, str], fma: float) -> str:
+    """Every workload: what it is, what a step computes, the least it can take here, and who measures it."""
+    rows = [["name", "GFLOP", "ms at least", "data, MB", "network; training; whose"]]
+    for one in workloads:
+        least = f"{1e3 * one.flops / fma:.3g}"
+        what = "; ".join(filter(None, [str(one), one.training, one.ground]))
+        rows.append([one.name, f"{one.flops / 1e9:.3g}", least, f"{one.data_bytes / 1e6:.0f}", what])
+    rows += [[name, "", "", "", what] for name, what in calls.items()]
+    rows += [[name, "", "", "", f"on a GPU alone: {what}"] for name, what in gpu.items()]
+    return aligned(rows)
 
 
 def piece_table(measured: list[dict[str, Any]]) -> str:
@@ -126,6 +124,8 @@ def series_as_data(one: Series, base: Series) -> dict[str, Any]:
         "note": one.note,
         "median": one.median,
         "least": one.least,
+        "p95": one.slow,
+        "spread": one.spread,
         "ratio": one.ratio(base),
         "rounds": one.rounds,
         "calibration": one.calibration,
@@ -133,23 +133,29 @@ def series_as_data(one: Series, base: Series) -> dict[str, Any]:
     }
 
 
+def run_as_data(comparison: Comparison) -> dict[str, Any]:
+    workload, series = comparison.workload, comparison.series
+    fma, bandwidth = (median_of(comparison.ceilings, name) for name in ("fma", "bandwidth"))
+    return {
+        "workload": workload.name,
+        "threads": comparison.threads,
+        "network": str(workload),
+        "training": workload.training,
+        "ground": workload.ground,
+        "batch": workload.batch,
+        "parameters": workload.parameters,
+        "flops": workload.flops,
+        "target": vars(workload.target) if workload.target else None,
+        "floor": list(workload.floor(fma, bandwidth)),
+        "share_of_floor": comparison.share,
+        "ceilings": comparison.ceilings,
+        "missing": comparison.missing,
+        "unable": comparison.unable,
+        "failed": comparison.failed,
+        "peers": {name: series_as_data(one, series["evenflow"]) for name, one in series.items()},
+    }
+
+
 def as_data(machine: dict[str, Any], comparisons: list[Comparison], measured: list[dict[str, Any]]) -> dict[str, Any]:
     """Everything measured, times in seconds per step."""
-    return {
-        "machine": machine,
-        "workloads": {
-            c.workload.name: {
-                "network": str(c.workload),
-                "parameters": c.workload.parameters,
-                "flops": c.workload.flops,
-                "target": vars(c.workload.target),
-                "share_of_floor": c.share,
-                "ceilings": c.ceilings,
-                "missing": c.missing,
-                "failed": c.failed,
-                "peers": {name: series_as_data(one, c.series["evenflow"]) for name, one in c.series.items()},
-            }
-            for c in comparisons
-        },
-        "pieces": measured,
-    }
+    return {"machine": machine, "runs": [run_as_data(one) for one in comparisons], "pieces": measured}

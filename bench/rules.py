@@ -28,17 +28,6 @@ RULES: dict[str, dict[str, Any]] = {
     "RMSprop, both": {"kind": "rmsprop", "momentum": 0.9, "centered": True},
     "Lion": {"kind": "lion"},
 }
-SIZE = 4  # bytes of a float32
-
-
-def bytes_kept(slots: int) -> int:
-    """Of a parameter: itself, its gradient and the slots."""
-    return SIZE * (2 + slots)
-
-
-def bytes_moved(slots: int) -> int:
-    """All of these are read, and all but the gradient written."""
-    return SIZE * (3 + 2 * slots)
 
 
 def expected_after_one_step(rule: str, p: Array, g: Array, learning_rate: float) -> Array:

@@ -45,17 +45,19 @@ def serve(request: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> 
     processors = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, processors[: request["threads"]])  # the same cores for everybody
     from .peers import PEERS
-    from .problem import Problem
-    from .workloads import WORKLOADS
+    from .problem import Peer, Problem
+    from .workloads import Workload
 
     kind = PEERS[request["peer"]]
     try:
-        peer = kind(Problem.of(WORKLOADS[request["workload"]]), request["threads"], **request["options"])
+        peer = kind(Problem.of(Workload.of_data(request["workload"])), request["threads"], **request["options"])
     except ModuleNotFoundError as error:
         answer({"missing": str(error), "distribution": kind.distribution})
         return
-    losses = peer.check()
-    answer({"ready": True, "version": peer.version(), "losses": losses, "thread_pools": thread_pools()})
+    shared = kind.expected_losses is Peer.expected_losses  # what another worker has calculated
+    losses, expected = peer.check(request.get("expected") if shared else None)
+    hello = {"ready": True, "version": peer.version(), "losses": losses, "expected": expected}
+    answer(hello | {"thread_pools": thread_pools()})
     for line in sys.stdin:
         command = json.loads(line)
         if command["do"] == "time":

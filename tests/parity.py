@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 from evenflow.bench import workloads
+from evenflow.bench.catalogue import WORKLOADS
 from evenflow.bench.problem import Problem
-from evenflow.bench.workloads import WORKLOADS, Workload
+from evenflow.bench.workloads import Workload
 
 from evenflow import _core
 

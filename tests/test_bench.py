@@ -8,12 +8,12 @@ import sys
 
 import numpy as np
 import pytest
-from evenflow.bench import activations, cli, harness, kernels, pieces, report, rules, worker, workloads
+from evenflow.bench import activations, cli, harness, kernels, pieces, report, rules, session, worker, workloads
+from evenflow.bench.catalogue import TARGETS, WORKLOADS
 from evenflow.bench.harness import Comparison, MissingError, Series, Worker, WorkerError
 from evenflow.bench.numpy_peer import Numpy
 from evenflow.bench.peers import PEERS, Evenflow, EvenflowFit
 from evenflow.bench.problem import Problem, Variant, WrongAnswerError
-from evenflow.bench.workloads import WORKLOADS
 
 from evenflow import _core
 
@@ -35,7 +35,7 @@ def test_operations_and_floor_of_geron():
     assert geron.floor(1e9, 1e6) == (geron.flops / 1e9, 28 * geron.parameters / 1e6)
 
 
-@pytest.mark.parametrize("name", WORKLOADS)
+@pytest.mark.parametrize("name", [one.name for one in TARGETS])
 def test_spec_and_variables_fit(name):
     workload = WORKLOADS[name]
     program = _core.Program(workloads.spec(workload), batch_size=workload.batch)
@@ -62,8 +62,8 @@ def test_problem_is_a_function_of_the_seed(problem):
 
 @pytest.mark.parametrize("kind", [Evenflow, EvenflowFit, Numpy])
 def test_own_answers_are_checked(kind, problem):
-    losses = kind(problem, 1).check()
-    assert len(losses) == 5
+    losses, expected = kind(problem, 1).check()
+    assert len(losses) == len(expected) == 5
 
 
 def test_blocks_walk_through_the_epoch(problem):
@@ -181,14 +181,17 @@ def test_bench_prints_a_table_and_writes_json(tmp_path, capfd):
     assert "tiny: 8-64-64-4, relu, batch 64" in out
     assert "40%" in out
     found = json.loads(file.read_text(encoding="utf-8"))
-    assert found["machine"]["threads"] == 1
+    assert (found["format"], found["version"]) == ("evenflow bench", 2)
+    assert found["machine"]["threads"] == [1]
     assert found["machine"]["isa"] == _core.isa()
-    tiny = found["workloads"]["tiny"]
+    (tiny,) = found["runs"]
+    assert (tiny["workload"], tiny["threads"]) == ("tiny", 1)
     assert list(tiny["peers"]) == ["evenflow", "numpy", "fit"]
     assert tiny["share_of_floor"] > 0
     for peer in tiny["peers"].values():
         assert len(peer["rounds"]) == 2
-        assert 0 < peer["least"] <= peer["median"]
+        assert 0 < peer["least"] <= peer["median"] <= peer["p95"]
+        assert peer["spread"] >= 0
     assert tiny["peers"]["evenflow"]["ratio"] == 1
 
 
@@ -213,9 +216,13 @@ def test_bench_fails_when_a_peer_does(tmp_path, monkeypatch, capfd):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--workloads", "tinny"], "expected workloads out of tiny, geron, deep, tabular, wide, received 'tinny'"),
+        (["--workloads", "tinny"], "expected workloads out of tiny, geron, deep, tabular, wide, targets, W1, W2, W3"),
         (["--peers", "tensorflow"], "expected peers out of fit, jax, torch, keras, sklearn, numpy, received"),
+        (["--workloads", "W11-half"], "W11-half (W11 in float16, bfloat16 and TF32) needs a GPU"),
         (["--rounds", "0"], "expected more than 0, received 0"),
+        (["--threads", "0"], "expected all, or numbers from 1 to"),
+        (["--threads", "1,two"], "received 'two'"),
+        (["--threads", ","], "received ','"),
         (["--isa", "sse9"], "argument --isa: expected one of"),
     ],
 )
@@ -318,8 +325,8 @@ def test_pieces_of_torch(piece):
 def test_affordable_workloads():
     options = cli.parser().parse_args([])
     fast = WORKLOADS["wide"].flops / 0.5
-    assert cli.chosen_workloads(options, fast) == (list(WORKLOADS), [])
-    assert cli.chosen_workloads(options, fast / 4) == (["tiny", "geron", "deep", "tabular"], ["wide"])
+    assert session.chosen_workloads(options, fast) == ([one.name for one in TARGETS], [])
+    assert session.chosen_workloads(options, fast / 4) == (["tiny", "geron", "deep", "tabular"], ["wide"])
 
 
 def test_ceilings_are_rates_of_this_machine(isa):

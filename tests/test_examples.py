@@ -16,7 +16,14 @@ PAGES = [
     ROOT / "README.md",
     *(page for part in ("guide", "reference") for page in sorted((ROOT / "docs" / part).glob("*.md"))),
 ]
-WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
+NEED_PEERS = {"jax", "pytorch"}
+WITH_CODE = [
+    pytest.param(
+        page, marks=[pytest.mark.peers] if page.stem in NEED_PEERS else [], id=f"{page.parent.name}-{page.stem}"
+    )
+    for page in PAGES
+    if "```python" in page.read_text(encoding="utf-8")
+]
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +48,7 @@ def test_every_example_has_a_test():
         "embedding.py",
         "fashion_mnist.py",
         "health.py",
+        "jax_trainer.py",
         "many_networks.py",
         "onnx_export.py",
         "pytorch_trainer.py",
@@ -258,6 +266,14 @@ def test_pytorch_trainer(capsys):
     assert "two lines changed: loss" in capsys.readouterr().out
 
 
+@pytest.mark.peers
+def test_jax_trainer(capsys):
+    pytest.importorskip("jax.ffi")
+    found = run("jax_trainer.py")["main"](epochs=2, rows=1024)
+    assert found["evenflow.jax"][0] == pytest.approx(found["jax.numpy"][0], rel=1e-3)
+    assert "evenflow.jax: loss" in capsys.readouterr().out
+
+
 def test_health(capsys, tmp_path_factory):
     for package in ("sklearn", "matplotlib"):
         pytest.importorskip(package)
@@ -279,13 +295,14 @@ def test_fashion_mnist(capsys):
     assert accuracy > {"Fashion-MNIST": 0.82, "digits": 0.85}[name]
 
 
-@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: f"{page.parent.name}-{page.stem}")
+@pytest.mark.parametrize("page", WITH_CODE)
 def test_code_of_the_pages(page, capsys):
     text = page.read_text(encoding="utf-8")
     needs = {
         "onnxruntime": "import onnxruntime",
         "sklearn": "load_digits",
         "torch": "import torch",
+        "jax": "import jax",
         "pandas": "ParquetStream",
         "pyarrow": "ParquetStream",
     }

@@ -15,7 +15,7 @@ from evenflow.layers import Dense, Input
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted((ROOT / "docs" / "reference").glob("*.md"))
 DIRECTIVE = re.compile(r"^ *\.\. (auto|py:)(\w+):: ([\w.]+).*\n((?: +:.*\n)*)", re.MULTILINE)
-DOORS = ("sklearn", "torch")
+DOORS = ("jax", "sklearn", "torch")
 MODULES = sorted({name for name in evenflow._MODULES if name not in DOORS})
 
 

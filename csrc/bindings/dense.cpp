@@ -1,86 +1,14 @@
 // Eager kernels of dense layers, alone and fused with what follows them.
-#include "bindings/dense.h"
-
 #include <pybind11/stl.h>
 
 #include "bindings/activation_name.h"
-#include "bindings/chain.h"
+#include "bindings/fused.h"
 #include "bindings/noise.h"
 #include "bindings/packed_weights.h"
 
 namespace evenflow {
 
 namespace {
-
-double nanoseconds(double rows, double inputs, double units, double products) {
-  return 2 * products * rows * inputs * units * nanoseconds_of_flop + inputs * units * nanoseconds_of_byte * 4;
-}
-
-// y = chain(x w), and z = x w + bias where that is asked for.
-template <class T>
-void forward(const Weights<T>& w, const T* x, int rows, Chain<T>& chain, T* y, T* z) {
-  const Kernels<T>& k = chain.k;
-  const Tensor<T> a(k, rows, w.inputs);
-  const Tiling tiling(k.layout, sizeof(T), w.inputs, rows);
-  const int wanted = eager_threads(nanoseconds(rows, w.inputs, w.units, 1));
-  const Scratch scratch(sizeof(T) * tiling.elements() * static_cast<std::size_t>(wanted));
-  Barrier barrier;
-  team::run(wanted, [&](int thread, int threads) {
-    pack_rows(a, x, thread, threads);
-    barrier.wait(threads);
-    T* memory = static_cast<T*>(scratch.data()) + tiling.elements() * static_cast<std::size_t>(thread);
-    multiply(
-        a, w.units, chain.batch, tiling, memory, thread, threads,
-        [&](T* to, T* flip, int p, int end) { return w.of_units(k, to, flip, p, end); },
-        [&](T* c, std::ptrdiff_t stride, int p, int end, int first, int last) {
-          for (int q = p; q < end; ++q) chain.shift(q, c + (q - p) * stride, first, last);
-          if (z != nullptr) store_rows(k, z, w.units, c, stride, p, end, first, last);
-          for (int q = p; q < end; ++q) chain.forward(q, c + (q - p) * stride, first, last);
-          store_rows(k, y, w.units, c, stride, p, end, first, last);
-        });
-  });
-}
-
-// dw and dx (unless nullptr) from dy; the chain keeps the sums. z may be nullptr for a chain that needs none.
-template <class T>
-void backward(const Weights<T>& w, const T* dy, const T* x, const T* z, int rows, Chain<T>& chain, T* dx, T* dw) {
-  const Kernels<T>& k = chain.k;
-  const int inputs = w.inputs, units = w.units;
-  const Tensor<T> a(k, rows, inputs);
-  Tensor<T> dz(k, rows, units);
-  const Tiling tiling(k.layout, sizeof(T), units, rows);
-  const auto panel = static_cast<std::size_t>(dz.stride());
-  const std::size_t full = static_cast<std::size_t>(k.layout.full());
-  const std::size_t own =
-      std::max({tiling.elements(), 2 * panel, full * full * static_cast<std::size_t>(tiling.panels)});
-  const int wanted = eager_threads(nanoseconds(rows, inputs, units, dx == nullptr ? 1 : 2));
-  const Scratch scratch(sizeof(T) * own * static_cast<std::size_t>(wanted));
-  chain.make_sums();
-  Barrier barrier;
-  team::run(wanted, [&](int thread, int threads) {
-    T* memory = static_cast<T*>(scratch.data()) + own * static_cast<std::size_t>(thread);
-    pack_rows(a, x, thread, threads);
-    const Share panels(k.layout.panels(units), thread, threads);
-    if (panels.first < panels.end)
-      Matrix<T>{dy, rows, units}.of_columns(k, dz.panel(panels.first), panels.first, panels.end);
-    for (int p = panels.first; p < panels.end; ++p) {
-      if (z != nullptr) Matrix<T>{z, rows, units}.of_columns(k, memory, p, p + 1);
-      chain.backward(p, dz.panel(p), z == nullptr ? nullptr : memory, memory + panel, rows);
-    }
-    barrier.wait(threads);
-    if (w.transposed)
-      outer_product(dw, dz, a, tiling, memory, thread, threads);
-    else
-      outer_product(dw, a, dz, tiling, memory, thread, threads);
-    if (dx == nullptr) return;
-    multiply(
-        dz, inputs, false, tiling, memory, thread, threads,
-        [&](T* to, T* flip, int p, int end) { return w.of_inputs(k, to, flip, p, end); },
-        [&](T* c, std::ptrdiff_t stride, int p, int end, int first, int last) {
-          store_rows(k, dx, inputs, c, stride, p, end, first, last);
-        });
-  });
-}
 
 template <class T>
 const T* vector_of(const char* function, const char* name, const py::object& given, int units, py::object& keep) {
@@ -107,7 +35,7 @@ py::object dense_forward(const py::object& x_, const py::object& w_, const py::o
       py::gil_scoped_release nogil;
       Chain<T> chain(w.units);
       chain.add_bias(b);
-      forward<T>(w, from, rows, chain, y, nullptr);
+      fused_forward<T>(w, from, rows, chain, y, nullptr);
     }
     return outputs.one();
   });
@@ -136,7 +64,7 @@ py::tuple dense_backward(const py::object& dy_, const py::object& x_, const py::
     {
       py::gil_scoped_release nogil;
       Chain<T> chain(w.units);
-      backward<T>(w, gradient, from, nullptr, rows, chain, dx, dw);
+      fused_backward<T>(w, gradient, from, nullptr, rows, chain, dx, dw);
       std::copy_n(chain.dbias.begin(), w.units, db);
     }
     return outputs.all();
@@ -194,11 +122,11 @@ struct Normalizing {
   bool given() const { return vectors[2] != nullptr; }
 };
 
-py::tuple fused_forward(const py::object& x_, const py::object& w_, const py::object& b_, const py::object& gamma,
-                        const py::object& beta, const py::object& mean_, const py::object& variance_,
-                        const std::string& kind, double epsilon, bool transposed, double rate, const py::object& seed,
-                        const py::object& step, const py::object& layer, const py::object& row, const py::object& out,
-                        const py::kwargs& parameters) {
+py::tuple dense_bn_act_forward(const py::object& x_, const py::object& w_, const py::object& b_,
+                               const py::object& gamma, const py::object& beta, const py::object& mean_,
+                               const py::object& variance_, const std::string& kind, double epsilon, bool transposed,
+                               double rate, const py::object& seed, const py::object& step, const py::object& layer,
+                               const py::object& row, const py::object& out, const py::kwargs& parameters) {
   const Fused fused("dense_bn_act_forward", kind, epsilon, rate, seed, step, layer, row, parameters);
   const char* name = fused.function;
   const py::array x = array(name, "x", x_, 2);
@@ -228,7 +156,7 @@ py::tuple fused_forward(const py::object& x_, const py::object& w_, const py::ob
       Chain<T> chain = fused.chain<T>(w.units);
       chain.add_bias(b);
       if (n.asked()) chain.normalize(n.vectors[0], n.vectors[1], n.vectors[2], n.vectors[3], batch, epsilon);
-      forward<T>(w, from, rows, chain, y, z);
+      fused_forward<T>(w, from, rows, chain, y, z);
       if (batch) {
         std::copy_n(chain.mean.begin(), w.units, mean);
         std::copy_n(chain.variance.begin(), w.units, variance);
@@ -238,10 +166,10 @@ py::tuple fused_forward(const py::object& x_, const py::object& w_, const py::ob
   });
 }
 
-py::object fused_inference(const py::object& x_, const py::object& w_, const py::object& b_, const py::object& gamma,
-                           const py::object& beta, const py::object& mean, const py::object& variance,
-                           const std::string& kind, double epsilon, bool transposed, const py::object& out,
-                           const py::kwargs& parameters) {
+py::object dense_bn_act_inference(const py::object& x_, const py::object& w_, const py::object& b_,
+                                  const py::object& gamma, const py::object& beta, const py::object& mean,
+                                  const py::object& variance, const std::string& kind, double epsilon, bool transposed,
+                                  const py::object& out, const py::kwargs& parameters) {
   const py::int_ zero(0);
   const Fused fused("dense_bn_act_inference", kind, epsilon, 0, zero, zero, zero, zero, parameters);
   const char* name = fused.function;
@@ -262,18 +190,18 @@ py::object fused_inference(const py::object& x_, const py::object& w_, const py:
       Chain<T> chain = fused.chain<T>(w.units);
       chain.add_bias(b);
       if (n.asked()) chain.normalize(n.vectors[0], n.vectors[1], n.vectors[2], n.vectors[3], false, epsilon);
-      forward<T>(w, from, rows, chain, y, nullptr);
+      fused_forward<T>(w, from, rows, chain, y, nullptr);
     }
     return outputs.one();
   });
 }
 
-py::tuple fused_backward(const py::object& dy_, const py::object& x_, const py::object& w_, const py::object& z_,
-                         const py::object& gamma, const py::object& beta, const py::object& mean,
-                         const py::object& variance, const std::string& kind, double epsilon, bool training,
-                         bool transposed, bool input_gradient, double rate, const py::object& seed,
-                         const py::object& step, const py::object& layer, const py::object& row, const py::object& out,
-                         const py::kwargs& parameters) {
+py::tuple dense_bn_act_backward(const py::object& dy_, const py::object& x_, const py::object& w_, const py::object& z_,
+                                const py::object& gamma, const py::object& beta, const py::object& mean,
+                                const py::object& variance, const std::string& kind, double epsilon, bool training,
+                                bool transposed, bool input_gradient, double rate, const py::object& seed,
+                                const py::object& step, const py::object& layer, const py::object& row,
+                                const py::object& out, const py::kwargs& parameters) {
   const Fused fused("dense_bn_act_backward", kind, epsilon, rate, seed, step, layer, row, parameters);
   const char* name = fused.function;
   const py::array dy = array(name, "dy", dy_, 2), x = array(name, "x", x_, 2), z = array(name, "z", z_, 2);
@@ -307,7 +235,7 @@ py::tuple fused_backward(const py::object& dy_, const py::object& x_, const py::
       py::gil_scoped_release nogil;
       Chain<T> chain = fused.chain<T>(w.units);
       if (n.asked()) chain.normalize(n.vectors[0], n.vectors[1], n.vectors[2], n.vectors[3], training, epsilon);
-      backward<T>(w, gradient, from, entered, rows, chain, dx, dw);
+      fused_backward<T>(w, gradient, from, entered, rows, chain, dx, dw);
       std::copy_n(chain.dbias.begin(), w.units, db);
       if (n.asked()) {
         std::copy_n(chain.dscale.begin(), w.units, dgamma);
@@ -328,16 +256,16 @@ void bind_dense(py::module_& m) {
         py::arg("transposed") = false, py::arg("out") = none);
   m.def("dense_backward", &dense_backward, py::arg("dy"), py::arg("x"), py::arg("w"), py::kw_only(),
         py::arg("transposed") = false, py::arg("input_gradient") = true, py::arg("out") = none);
-  m.def("dense_bn_act_forward", &fused_forward, py::arg("x"), py::arg("w"), py::arg("b") = none,
+  m.def("dense_bn_act_forward", &dense_bn_act_forward, py::arg("x"), py::arg("w"), py::arg("b") = none,
         py::arg("gamma") = none, py::arg("beta") = none, py::arg("mean") = none, py::arg("variance") = none,
         py::kw_only(), py::arg("activation") = "linear", py::arg("epsilon") = 1e-3, py::arg("transposed") = false,
         py::arg("rate") = 0.0, py::arg("seed") = zero, py::arg("step") = zero, py::arg("layer") = zero,
         py::arg("row") = zero, py::arg("out") = none);
-  m.def("dense_bn_act_inference", &fused_inference, py::arg("x"), py::arg("w"), py::arg("b") = none,
+  m.def("dense_bn_act_inference", &dense_bn_act_inference, py::arg("x"), py::arg("w"), py::arg("b") = none,
         py::arg("gamma") = none, py::arg("beta") = none, py::arg("mean") = none, py::arg("variance") = none,
         py::kw_only(), py::arg("activation") = "linear", py::arg("epsilon") = 1e-3, py::arg("transposed") = false,
         py::arg("out") = none);
-  m.def("dense_bn_act_backward", &fused_backward, py::arg("dy"), py::arg("x"), py::arg("w"), py::arg("z"),
+  m.def("dense_bn_act_backward", &dense_bn_act_backward, py::arg("dy"), py::arg("x"), py::arg("w"), py::arg("z"),
         py::arg("gamma") = none, py::arg("beta") = none, py::arg("mean") = none, py::arg("variance") = none,
         py::kw_only(), py::arg("activation") = "linear", py::arg("epsilon") = 1e-3, py::arg("training") = true,
         py::arg("transposed") = false, py::arg("input_gradient") = true, py::arg("rate") = 0.0, py::arg("seed") = zero,

@@ -156,13 +156,24 @@ struct Share {
         end(static_cast<int>(static_cast<std::int64_t>(count) * (part + 1) / parts)) {}
 };
 
+inline int eager_limit() { return team::granted(team::limit()); }
 // Threads for a call of so many nanoseconds of one: a team costs some microseconds to call together.
-inline int eager_threads(double nanoseconds) {
+inline int eager_threads(double nanoseconds, int most = eager_limit()) {
   constexpr double worthwhile = 30'000;
-  const int most = team::granted(team::limit());
   return nanoseconds < 2 * worthwhile ? 1 : static_cast<int>(std::min<double>(most, nanoseconds / worthwhile));
 }
 constexpr double nanoseconds_of_flop = 1.0 / 150, nanoseconds_of_byte = 1.0 / 15;
+
+// A thread's part of n elements, in whole lines of memory.
+struct Slice {
+  std::ptrdiff_t first, end;
+  Slice(std::ptrdiff_t n, int thread, int threads) {
+    constexpr std::ptrdiff_t line = 64;
+    const std::ptrdiff_t lines = (n + line - 1) / line;
+    first = lines * thread / threads * line;
+    end = std::min(lines * (thread + 1) / threads * line, n);
+  }
+};
 
 // f(first, count) for blocks of rows of so many bytes each, which stay in the second-level cache; on a team.
 template <class F>

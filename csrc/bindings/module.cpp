@@ -23,6 +23,7 @@ void bind_penalties(py::module_& m);
 void bind_noise(py::module_& m);
 void bind_measure(py::module_& m);
 void bind_metrics(py::module_& m);
+void bind_xla(py::module_& m);
 
 namespace {
 
@@ -152,6 +153,7 @@ PYBIND11_MODULE(_core, m) {
   bind_noise(m);
   bind_measure(m);
   bind_metrics(m);
+  bind_xla(m);
 }
 
 }  // namespace evenflow

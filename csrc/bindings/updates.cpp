@@ -82,16 +82,13 @@ class Variables {
     for (const std::ptrdiff_t n : sizes_) total += n;
     const auto bytes = static_cast<double>(total) * sizeof(T) * (2 * static_cast<double>(given_.size()) - 1);
     team::run(eager_threads(bytes * nanoseconds_of_byte), [&](int thread, int threads) {
-      constexpr std::ptrdiff_t line = 64;
       for (std::size_t v = 0; v < sizes_.size(); ++v) {
-        const std::ptrdiff_t lines = (sizes_[v] + line - 1) / line;
-        const std::ptrdiff_t first = lines * thread / threads * line;
-        const std::ptrdiff_t end = std::min(lines * (thread + 1) / threads * line, sizes_[v]);
-        if (first >= end) continue;
+        const Slice own(sizes_[v], thread, threads);
+        if (own.first >= own.end) continue;
         T* at[most_slots + 2] = {};
         for (std::size_t role = 0; role < given_.size(); ++role)
-          at[role] = reinterpret_cast<T*>(pointers_[v * given_.size() + role]) + first;
-        run(at, end - first);
+          at[role] = reinterpret_cast<T*>(pointers_[v * given_.size() + role]) + own.first;
+        run(at, own.end - own.first);
       }
     });
   }
