@@ -201,9 +201,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         core.use_isa(options.isa)
     if options.list:
         workloads, fma = list(WORKLOADS.values()), core.measure_fma(max(options.threads), 0.1)
-        print(report.listing(workloads, CALLS, GPU_ONLY, fma))
-        for group, members in FEW.items():
-            print(f"{group} stands for {', '.join(members)}; every other group for all its members.")
+        left_out = [name for name in WORKLOADS if not session.affordable(name, fma)]
+        print(report.listing(workloads, CALLS, GPU_ONLY, fma, left_out))
+        few = "; ".join(f"{group} for {', '.join(members)}" for group, members in FEW.items())
+        print(f"A group, such as W4, stands for its members that do not run by name alone; {few}.")
         return 0
     failed = False
     if len(files) == 2:

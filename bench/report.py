@@ -81,15 +81,18 @@ def scaling_table(comparisons: list[Comparison]) -> str:
     return "\n" + aligned(rows)
 
 
-def listing(workloads: list[Workload], calls: dict[str, str], gpu: dict[str, str], fma: float) -> str:
+def listing(
+    workloads: list[Workload], calls: dict[str, str], gpu: dict[str, str], fma: float, left_out: Sequence[str] = ()
+) -> str:
     """Every workload: what it is, what a step computes, the least it can take here, and who measures it."""
-    rows = [["name", "GFLOP", "ms at least", "data, MB", "network; training; whose"]]
+    rows = [["name", "GFLOP", "ms at least", "data, MB", "runs", "network; training; whose"]]
     for one in workloads:
         least = f"{1e3 * one.flops / fma:.3g}"
         what = "; ".join(filter(None, [str(one), one.training, one.ground]))
-        rows.append([one.name, f"{one.flops / 1e9:.3g}", least, f"{one.data_bytes / 1e6:.0f}", what])
-    rows += [[name, "", "", "", what] for name, what in calls.items()]
-    rows += [[name, "", "", "", f"on a GPU alone: {what}"] for name, what in gpu.items()]
+        runs = "by name" if one.name in left_out else ""
+        rows.append([one.name, f"{one.flops / 1e9:.3g}", least, f"{one.data_bytes / 1e6:.0f}", runs, what])
+    rows += [[name, "", "", "", "", what] for name, what in calls.items()]
+    rows += [[name, "", "", "", "no", f"on a GPU alone: {what}"] for name, what in gpu.items()]
     return aligned(rows)
 
 

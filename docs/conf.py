@@ -1,10 +1,12 @@
 """The pages: `sphinx-build -W -n -b html docs build/docs`, with the extra `docs`."""
 
+import os
 import sys
 from pathlib import Path
 
 import evenflow
 
+os.environ.setdefault("KERAS_BACKEND", "torch")  # which the layer of evenflow.keras needs
 sys.path.insert(0, str(Path(__file__).parent))
 
 project = "evenflow"

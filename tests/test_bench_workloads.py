@@ -30,7 +30,9 @@ def test_a_workload_is_a_network(name):
     assert workload.block >= FIRST_LOSSES  # JAX takes its first losses from one block
     assert workload.batches % workload.block == 0
     assert workload.ground or workload.target
-    assert str(workload) in report.listing([workload], {}, {}, 1e9)
+    listed = report.listing([workload], {}, {}, 1e9, [name])
+    assert str(workload) in listed
+    assert "by name" in listed
 
 
 def test_operations_of_w7():

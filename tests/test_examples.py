@@ -16,7 +16,7 @@ PAGES = [
     ROOT / "README.md",
     *(page for part in ("guide", "reference") for page in sorted((ROOT / "docs" / part).glob("*.md"))),
 ]
-NEED_PEERS = {"jax", "pytorch"}
+NEED_PEERS = {"jax", "keras", "onnx", "pytorch"}
 WITH_CODE = [
     pytest.param(
         page, marks=[pytest.mark.peers] if page.stem in NEED_PEERS else [], id=f"{page.parent.name}-{page.stem}"
@@ -295,10 +295,13 @@ def test_fashion_mnist(capsys):
     assert accuracy > {"Fashion-MNIST": 0.82, "digits": 0.85}[name]
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")  # Keras'
 @pytest.mark.parametrize("page", WITH_CODE)
-def test_code_of_the_pages(page, capsys):
+def test_code_of_the_pages(page, capsys, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
     text = page.read_text(encoding="utf-8")
     needs = {
+        "keras": "import keras",
         "onnxruntime": "import onnxruntime",
         "sklearn": "load_digits",
         "torch": "import torch",

@@ -251,6 +251,26 @@ def test_zeros_that_are_kept_and_zeros_that_are_dropped(isa, dtype, rng):
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize(
+    "below", [[], [dense(33)], [dense(33), activation("tanh")], [dense(33), batch_norm()]], ids=len
+)
+@pytest.mark.parametrize("second", ["dropout", "alpha_dropout", "gaussian_dropout", "gaussian_noise", "rrelu"])
+def test_random_layers_one_after_the_other_are_off_at_inference(below, second, isa, dtype, rng):
+    penalty = {"kind": "activity_regularization", "l1": 0.01, "l2": 0.02}
+    x = rng.standard_normal((20, 33)).astype(dtype)
+    between = [activation("leaky_relu", negative_slope=(1 / 8 + 1 / 3) / 2)] if second == "rrelu" else []
+    top = [activation("tanh"), dense(5)]
+    for several in (1, 2):
+        noisy = [noise("dropout", rate=0.3), penalty, *[noise(second)] * several, noise("dropout", rate=0.2)]
+        networks = [[*below, *noisy, *top], [*below, penalty, *between * several, *top]]
+        programs = [made(network(33, layers, SQUARED), dtype=dtype.name, batch_size=20) for layers in networks]
+        for own, other in zip(*(program.variables() for program in programs), strict=True):
+            programs[0].set(own[0], programs[1].get(other[0]))
+        one, other = (program.forward(x, training=False).copy() for program in programs)
+        assert np.abs(other).max() > 1e-3
+        np.testing.assert_array_equal(one, other)
+
+
 def test_noise_beside_penalties_of_activities(isa, dtype, rng):
     penalty = {"kind": "activity_regularization", "l1": 0.01, "l2": 0.02}
     layers = [noise("gaussian_dropout", rate=0.1), penalty, dense(20), activation("elu"), penalty]

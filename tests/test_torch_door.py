@@ -284,6 +284,20 @@ def test_custom_ops_keep_pytorchs_rules():
         )  # fmt: skip
 
 
+def test_custom_ops_take_weights_in_both_layouts():
+    functions = pytest.importorskip("evenflow.torch.functions")
+    x, w, b, gamma, beta = (torch.randn(*s, dtype=torch.float64) for s in ((6, 4), (5, 4), (5,), (5,), (5,)))
+    results = []
+    for transposed in (True, False):
+        tensors = [t.clone().requires_grad_() for t in (x, w if transposed else w.T.contiguous(), b, gamma, beta)]
+        y, *_ = functions.compiled_forward(*tensors, None, None, None, "tanh", [], 1e-5, 0.0, transposed)
+        (y**2).sum().backward()
+        results.append([y.detach(), *(t.grad for t in tensors)])
+    results[1][2] = results[1][2].T
+    for one, other in zip(*results, strict=True):
+        close(one, other, torch.float64)
+
+
 class Rows(torch.utils.data.Dataset):
     """Rows that a fused module makes."""
 

@@ -94,7 +94,7 @@ void Plan::place_activations(const Known& known) {
     bool kept = of_rows(stage.map) || stage.map == Map::same;
     // It surely is, in training; and while random layers are off, when they leave the value where it is.
     bool read = kept, read_when_quiet = kept;
-    Segment* before = nullptr;
+    Segment* writer = nullptr;  // the last segment that does something while random layers are off
     if (of_rows(stage.map)) {
       stage.inverses = activation_size;
       activation_size += product(layout.padded(capacity), 1);
@@ -107,14 +107,15 @@ void Plan::place_activations(const Known& known) {
       const bool apart = random ? read || (read_when_quiet && !identity)
                                 : kept || read_when_quiet || segment.form == Affine::normalize || reads_input;
       if (apart) at = take(stage.units);
-      if (identity && before != nullptr) before->quiet = at;
-      segment.left_out = identity && (before != nullptr || !apart);
+      if (identity && writer != nullptr)
+        for (Segment* one = writer; one != &segment; ++one) one->quiet = at;
+      segment.left_out = identity && (writer != nullptr || !apart);
       segment.out = segment.quiet = at;
+      if (!segment.left_out) writer = &segment;
       kept = segment.activation != 0 || segment.activity.active() || shows;
       read = (segment.activation != 0 && !reads_input) || segment.activity.active() || shows;
       if (!identity) read_when_quiet = read;
       if (random) noisy = std::min(noisy, static_cast<int>(s));
-      before = &segment;
     }
     stage.output = at;
     gradient_panel_size = std::max(gradient_panel_size, product(layout.padded(stage.units), capacity));

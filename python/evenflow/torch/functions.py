@@ -1,7 +1,8 @@
 """The fused layer as a function that PyTorch differentiates: eager as an autograd.Function, compiled as custom ops.
 
-Both call the same kernels. y = dropout(f(batch_norm(x W^T + b))), W [out_features, in_features]; what the way back
-needs is z = x W^T + b, from which it computes the rest again. Second derivatives are refused.
+Both call the same kernels. y = dropout(f(batch_norm(x W^T + b))), W [out_features, in_features]; or x W + b where W is
+not transposed. What the way back needs is what f or batch_norm reads, from which it computes the rest again. Second
+derivatives are refused.
 """
 
 from __future__ import annotations
@@ -22,19 +23,21 @@ PARAMETERS = {name: tuple(values) for name, values in kernels.activations().item
 
 
 class Settings(NamedTuple):
-    """What a call is told besides its tensors. values: the activation's hyper-parameters in the kernels' order."""
+    """What a call is told besides its tensors. values: the activation's hyper-parameters in the kernels' order;
+    transposed: whether weights are [units, inputs], as PyTorch has them, else [inputs, units], as Keras does."""
 
     activation: str
     values: Sequence[float]
     epsilon: float
     rate: float
+    transposed: bool = True
 
     def keywords(self, seed: Tensor | None) -> dict[str, Any]:
         """The arguments of the kernels by name."""
         named = dict(zip(PARAMETERS[self.activation], self.values, strict=True))
         if seed is not None:
             named |= {"rate": self.rate, "seed": int(seed)}
-        return {"activation": self.activation, "epsilon": self.epsilon, "transposed": True, **named}
+        return {"activation": self.activation, "epsilon": self.epsilon, "transposed": self.transposed, **named}
 
 
 def array(tensor: Tensor | None) -> Any:
@@ -131,9 +134,10 @@ class FusedBackward(torch.autograd.Function):
 def compiled_forward(
     x: Tensor, weight: Tensor, bias: Tensor | None, gamma: Tensor | None, beta: Tensor | None, mean: Tensor | None,
     variance: Tensor | None, seed: Tensor | None, activation: str, values: Sequence[float], epsilon: float, rate: float,
+    transposed: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """y, z, and mean and variance of the batch, empty where there are none."""
-    settings = Settings(activation, values, epsilon, rate)
+    settings = Settings(activation, values, epsilon, rate, transposed)
     tensors = [t if t is None else t.contiguous() for t in (x, weight, bias, gamma, beta, mean, variance)]
     y, z, now, spread = _forward(tensors, seed, settings)
     return y, z, now, spread
@@ -143,8 +147,9 @@ def compiled_forward(
 def _(
     x: Tensor, weight: Tensor, bias: Tensor | None, gamma: Tensor | None, beta: Tensor | None, mean: Tensor | None,
     variance: Tensor | None, seed: Tensor | None, activation: str, values: Sequence[float], epsilon: float, rate: float,
+    transposed: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    rows, units = x.shape[0], weight.shape[0]
+    rows, units = x.shape[0], weight.shape[0 if transposed else 1]
     kept = units if gamma is not None and mean is None else 0
     return x.new_empty(rows, units), x.new_empty(rows, units), x.new_empty(kept), x.new_empty(kept)
 
@@ -153,11 +158,11 @@ def _(
 def compiled_backward(
     dy: Tensor, z: Tensor, x: Tensor, weight: Tensor, gamma: Tensor | None, beta: Tensor | None, mean: Tensor | None,
     variance: Tensor | None, seed: Tensor | None, activation: str, values: Sequence[float], epsilon: float, rate: float,
-    training: bool, input_gradient: bool,
+    transposed: bool, training: bool, input_gradient: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """dx, dweight, dbias, dgamma, dbeta; empty where there are none."""
     tensors = [t if t is None else t.contiguous() for t in (x, weight, None, gamma, beta, mean, variance)]
-    settings = Settings(activation, values, epsilon, rate)
+    settings = Settings(activation, values, epsilon, rate, transposed)
     dx, dw, db, dgamma, dbeta = _backward(dy, z.contiguous(), tensors, seed, settings, training, input_gradient)
     return dx, dw, db, dgamma, dbeta
 
@@ -166,9 +171,9 @@ def compiled_backward(
 def _(
     dy: Tensor, z: Tensor, x: Tensor, weight: Tensor, gamma: Tensor | None, beta: Tensor | None, mean: Tensor | None,
     variance: Tensor | None, seed: Tensor | None, activation: str, values: Sequence[float], epsilon: float, rate: float,
-    training: bool, input_gradient: bool,
+    transposed: bool, training: bool, input_gradient: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    units = weight.shape[0]
+    units = weight.shape[0 if transposed else 1]
     kept = units if gamma is not None else 0
     dx = x.new_empty(x.shape if input_gradient else (0,))
     return dx, x.new_empty(weight.shape), x.new_empty(units), x.new_empty(kept), x.new_empty(kept)
@@ -187,7 +192,7 @@ def _differentiate(ctx: Any, dy: Tensor, *_: Tensor) -> tuple[Tensor | None, ...
     *tensors, z = ctx.saved_tensors
     asked = ctx.needs_input_grad
     found = compiled_backward(dy, z, *tensors, *ctx.settings, ctx.training, asked[0])
-    return *(g if wanted else None for g, wanted in zip(found, asked, strict=False)), *[None] * 7
+    return *(g if wanted else None for g, wanted in zip(found, asked, strict=False)), *[None] * 8
 
 
 def _refuse(ctx: Any, *gradients: Tensor) -> Any:
