@@ -31,6 +31,7 @@ __all__ = [
     "L1L2",
     "L2",
     "REGISTRY",
+    "OrthogonalRegularizer",
     "ProximalL1",
     "Regularizer",
     "get",
