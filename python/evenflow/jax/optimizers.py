@@ -284,7 +284,7 @@ def adadelta(
 ) -> UpdateRule:
     """a, d: averages of g^2 and of the squares of steps s = sqrt((d + eps) / (a + eps)) g; p -= learning_rate s.
 
-    Zeiler 2012.
+    weight_decay is decoupled, as in `sgd`; optax adds it to the gradient. Zeiler 2012.
     """
     where = "adadelta"
     return _optimizer(
