@@ -56,7 +56,7 @@ struct Orthogonality {
       sums[panel] = 0.5 * share * k.pair_signs(g, panel * full, n, width);
       if (!with_gradient) return;
       T* d = slopes + panel * tight;
-      k.product(d, vectors, stride, g, 0, m, n, width);
+      k.product(d, {vectors, stride, g}, 0, m, n, width);
       k.through_unit_columns(d, u, inverses + static_cast<std::ptrdiff_t>(panel) * full, m, width, share);
     });
     if (!with_gradient || !how.rows) return;
