@@ -403,6 +403,18 @@ def test_damaged_files_are_clear_errors(tmp_path, rng):
 
 
 @pytest.mark.parametrize(
+    ("written", "damaged", "message"),
+    [(b"\x03net", b"\x03n\xfft", "a name is no text"), (b"\x08\x01", b"\x08\x68", "the unknown type 104")],
+)
+def test_damaged_names_and_types(written, damaged, message, tmp_path):
+    raw = one("Relu", "x", {}).SerializeToString()
+    place = raw.index(written, raw.index(b"\x01x\x12") if written[0] == 8 else 0)
+    (tmp_path / "net.onnx").write_bytes(raw[:place] + damaged + raw[place + len(written) :])
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize(
     "change",
     [
         lambda c: c.pop("layers"),

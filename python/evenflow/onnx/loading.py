@@ -139,7 +139,10 @@ class _Network:
             raise errors.wrong_shape(f"{WHERE}: {str(self.source.path)!r}", f"input {info.name!r}", expected, sizes)
         if given.elem_type == TensorProto.STRING:
             raise self.source.unusable(f"input {info.name!r} is of strings, which only files of evenflow may have")
-        dtype = str(helper.tensor_dtype_to_np_dtype(given.elem_type))
+        try:
+            dtype = str(helper.tensor_dtype_to_np_dtype(given.elem_type))
+        except KeyError:
+            raise self.source.unusable(f"input {info.name!r} is of the unknown type {given.elem_type}") from None
         whole = dtype if np.dtype(dtype).kind in "iu" and dtype != "uint64" else None
         shape: Shape = tuple(size for size in sizes[1:] if size)
         return Input(shape, whole, name=self._plain(info.name))
