@@ -13,6 +13,7 @@ import fused_cases
 import id_cases
 import loss_cases
 import metric_cases
+import noise_cases
 import numpy as np
 import penalty_cases
 import row_cases
@@ -195,22 +196,6 @@ def clip_norm_scales(args: list[Any], _: Any, expected: list[Any], eps: float) -
     return [factor * norm, *((0 if same else factor + 2) * abs(c) for c in clipped)]
 
 
-def noise_arguments(case: Case, rng: np.random.Generator, dtype: Any) -> Arguments:
-    settings = dict(case.settings)
-    name = settings.pop("noise")
-    x = normal(rng, dtype, *case.shape)
-    arrays = [x] if case.kernel == "noise_forward" else [x, normal(rng, dtype, *case.shape)]
-    return [name, *arrays], {**settings, "seed": 2**40 + 5, "step": 2**33 + 7, "layer": 3, "row": 2**32 - 5}
-
-
-def noise_scales(args: list[Any], keywords: Any, expected: list[Any], _: float) -> list[Any]:
-    name, x, result = args[0], abs(args[1]), abs(expected[0])
-    # Normal numbers promise 8 ULP; those of the reference are off by up to 5 of float64.
-    far = 13 * 6.34 * (1 if name == "gaussian_noise" else x)
-    scales = {"gaussian_noise": far + result, "gaussian_dropout": far + 2 * (x + result)}
-    return [scales.get(name, 2 * (result + x))]
-
-
 @dataclass(frozen=True)
 class Kernel:
     """How to call a kernel, and what its errors may be."""
@@ -238,8 +223,8 @@ KERNELS = {
     "sparsemax": Kernel(softmax_arguments, sparsemax_scales),
     "learned_forward": Kernel(learned_arguments, learned_forward_scales),
     "learned_backward": Kernel(learned_arguments, learned_backward_scales),
-    "noise_forward": Kernel(noise_arguments, noise_scales),
-    "noise_backward": Kernel(noise_arguments, noise_scales),
+    "noise_forward": Kernel(noise_cases.arguments, noise_cases.scales),
+    "noise_backward": Kernel(noise_cases.arguments, noise_cases.scales),
     "loss_forward_backward": Kernel(loss_cases.arguments, loss_cases.scales),
     "metric_sums": Kernel(
         lambda case, rng, dtype: (metric_cases.arguments(case.settings, *case.shape, rng, dtype), {}),
@@ -257,6 +242,7 @@ KERNELS = {
     "clip_by_norm": Kernel(clip_arguments, clip_norm_scales, in_place=(0,)),
     "clip_by_global_norm": Kernel(clip_arguments, clip_norm_scales, in_place=(0,)),
     "penalize": Kernel(penalty_cases.arguments, penalty_cases.penalize_scales, in_place=(1,)),
+    "penalize_pairs": Kernel(penalty_cases.arguments, penalty_cases.penalize_pairs_scales, in_place=(1,)),
     "soft_threshold": Kernel(penalty_cases.arguments, penalty_cases.soft_threshold_scales, in_place=(0,)),
     "keep_nonnegative": Kernel(penalty_cases.arguments, penalty_cases.nothing_is_rounded, in_place=(0,)),
     "limit_norms": Kernel(penalty_cases.arguments, penalty_cases.limit_norms_scales, in_place=(0,)),
@@ -283,14 +269,6 @@ ROW_SHAPES = [*mixed(2, BATCHES, SIZES), (256, 300), (1, 1)]
 FLAT_SHAPES = [(size,) for size in (*SIZES, 1000, 4099)]
 OUTPUTS = ("softmax", "log_softmax", "sparsemax")
 LEARNED = ("prelu", "learned_swish")
-NOISES: list[dict[str, Any]] = [
-    {"noise": "dropout", "rate": 0.3},
-    {"noise": "alpha_dropout", "rate": 0.1},
-    {"noise": "gaussian_noise", "stddev": 0.7},
-    {"noise": "gaussian_dropout", "rate": 0.4},
-    {"noise": "rrelu"},
-    {"noise": "rrelu", "lower": 0.2, "upper": 0.25},
-]
 CASES = [
     *(Case("dense_forward", shape, {"bias": bias}) for shape in DENSE_SHAPES for bias in ("bias", None)),
     *(Case("dense_backward", shape) for shape in DENSE_SHAPES),
@@ -329,7 +307,7 @@ CASES = [
     *(
         Case(kernel, shape, settings)
         for kernel in ("noise_forward", "noise_backward")
-        for settings in NOISES
+        for settings in noise_cases.SETTINGS
         for shape in ROW_SHAPES
     ),
     *(
@@ -352,12 +330,22 @@ CASES = [
     ),
     *(Case("clip_by_global_norm", (33, 1000, 1, 17), {"limit": limit}) for limit in (0.5, 1e9)),
     *(Case("penalize", shape, penalty) for penalty in penalty_cases.PENALTIES for shape in [*FLAT_SHAPES, (33, 17)]),
+    *(
+        Case("penalize_pairs", shape, pairs)
+        for pairs in penalty_cases.PAIRS
+        for shape in [*mixed(1, (1, 2, 11, 33, 77), SIZES), (256, 300)]
+    ),
     *(Case("soft_threshold", shape, {"threshold": t}) for t in (0.0, 0.7) for shape in [*FLAT_SHAPES, (33, 17)]),
     *(Case("keep_nonnegative", shape) for shape in [*FLAT_SHAPES, (33, 17)]),
     *(
         Case("limit_norms", shape, limits)
         for limits in penalty_cases.LIMITS
         for shape in [*mixed(1, BATCHES, SIZES), *FLAT_SHAPES]
+    ),
+    *(
+        Case("limit_norms", shape, limits)
+        for limits in penalty_cases.MATRIX_LIMITS
+        for shape in mixed(1, BATCHES, SIZES)
     ),
 ]
 TIMED = [

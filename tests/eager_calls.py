@@ -71,6 +71,7 @@ def calls(rng: np.random.Generator, dtype: Any) -> list[tuple[str, tuple[Any, ..
         ("loss_forward_backward", ("mean_squared_error", x, x.copy()), {}),
         ("noise_forward", ("dropout", x), {"seed": 1}),
         ("noise_backward", ("dropout", x, x.copy()), {"seed": 1}),
+        ("noise_forward", ("dropout", x), {"seed": 1, "groups": [1] * x.shape[1], "one_row": True}),
         ("dropout_forward", (x, 0.5), {"seed": 1}),
         ("dropout_backward", (x, 0.5), {"seed": 1}),
     ]

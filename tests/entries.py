@@ -1,8 +1,12 @@
-"""Layers as the core is told of them, without their names."""
+"""Layers as the core is told of them, without their names, and networks of such."""
 
 from typing import Any
 
+from optimizer_specs import SGD
+
 Spec = dict[str, Any]
+SPARSE, CATEGORICAL = "sparse_categorical_crossentropy", "categorical_crossentropy"
+BINARY, SQUARED = "binary_crossentropy", "mean_squared_error"
 
 
 def dense(units: int, use_bias: bool = True, trainable: bool = True) -> Spec:
@@ -64,6 +68,11 @@ def noise(kind: str, seed: int = 2**40 + 3, **parameters: float) -> Spec:
     return {"kind": "noise", "noise": kind, "parameters": parameters, "seed": seed}
 
 
+def shared_noise(kind: str, shape: list[int], axis: list[int], one_row: bool = False, **parameters: float) -> Spec:
+    """A random layer whose numbers differ along these axes of rows of that shape alone."""
+    return {**noise(kind, **parameters), "shape": shape, "axis": axis, "one_row": one_row}
+
+
 def reads(layer: Spec, *numbers: int) -> Spec:
     """A layer of `network` that reads these, in place of the one before it."""
     return {**layer, "inputs": [f"layer_{i}" for i in numbers]}
@@ -72,3 +81,16 @@ def reads(layer: Spec, *numbers: int) -> Spec:
 def again(number: int, layer: Spec, *numbers: int) -> Spec:
     """Layer `number` of `network`, which `layer` describes, called once more."""
     return {**reads(layer, *numbers), "shares": f"layer_{number}"}
+
+
+def network(
+    inputs: int, layers: list[Spec], loss: str, *, from_logits: bool = False, metrics: tuple[Any, ...] = ()
+) -> Spec:
+    """A spec with layers named "layer_0", "layer_1", ... and plain SGD."""
+    return {
+        "inputs": inputs,
+        "layers": [{**layer, "name": f"layer_{i}"} for i, layer in enumerate(layers)],
+        "loss": {"kind": loss, "from_logits": from_logits},
+        "metrics": list(metrics),
+        "optimizer": SGD,
+    }

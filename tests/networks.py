@@ -4,6 +4,10 @@ from typing import Any
 
 import numpy as np
 from entries import (
+    BINARY,
+    CATEGORICAL,
+    SPARSE,
+    SQUARED,
     Spec,
     activation,
     again,
@@ -11,6 +15,7 @@ from entries import (
     dense,
     layer_norm,
     learned,
+    network,
     noise,
     normalization,
     reads,
@@ -19,24 +24,9 @@ from entries import (
     scaling,
     transposed,
 )
-from optimizer_specs import SGD
+from row_networks import ROW_NETWORKS
 
-SPARSE, CATEGORICAL = "sparse_categorical_crossentropy", "categorical_crossentropy"
-BINARY, SQUARED = "binary_crossentropy", "mean_squared_error"
 COUNTS = {"kind": "threshold_counts", "thresholds": [0.25, 0.5, 0.75]}
-
-
-def network(
-    inputs: int, layers: list[Spec], loss: str, *, from_logits: bool = False, metrics: tuple[Any, ...] = ()
-) -> Spec:
-    """A spec with layers named "layer_0", "layer_1", ... and plain SGD."""
-    return {
-        "inputs": inputs,
-        "layers": [{**layer, "name": f"layer_{i}"} for i, layer in enumerate(layers)],
-        "loss": {"kind": loss, "from_logits": from_logits},
-        "metrics": list(metrics),
-        "optimizer": SGD,
-    }
 
 
 # Widths are those where panels and vectors end: 1, one less and one more than a vector, several panels and a rest.
@@ -407,6 +397,7 @@ NETWORKS: dict[str, Spec] = {
         SQUARED,  # the cross-entropy of a zero has no slope
         metrics=("mean_absolute_error",),
     ),
+    **ROW_NETWORKS,
 }
 
 DEEP = network(

@@ -14,6 +14,7 @@ from evenflow.layers import (
     Dropout,
     Flatten,
     LeakyReLU,
+    Multiply,
     Normalization,
     Rescaling,
 )
@@ -43,6 +44,13 @@ def skipping(activation):
     first = Dense(10, activation, kernel_initializer="auto", name="first")(x)
     second = Dense(10, activation, kernel_initializer="auto", name="second")(first)
     model = Model(x, Dense(3, "softmax")(Add(name="add")([first, second])))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+def gated(activation):
+    x = Input((20,))
+    model = Model(x, Dense(3, "softmax")(Multiply()([x, Dense(20, activation)(x)])))
     model.compile("sgd", "sparse_categorical_crossentropy")
     return model
 
@@ -102,6 +110,12 @@ CASES = {
         "no activation before output",
         lambda: stack(Dense(10, name="a"), Dropout(0.2)),
         lambda: stack(Dense(10, name="a", kernel_initializer="he_normal"), Dropout(0.2), LeakyReLU()),
+    ),
+    "hidden_softmax": (
+        "old",
+        "softmax below output: if it was the output of another model, leave it out (model.pop())",
+        lambda: stack(he(), Dense(10, "softmax", name="old")),
+        lambda: gated("softmax"),
     ),
     "saturating_stack": (
         "a",

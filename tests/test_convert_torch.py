@@ -1,8 +1,12 @@
 """State dicts of PyTorch as models and back: the same predictions, its conventions, and what is refused."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from example import bits, blobs
+from safetensors.numpy import save_file
 
 import evenflow
 from evenflow import convert
@@ -277,3 +281,16 @@ def test_to_torch_refuses_what_has_no_weights():
         convert.to_torch(evenflow.Sequential([Dense(3)]))
     with pytest.raises(TypeError, match="to_torch: model: expected a model"):
         convert.to_torch({})
+
+
+def test_files_need_no_pytorch(tmp_path):
+    path = tmp_path / "net.safetensors"
+    rng = np.random.default_rng(0)
+    weights = {"0.weight": rng.standard_normal((3, 4)), "0.bias": np.zeros(3)}
+    save_file({name: array.astype(np.float32) for name, array in weights.items()}, path)
+    code = (
+        "import sys, evenflow; model = evenflow.convert.from_torch(sys.argv[1], [evenflow.layers.Dense(3)]); "
+        "print(model.count_params(), [m for m in ('keras', 'torch', 'sklearn', 'tensorflow') if m in sys.modules])"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, str(path)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["15", "[]"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from entries import discretization, embedding, encoding, rescaling, transposed
+from entries import discretization, embedding, encoding, rescaling, shared_noise, transposed
 from loss_cases import KINDS as LOSSES
 from loss_cases import arguments as loss_arguments
 from loss_cases import outputs_per_target
@@ -20,6 +20,7 @@ from evenflow import _core
 cuda = pytest.importorskip("evenflow._cuda", reason="built without EVENFLOW_CUDA")
 pytestmark = pytest.mark.skipif(cuda.missing() is not None, reason=f"no program runs on a GPU here: {cuda.missing()}")
 
+LIMIT = {"kind": "norm", "min_value": 0.0, "max_value": 1.0, "rate": 1.0}
 REFUSED = [
     "rescaling",
     "statistics of columns",
@@ -35,6 +36,9 @@ REFUSED = [
     "shared statistics called twice",
     "tied",
     "tied, frozen and in branches",
+    "softmax and its kin within",
+    "sparsemax within",
+    "numbers that elements share",
     "sparsemax",
 ]
 RUN = [name for name in NETWORKS if name not in REFUSED]
@@ -119,6 +123,14 @@ def test_what_is_refused_is_named(name):
         ([embedding(9, 2)], [], "the embedding 'layer_0'"),
         ([encoding(9, "count")], [], "the encoding of categories 'layer_0'"),
         ([discretization(0.0)], [], "the discretization 'layer_0'"),
+        ([dense(3), activation("log_softmax"), dense(3)], [], "log_softmax below other layers, in 'layer_1'"),
+        ([dense(3), shared_noise("dropout", [3], []), dense(3)], [], "random numbers that several elements share, .*"),
+        (
+            [dense(3) | {"constraints": {"kernel": LIMIT | {"axis": 1}}}],
+            [],
+            "limits of norms along other axes than 0, .*",
+        ),
+        ([dense(3) | {"regularizers": {"kernel": {"orthogonal": 1.0}}}], [], "an orthogonal regularizer, of .*"),
         ([dense(3)], ["predictions"], "a metric that is a Python function"),
     ],
 )

@@ -143,6 +143,8 @@ SETTINGS: dict[str, tuple[Spec, Spec]] = {
     "l2": ({"regularizers": {"embeddings": L2}}, SGD),
     "proximal": ({"regularizers": {"embeddings": {"l1": 0.3, "l2": 0.0, "proximal": True}}}, SGD),
     "norms": ({"constraints": {"embeddings": NORMS}}, SGD),
+    "norms of rows": ({"constraints": {"embeddings": {**NORMS, "axis": 1}}}, SGD),
+    "norm of all": ({"constraints": {"embeddings": {**NORMS, "axis": [0, -1]}}}, {**SGD, "momentum": 0.9}),
     "not negative": ({"constraints": {"embeddings": {"kind": "non_negative"}}}, SGD),
     "everything": (
         {"regularizers": {"embeddings": L2}, "constraints": {"embeddings": NORMS}},

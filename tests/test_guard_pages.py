@@ -204,8 +204,12 @@ def test_updates(fence, dtype):
                 _core.penalize(p, g, l1=l1, l2=l2)
             _core.soft_threshold(p, 0.1)
             _core.keep_nonnegative(m)
+            for mode in ("rows", "columns"):
+                _core.penalize_pairs(p.reshape(n, 1), g.reshape(n, 1), factor=0.1, mode=mode)
+                _core.penalize_pairs(p.reshape(1, n), g.reshape(1, n), factor=0.1, mode=mode)
             for whole in (p, v.reshape(n, 1), g.reshape(1, n)):
                 _core.limit_norms(whole, max_value=0.5)
+                _core.limit_norms(whole, max_value=0.5, axis=-1)
             answers.append(tuple(a.copy() for a in (p, g, m, v)))
         same(answers[1], answers[0])
         fence.clear()

@@ -134,7 +134,10 @@ def test_mean_and_variance_that_a_layer_promises(name, rate, isa, dtype, rng):
 
 # Programs -------------------------------------------------------------------------------------------------------------
 
-NOISY = ["dropout", "noise of every kind beside batch norm", "noise beside other layers"]
+NOISY = [
+    *("dropout", "noise of every kind beside batch norm", "noise beside other layers"),
+    "numbers that elements share",
+]
 
 
 def trained(spec: Any, x: Any, y: Any, **options: Any) -> Any:

@@ -116,6 +116,36 @@ def test_layer_stands_before_flatten(rng):
     assert model.layers[0].output_shape == (None, 4, 5)
 
 
+@pytest.mark.parametrize("layer", [Dropout, AlphaDropout])
+@pytest.mark.parametrize(
+    "noise_shape", [(None, 1, 1), (1, None, None), (None, 4, 1), (None, 1, 5), (1, 1, 5), [1, 1, 1]]
+)
+def test_decisions_for_several_elements(layer, noise_shape, tmp_path):
+    evenflow.set_seed(3)
+    stack = [Input((4, 5)), layer(0.5, noise_shape, seed=1), Flatten(), Dense(1)]
+    model = compiled(stack)
+    x = np.ones((64, 4, 5), np.float32)
+    values = np.array(evenflow.Sequential([*stack[:2], Flatten()])(x, training=True)).reshape(x.shape)
+    assert len(np.unique(values)) == (1 if list(noise_shape) == [1, 1, 1] else 2)
+    for axis, one in enumerate(noise_shape):
+        same = (values == values.take([0], axis)).all()
+        assert same == (one == 1), f"axis {axis}"
+    model.fit(x, np.ones(64), batch_size=16, verbose=0)
+    model.save(tmp_path / "model")
+    loaded = evenflow.models.load_model(tmp_path / "model")
+    assert loaded.layers[0].noise_shape == tuple(noise_shape)
+    for one in (model, loaded):
+        one.fit(x, np.ones(64), batch_size=16, verbose=0)
+    assert model.predict(x).tobytes() == loaded.predict(x).tobytes()
+
+
+def test_a_layer_with_decisions_for_several_elements_keeps_to_one_shape():
+    layer = Dropout(0.5, (None, 1, None))
+    compiled([Input((4, 5)), layer, Flatten(), Dense(1)])
+    with pytest.raises(ValueError, match=r"'dropout.*': input has shape \(rows, 2, 10\), expected \(rows, 4, 5\)"):
+        compiled([Input((2, 10)), layer, Flatten(), Dense(1)])
+
+
 def test_properties():
     assert (Dropout(0.2).rate, AlphaDropout(0.1).rate, GaussianDropout(0.3).rate) == (0.2, 0.1, 0.3)
     assert GaussianNoise(0.5).stddev == 0.5
@@ -128,8 +158,15 @@ def test_properties():
         (lambda: Dropout(1.0), ValueError, r"Dropout: rate: expected a finite number at least 0.0 and below 1.0.*1.0"),
         (lambda: Dropout(-0.1), ValueError, r"Dropout: rate.*-0.1"),
         (lambda: Dropout("0.5"), TypeError, r"Dropout: rate.*'0.5'"),
-        (lambda: Dropout(0.5, (1, 2)), ValueError, r"Dropout: noise_shape: expected None.*\(1, 2\)"),
-        (lambda: AlphaDropout(0.5, (1, 2)), ValueError, r"AlphaDropout: noise_shape"),
+        (lambda: Dropout(0.5, (None, 0)), ValueError, r"Dropout: noise_shape: expected None.*\(None, 0\)"),
+        (lambda: Dropout(0.5, (None,)), ValueError, r"Dropout: noise_shape: expected None.*\(None,\)"),
+        (lambda: Dropout(0.5, 3), TypeError, r"Dropout: noise_shape: expected None.*3"),
+        (lambda: Dropout(0.5, (None, 1.5)), TypeError, r"Dropout: noise_shape.*1.5"),
+        (lambda: AlphaDropout(0.5, "1"), TypeError, r"AlphaDropout: noise_shape"),
+        (lambda: compiled([Input((6,)), Dropout(0.5, (1, 2))]), ValueError, r"noise_shape.*\(rows, 6\).*\(1, 2\)"),
+        (lambda: compiled([Input((6,)), Dropout(0.5, (32, 1))]), ValueError, r"noise_shape: expected None or 1"),
+        (lambda: compiled([Input((6,)), Dropout(0.5, (None, 6, 1))]), ValueError, r"noise_shape: .*each axis"),
+        (lambda: GaussianDropout(0.5, noise_shape=(None, 1)), TypeError, r"no argument 'noise_shape'"),
         (lambda: Dropout(0.5, seed=-1), ValueError, r"Dropout: seed.*-1"),
         (lambda: Dropout(0.5, seed=2**64), ValueError, r"Dropout: seed: expected an integer from 0 to 2\^64 - 1"),
         (lambda: Dropout(0.5, rte=1), TypeError, r"Dropout: there is no argument 'rte'. Did you mean 'rate'"),

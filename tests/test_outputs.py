@@ -84,9 +84,34 @@ def test_programs_refuse_logits_that_are_none(last, loss):
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_only_at_the_end(name):
+def test_below_other_layers(name, isa, dtype, rng):
+    """The same values and, through a layer that changes nothing, the same gradients as at the end."""
     assert name in activations.OUTPUTS
-    with pytest.raises(ValueError, match=f"{name}.*last"):
-        evenflow.Sequential([Input((4,)), Dense(3, name), Dense(2)]).predict(np.ones((1, 4), np.float32))
-    with pytest.raises(ValueError, match=f"expected {name} only as the last layer"):
-        _core.Program(network(4, [activation(name), dense(3)], SQUARED))
+    layers = [dense(33), activation(name)]
+    last, within = (
+        made(network(7, stack, SQUARED), dtype=dtype.name) for stack in (layers, [*layers, {"kind": "scaling"}])
+    )
+    x, y = rng.standard_normal((32, 7)).astype(dtype), rng.standard_normal((32, 33)).astype(dtype)
+    within.set("layer_2/scale", np.ones(33, dtype))
+    np.testing.assert_array_equal(within.predict(x), last.predict(x))
+    losses = [program.train(x, y, learning_rate=0.1).loss for program in (last, within)]
+    assert losses[1] == pytest.approx(losses[0], rel=10 * float(np.finfo(dtype).eps))
+    for variable in ("layer_0/kernel", "layer_0/bias"):
+        gradients = [program.gradient(variable) for program in (last, within)]
+        np.testing.assert_allclose(*gradients, rtol=0, atol=20 * float(np.finfo(dtype).eps) * abs(gradients[0]).max())
+    assert f"{name} layer_1" in str(within)
+
+
+def test_attention_of_features(tmp_path, rng):
+    """A gate whose shares add up to 1, as a user writes it; saved and loaded."""
+    x = Input((6,))
+    shares = Dense(6, "softmax", name="shares")(x)
+    model = evenflow.Model(x, Dense(1)(evenflow.layers.Multiply()([x, shares])))
+    model.compile(evenflow.optimizers.Adam(0.05), "mse")
+    rows = rng.standard_normal((200, 6)).astype(np.float32)
+    history = model.fit(rows, rows[:, :1] * 2, epochs=30, verbose=0).history["loss"]
+    assert history[-1] < 0.3 * history[0]
+    seen = evenflow.Model(x, model.get_layer("shares").output).predict(rows)
+    np.testing.assert_allclose(seen.sum(axis=1), 1, rtol=1e-5)
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(evenflow.models.load_model(tmp_path / "model").predict(rows), model.predict(rows))

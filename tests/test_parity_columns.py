@@ -52,12 +52,17 @@ OPTIMIZERS: dict[str, Any] = {
 SETTINGS: dict[str, Any] = {
     "l2": {"embeddings_regularizer": "l2"},
     "not negative": {"embeddings_constraint": "non_neg"},
+    "rows of norm 1": {"embeddings_constraint": {"class_name": "UnitNorm", "config": {"axis": 1}}},
 }
 
 
 @pytest.mark.usefixtures("keras_float64")
 @pytest.mark.parametrize(
-    ("optimizer", "settings"), [*((name, None) for name in OPTIMIZERS), ("sgd", "l2"), ("adamw", "not negative")]
+    ("optimizer", "settings"),
+    [
+        *((name, None) for name in OPTIMIZERS),
+        *(("sgd", "l2"), ("adamw", "not negative"), ("momentum", "rows of norm 1")),
+    ],
 )
 def test_a_hundred_steps_are_keras(optimizer, settings, rng):
     more = {} if settings is None else SETTINGS[settings]

@@ -60,6 +60,21 @@ def test_values_are_keras_where_both_drop_or_both_keep(name, rate, rng):
     np.testing.assert_allclose(a[kept], b[kept], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["Dropout", "AlphaDropout"])
+@pytest.mark.parametrize("noise_shape", [(None, 1), (1, None), (1, 1)])
+def test_decisions_are_shared_as_in_keras(name, noise_shape, rng):
+    x = rng.uniform(1, 2, (ROWS, FEATURES)).astype(np.float32)  # never what is dropped
+    settings = {"rate": 0.3, "noise_shape": noise_shape}
+    a, b = evenflow.reference.noise.alpha_dropout_affine(0.3)
+    limit = 0.0 if name == "Dropout" else -1.7580993 * a + b
+    for y in (ours(name, settings, x), theirs(name, settings, x)):
+        dropped = np.abs(y - limit) < 1e-5
+        for axis, one in enumerate(noise_shape):
+            assert (dropped == dropped.take([0], axis)).all() == (one == 1)
+        if noise_shape != (1, 1):
+            assert dropped.mean() == pytest.approx(0.3, abs=5 * np.sqrt(0.21 / min(ROWS, FEATURES)))
+
+
 @each_layer
 def test_inference_is_the_identity_of_both(name, settings, rng):
     x = rng.standard_normal((10, FEATURES)).astype(np.float32)

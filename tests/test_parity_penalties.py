@@ -24,7 +24,7 @@ def kept(constraint: Any, lowest: float, highest: float) -> Any:
 
     class Kept(type(constraint)):  # type: ignore[misc]
         def __call__(self, w: Any) -> Any:
-            norms = keras.ops.sqrt(keras.ops.sum(keras.ops.square(w), axis=0, keepdims=True))
+            norms = keras.ops.sqrt(keras.ops.sum(keras.ops.square(w), axis=self.axis, keepdims=True))
             return keras.ops.where((norms >= lowest) & (norms <= highest), w, super().__call__(w))
 
     return Kept(**constraint.get_config())
@@ -38,6 +38,8 @@ CASES: dict[str, dict[str, Any]] = {
         "kernel_regularizer": lambda k: k.regularizers.L1L2(0.002, 0.01),
         "bias_regularizer": lambda k: k.regularizers.l1_l2(0.003, 0.004),
     },
+    "orthogonal rows": {"kernel_regularizer": lambda k: k.regularizers.OrthogonalRegularizer(0.3)},
+    "orthogonal columns": {"kernel_regularizer": lambda k: k.regularizers.OrthogonalRegularizer(0.3, "columns")},
     "activity l1": {"activity_regularizer": lambda k: k.regularizers.L1(0.01)},
     "activity l2": {"activity_regularizer": lambda k: "l2"},
     "activity l1_l2": {"activity_regularizer": lambda k: k.regularizers.L1L2(0.02, 0.01)},
@@ -50,6 +52,15 @@ CASES: dict[str, dict[str, Any]] = {
     "max_norm": {
         "kernel_constraint": lambda k: (
             k.constraints.MaxNorm(0.9) if k is evenflow else kept(keras.constraints.MaxNorm(0.9), 0, 0.9)
+        ),
+    },
+    "unit_norm of inputs": {"kernel_constraint": lambda k: k.constraints.UnitNorm(axis=1)},
+    "unit_norm of all": {"kernel_constraint": lambda k: k.constraints.UnitNorm(axis=[0, 1])},
+    "max_norm of inputs": {
+        "kernel_constraint": lambda k: (
+            k.constraints.MaxNorm(0.9, axis=-1)
+            if k is evenflow
+            else kept(keras.constraints.MaxNorm(0.9, axis=-1), 0, 0.9)
         ),
     },
     "min_max_norm": {

@@ -30,8 +30,12 @@ from evenflow.reference import Network
 Spec = dict[str, Any]
 
 
-def penalty(l1: float = 0.0, l2: float = 0.0, **more: bool) -> Spec:
+def penalty(l1: float = 0.0, l2: float = 0.0, **more: Any) -> Spec:
     return {"l1": l1, "l2": l2, **more}
+
+
+def pairs(factor: float, mode: str) -> Spec:
+    return penalty(orthogonal=factor, mode=mode)
 
 
 def activity(l1: float = 0.0, l2: float = 0.0) -> Spec:
@@ -66,6 +70,20 @@ PENALIZED: dict[str, Spec] = {
         ],
         SPARSE,
         metrics=("sparse_categorical_accuracy",),
+    ),
+    "pairs of weights": plain_network(
+        65,
+        [
+            dense(33) | {"regularizers": {"kernel": pairs(0.5, "rows"), "bias": L2}},
+            activation("elu"),
+            dense(100, use_bias=False) | {"regularizers": {"kernel": pairs(0.7, "columns") | {"l2": 0.01}}},
+            batch_norm(),
+            activation("tanh"),
+            dense(17) | {"regularizers": {"kernel": pairs(0.5, "rows")}, "trainable": False},
+            dense(1) | {"regularizers": {"kernel": pairs(2.0, "columns")}},
+            dense(3) | {"regularizers": {"kernel": pairs(2.0, "rows")}},
+        ],
+        SQUARED,
     ),
     "an activity at the output": plain_network(
         7,
@@ -121,6 +139,20 @@ CONSTRAINED: dict[str, Spec] = {
             dense(20),
             learned("prelu", shared=True) | {"constraints": {"alpha": NON_NEGATIVE}},
             dense(4),
+        ],
+        SQUARED,
+    ),
+    "norms along other axes": plain_network(
+        65,
+        [
+            batch_norm() | {"constraints": {"gamma": norm(0, 2) | {"axis": -1}}},
+            dense(33) | {"constraints": {"kernel": norm(0, 0.5) | {"axis": 1}, "bias": norm(0, 1) | {"axis": [0]}}},
+            activation("elu"),
+            dense(100) | {"constraints": {"kernel": norm(1, 1) | {"axis": [-1]}}, "regularizers": {"kernel": PROXIMAL}},
+            activation("tanh"),
+            dense(17) | {"constraints": {"kernel": norm(1, 2, 0.5) | {"axis": [0, 1]}}},
+            activation("tanh"),
+            dense(3) | {"constraints": {"kernel": norm(0, 0.1) | {"axis": 1}}},
         ],
         SQUARED,
     ),
@@ -313,6 +345,7 @@ def test_the_plan_tells(isa):
         "(kernel, l2 0.03)",
         "(bias, l1 0.02)",
         "(gamma, l2 0.03) (beta, l1 0.02)",
+        "(kernel, l2 0.01, orthogonal columns 0.7)",
         "activity, l1 0.05, l2 0.03",
     ):
         assert words in text
@@ -321,6 +354,8 @@ def test_the_plan_tells(isa):
         "(beta, not negative)",
         "(kernel, l1 0.3 proximal)",
         "(alpha, l1 0.3 proximal, norms from 0 to 0.5)",
+        "(kernel, norms of inputs from 0 to 0.5)",
+        "(kernel, norms of all from 1 to 2)",
     ):
         assert words in text
 
@@ -333,9 +368,16 @@ def test_the_plan_tells(isa):
         (lambda layer: layer["regularizers"].update(kernel=penalty(l1=np.nan)), "'l1'.*nan"),
         (lambda layer: layer["regularizers"].update(kernel=penalty(0.1, 0.1, proximal=True)), "proximal"),
         (lambda layer: layer["regularizers"].update(kernel="l2"), "'regularizers'.*a dict"),
+        (lambda layer: layer["regularizers"].update(kernel=pairs(-1, "rows")), "'orthogonal'.*-1"),
+        (lambda layer: layer["regularizers"].update(kernel=pairs(1, "row")), "did you mean 'rows'"),
+        (lambda layer: layer["regularizers"].update(bias=pairs(1, "rows")), "the kernel of a dense layer.*bias"),
         (lambda layer: layer.update(constraints={"kernel": {"kind": "nrm"}}), "did you mean 'norm'"),
         (lambda layer: layer.update(constraints={"kernel": norm(2, 1)}), "'max_value'.*from 2"),
         (lambda layer: layer.update(constraints={"kernel": norm(0, 1, 1.5)}), "'rate'.*1.5"),
+        (lambda layer: layer.update(constraints={"kernel": norm(0, 1) | {"axis": 2}}), "'axis'.*-2 to 1.*2"),
+        (lambda layer: layer.update(constraints={"kernel": norm(0, 1) | {"axis": [0, -2]}}), "0, 1 or both.*-2"),
+        (lambda layer: layer.update(constraints={"kernel": norm(0, 1) | {"axis": []}}), "'axis'.*none"),
+        (lambda layer: layer.update(constraints={"bias": norm(0, 1) | {"axis": 1}}), "0 or -1 for the vector.*1"),
     ],
 )
 def test_wrong_specs_are_refused(change: Callable[[Any], Any], words):
@@ -351,10 +393,16 @@ def test_wrong_specs_are_refused(change: Callable[[Any], Any], words):
         (lambda p: _core.penalize(p, l1=-0.1), "penalize: argument 'l1'"),
         (lambda p: _core.penalize(p, p, l1=0.1), "memory shared with 'p'"),
         (lambda p: _core.penalize(p, np.zeros(3), l1=0.1), "'g'.*shape"),
+        (lambda p: _core.penalize_pairs(p, factor=1.0), "'w'.*dimension"),
+        (lambda p: _core.penalize_pairs(p.reshape(2, 2), factor=-1.0), "'factor'.*-1"),
+        (lambda p: _core.penalize_pairs(p.reshape(2, 2), factor=1.0, mode="row"), "did you mean 'rows'"),
         (lambda p: _core.soft_threshold(p, -1.0), "'threshold'.*-1"),
         (lambda p: _core.keep_nonnegative([1.0]), "'p'.*a NumPy array"),
         (lambda p: _core.limit_norms(p, min_value=2.0, max_value=1.0), "'max_value'.*from 2"),
         (lambda p: _core.limit_norms(p.reshape(2, 2, 1), max_value=1.0), "'w'.*a kernel"),
+        (lambda p: _core.limit_norms(p, max_value=1.0, axis=1), "'axis'.*0, the only axis of a vector.*1"),
+        (lambda p: _core.limit_norms(p.reshape(2, 2), max_value=1.0, axis=[1, -1]), "'axis'.*0, 1, or both"),
+        (lambda p: _core.limit_norms(p.reshape(2, 2), max_value=1.0, axis="0"), "'axis'.*'0'"),
     ],
 )
 def test_wrong_calls_are_refused(call: Callable[[np.ndarray], Any], words):

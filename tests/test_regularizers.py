@@ -19,7 +19,7 @@ from evenflow.layers import (
     PReLU,
 )
 from evenflow.models import Sequential, load_model
-from evenflow.regularizers import L1, L1L2, L2, ProximalL1
+from evenflow.regularizers import L1, L1L2, L2, OrthogonalRegularizer, ProximalL1
 
 
 def rows(count: int = 30) -> tuple[np.ndarray, np.ndarray]:
@@ -33,7 +33,7 @@ def model(*layers: Any, **options: Any) -> Sequential:
     return made
 
 
-REGULARIZERS = [L1(0.2), L2(0.3), L1L2(0.2, 0.3), ProximalL1(0.2)]
+REGULARIZERS = [L1(0.2), L2(0.3), L1L2(0.2, 0.3), ProximalL1(0.2), OrthogonalRegularizer(0.2, "columns")]
 CONSTRAINTS = [MaxNorm(1.5), NonNeg(), UnitNorm(), MinMaxNorm(0.5, 1.5, rate=0.3)]
 
 
@@ -45,6 +45,7 @@ CONSTRAINTS = [MaxNorm(1.5), NonNeg(), UnitNorm(), MinMaxNorm(0.5, 1.5, rate=0.3
         (["l1_l2", "l1l2", "L1L2", regularizers.l1_l2()], L1L2(0.01, 0.01)),
         ([L1L2, L1L2(), L1L2(None, None)], L1L2(0.0, 0.0)),
         (["proximal_l1", "ProximalL1"], ProximalL1(0.01)),
+        (["orthogonal_regularizer", regularizers.orthogonal_regularizer()], OrthogonalRegularizer(0.01, "rows")),
     ],
 )
 def test_names_of_regularizers(names, expected):
@@ -79,6 +80,9 @@ def test_values_of_regularizers():
     assert L1L2(0.1, 0.1)(x.T) == pytest.approx(2.0)
     assert ProximalL1(0.1)(x) == L1(0.1)(x)
     assert L1L2()(x) == 0
+    assert OrthogonalRegularizer(0.1)(x) == pytest.approx(0.1 * 2 / np.sqrt(5))
+    assert OrthogonalRegularizer(0.1, "columns")(x.astype(int)) == pytest.approx(0.1 * 2 / np.sqrt(13))
+    assert OrthogonalRegularizer()(x[:1]) == 0
 
 
 def test_values_of_constraints():
@@ -91,6 +95,9 @@ def test_values_of_constraints():
     half = MinMaxNorm(1.0, 3.0, rate=0.5)(w)
     np.testing.assert_allclose(np.linalg.norm(half, axis=0), [4, 0.75, 0], rtol=1e-6)
     np.testing.assert_allclose(MaxNorm(2.5)([3, -4]), [1.5, -2], rtol=1e-7)
+    np.testing.assert_allclose(UnitNorm(axis=1)(w), w / np.linalg.norm(w, axis=1, keepdims=True), rtol=1e-6)
+    np.testing.assert_allclose(UnitNorm(axis=(0, -1))(w), w / np.linalg.norm(w), rtol=1e-6)
+    assert (MaxNorm(axis=[1]).axis, MaxNorm(axis=(0, 1)).axis, MaxNorm(axis=-1).axis) == (1, [0, 1], -1)
     assert MaxNorm()(w.astype(np.float32)).dtype == np.float32
     np.testing.assert_array_equal(w, kept)
 
@@ -215,7 +222,10 @@ class Custom(L2):
         (lambda: Dense(3, kernel_regularizer="l3"), ["Dense", "kernel_regularizer", "'l3'", "l2"]),
         (lambda: Dense(3, kernel_regularizer=0.01), ["Dense", "kernel_regularizer", "L2(0.01)", "0.01"]),
         (lambda: Dense(3, bias_regularizer=lambda w: 0.0), ["bias_regularizer", "L2(0.01)"]),
-        (lambda: Dense(3, kernel_regularizer=Custom()), ["kernel_regularizer", "L1L2, L1, L2, ProximalL1"]),
+        (
+            lambda: Dense(3, kernel_regularizer=Custom()),
+            ["kernel_regularizer", "L1L2, L1, L2, ProximalL1, OrthogonalRegularizer"],
+        ),
         (lambda: Dense(3, activity_regularizer=ProximalL1()), ["Dense", "activity_regularizer", "ProximalL1"]),
         (lambda: Activation("elu", activity_regularizer="l22"), ["Activation", "activity_regularizer", "'l22'"]),
         (lambda: Dense(3, kernel_regulariser="l2"), ["kernel_regulariser", "'kernel_regularizer'"]),
@@ -226,9 +236,19 @@ class Custom(L2):
         (lambda: ActivityRegularization(activity_regularizer="l1"), ["ActivityRegularization", "activity_regularizer"]),
         (lambda: Dense(3, kernel_constraint="maxnorm"), ["Dense", "kernel_constraint", "'max_norm'"]),
         (lambda: Dense(3, bias_constraint=2.0), ["bias_constraint", "MaxNorm(2.0)"]),
+        (lambda: OrthogonalRegularizer(-1), ["OrthogonalRegularizer", "factor", "-1"]),
+        (lambda: OrthogonalRegularizer(mode="row"), ["OrthogonalRegularizer", "mode", "'row'", "'rows'"]),
+        (lambda: OrthogonalRegularizer()([1.0]), ["OrthogonalRegularizer", "(1,)", "(inputs, units)"]),
+        (lambda: Dense(3, activity_regularizer="orthogonal_regularizer"), ["activity_regularizer", "L1(0.01)"]),
+        (lambda: Dense(3, bias_regularizer=OrthogonalRegularizer()), ["bias_regularizer", "L2(0.01)", "Orthogonal"]),
         (lambda: MaxNorm(-1), ["MaxNorm", "max_value", "-1"]),
-        (lambda: MaxNorm(axis=1), ["MaxNorm", "axis", "0, the inputs of each unit", "1"]),
-        (lambda: UnitNorm(axis=[0, 1]), ["UnitNorm", "axis", "[0, 1]"]),
+        (lambda: MaxNorm(axis=2), ["MaxNorm", "axis", "0, 1, -1 or [0, 1]", "2"]),
+        (lambda: MaxNorm(axis=[]), ["MaxNorm", "axis", "0, 1, -1 or [0, 1]", "[]"]),
+        (lambda: UnitNorm(axis=[1, -1]), ["UnitNorm", "axis", "[1, -1]"]),
+        (lambda: UnitNorm(axis="0"), ["UnitNorm", "axis", "'0'"]),
+        (lambda: MinMaxNorm(axis=True), ["MinMaxNorm", "axis", "True"]),
+        (lambda: Dense(3, bias_constraint=MaxNorm(axis=1)), ["bias_constraint", "axis=0", "axis=1"]),
+        (lambda: PReLU(alpha_constraint=UnitNorm([0, 1])), ["alpha_constraint", "axis=0", "axis=[0, 1]"]),
         (lambda: MinMaxNorm(2, 1), ["MinMaxNorm", "max_value", "at least 2.0", "1"]),
         (lambda: MinMaxNorm(rate=2), ["MinMaxNorm", "rate", "2"]),
         (lambda: regularizers.get({"class_name": "L3", "config": {}}), ["'L3'"]),

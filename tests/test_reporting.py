@@ -148,6 +148,7 @@ def test_refusals(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.peers
 def test_a_browser_shows_it(written, tmp_path):
     """Pixels of the warning's ground, of a curve, and of the darkest cell of the map of dead units."""
     image = pytest.importorskip("matplotlib.image")
@@ -156,8 +157,9 @@ def test_a_browser_shows_it(written, tmp_path):
         pytest.skip("no chromium on this machine (apt-get install chromium)")
     shot = tmp_path / "shot.png"
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={tmp_path / 'user'}"]
+    flags += ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
     command = [browser, *flags, "--window-size=1100,4000", f"--screenshot={shot}", written[0].as_uri()]
-    subprocess.run(command, capture_output=True, timeout=120, check=True)
+    subprocess.run(command, capture_output=True, timeout=300, check=True)
     pixels = np.round(image.imread(shot)[:, :, :3] * 255).astype(int).reshape(-1, 3)
 
     def count(color):

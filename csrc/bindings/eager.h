@@ -156,11 +156,13 @@ struct Share {
         end(static_cast<int>(static_cast<std::int64_t>(count) * (part + 1) / parts)) {}
 };
 
-inline int eager_limit() { return team::granted(team::limit()); }
-// Threads for a call of so many nanoseconds of one: a team costs some microseconds to call together.
-inline int eager_threads(double nanoseconds, int most = eager_limit()) {
+// Threads for a call of so many nanoseconds of one, at most so many (0: as many as there may be): a team costs some
+// microseconds to call together, and so does asking how many there may be.
+inline int eager_threads(double nanoseconds, int most = 0) {
   constexpr double worthwhile = 30'000;
-  return nanoseconds < 2 * worthwhile ? 1 : static_cast<int>(std::min<double>(most, nanoseconds / worthwhile));
+  if (nanoseconds < 2 * worthwhile || most == 1) return 1;
+  if (most == 0) most = team::granted(team::limit());
+  return static_cast<int>(std::min<double>(most, nanoseconds / worthwhile));
 }
 constexpr double nanoseconds_of_flop = 1.0 / 150, nanoseconds_of_byte = 1.0 / 15;
 

@@ -14,8 +14,7 @@ inline double dense_nanoseconds(double rows, double inputs, double units, double
 
 // y = chain(x w), and z = x w + bias where that is asked for.
 template <class T>
-void fused_forward(const Weights<T>& w, const T* x, int rows, Chain<T>& chain, T* y, T* z,
-                   int most_threads = eager_limit()) {
+void fused_forward(const Weights<T>& w, const T* x, int rows, Chain<T>& chain, T* y, T* z, int most_threads = 0) {
   const Kernels<T>& k = chain.k;
   const Tensor<T> a(k, rows, w.inputs);
   const Tiling tiling(k.layout, sizeof(T), w.inputs, rows);
@@ -41,7 +40,7 @@ void fused_forward(const Weights<T>& w, const T* x, int rows, Chain<T>& chain, T
 // dw and dx (unless nullptr) from dy; the chain keeps the sums. z may be nullptr for a chain that needs none.
 template <class T>
 void fused_backward(const Weights<T>& w, const T* dy, const T* x, const T* z, int rows, Chain<T>& chain, T* dx, T* dw,
-                    int most_threads = eager_limit()) {
+                    int most_threads = 0) {
   const Kernels<T>& k = chain.k;
   const int inputs = w.inputs, units = w.units;
   const Tensor<T> a(k, rows, inputs);

@@ -112,7 +112,8 @@ py::dict learned_activation_names() {
 
 }  // namespace
 
-PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
+// Without py::mod_gil_not_used(): no test has run on a free-threaded Python, which therefore keeps its lock.
+PYBIND11_MODULE(_core, m) {
   m.doc() = "The native core of evenflow.";
   m.attr("__version__") = EVENFLOW_VERSION;
   if (const char* wish = rejected_isa())

@@ -30,18 +30,42 @@ py::object random_words(const std::vector<py::object>& counter, const py::object
 }
 
 struct Place {
-  const Noise noise;
+  Noise noise;
   Draw draw;
+  bool grouped = false;
 
   Place(const char* function, const std::string& name, const py::object& seed, const py::object& step,
-        const py::object& layer, const py::object& row, const py::dict& parameters)
+        const py::object& layer, const py::object& row, const py::object& groups, bool one_row,
+        const py::dict& parameters)
       : noise(noise_of(function, name, parameters, seed)),
-        draw{noise.seed, natural(function, "step", step, Counter::steps - 1),
+        draw{noise.seed,
+             natural(function, "step", step, Counter::steps - 1),
              static_cast<std::uint32_t>(natural(function, "layer", layer, Counter::layers - 1)),
-             static_cast<std::uint32_t>(natural(function, "row", row, 0xffffffffu)), 0} {}
+             static_cast<std::uint32_t>(natural(function, "row", row, 0xffffffffu)),
+             0,
+             nullptr,
+             one_row} {
+    grouped = !groups.is_none();
+    if (grouped && !py::isinstance<py::sequence>(groups))
+      refuse_type(function, "groups", "a list with a number for each feature", text(py::repr(groups)));
+    if (grouped)
+      for (const auto& group : groups.cast<py::sequence>())
+        noise.groups.push_back(static_cast<std::uint32_t>(
+            natural(function, "groups", py::reinterpret_borrow<py::object>(group), 0xffffffffu)));
+    if ((one_row || grouped) && !shares_numbers(noise))
+      refuse(function, grouped ? "groups" : "one_row", "a layer that draws 16 bits, such as dropout", name);
+  }
+  void check(const char* function, int features, int padded) {
+    if (!grouped) return;
+    if (noise.groups.size() != static_cast<std::size_t>(features))
+      refuse(function, "groups", std::to_string(features) + " numbers, one for each feature",
+             std::to_string(noise.groups.size()));
+    noise.groups.resize(static_cast<std::size_t>(padded));
+  }
   Draw of_panel(int first) const {
     Draw own = draw;
     own.feature = static_cast<std::uint32_t>(first);
+    if (!noise.groups.empty()) own.groups = noise.groups.data() + first;
     return own;
   }
 };
@@ -66,14 +90,15 @@ void each_noise_panel(const Kernels<T>& k, int rows, int features, const T* firs
 }
 
 py::object noise_forward(const std::string& name, const py::object& x_, const py::object& seed, const py::object& step,
-                         const py::object& layer, const py::object& row, const py::object& out,
-                         const py::kwargs& parameters) {
+                         const py::object& layer, const py::object& row, const py::object& groups, bool one_row,
+                         const py::object& out, const py::kwargs& parameters) {
   const char* function = "noise_forward";
-  const Place place(function, name, seed, step, layer, row, parameters);
+  Place place(function, name, seed, step, layer, row, groups, one_row, parameters);
   const py::array x = array(function, "x", x_, 2);
   return by_type(function, "x", x, [&](auto type) {
     using T = decltype(type);
     const int rows = rows_of(x), features = columns_of(x);
+    place.check(function, features, kernels<T>().layout.padded(features));
     const T* from = dense<T>(function, "x", x, {rows, features});
     Outputs outputs(function, out, 1);
     T* to = outputs.add<T>({rows, features}, {&x}, true);
@@ -90,14 +115,15 @@ py::object noise_forward(const std::string& name, const py::object& x_, const py
 }
 
 py::object noise_backward(const std::string& name, const py::object& dy_, const py::object& y_, const py::object& seed,
-                          const py::object& step, const py::object& layer, const py::object& row, const py::object& out,
-                          const py::kwargs& parameters) {
+                          const py::object& step, const py::object& layer, const py::object& row,
+                          const py::object& groups, bool one_row, const py::object& out, const py::kwargs& parameters) {
   const char* function = "noise_backward";
-  const Place place(function, name, seed, step, layer, row, parameters);
+  Place place(function, name, seed, step, layer, row, groups, one_row, parameters);
   const py::array dy = array(function, "dy", dy_, 2), y = array(function, "y", y_, 2);
   return by_type(function, "dy", dy, [&](auto type) {
     using T = decltype(type);
     const int rows = rows_of(dy), features = columns_of(dy);
+    place.check(function, features, kernels<T>().layout.padded(features));
     const T* gradient = dense<T>(function, "dy", dy, {rows, features});
     const T* output = dense<T>(function, "y", y, {rows, features});
     Outputs outputs(function, out, 1);
@@ -121,9 +147,11 @@ void bind_noise(py::module_& m) {
   m.def("random_words", &random_words, py::arg("counter"), py::arg("key"), py::arg("rows") = 1, py::kw_only(),
         py::arg("out") = py::none());
   m.def("noise_forward", &noise_forward, py::arg("name"), py::arg("x"), py::kw_only(), py::arg("seed"),
-        py::arg("step") = zero, py::arg("layer") = zero, py::arg("row") = zero, py::arg("out") = py::none());
+        py::arg("step") = zero, py::arg("layer") = zero, py::arg("row") = zero, py::arg("groups") = py::none(),
+        py::arg("one_row") = false, py::arg("out") = py::none());
   m.def("noise_backward", &noise_backward, py::arg("name"), py::arg("dy"), py::arg("y"), py::kw_only(), py::arg("seed"),
-        py::arg("step") = zero, py::arg("layer") = zero, py::arg("row") = zero, py::arg("out") = py::none());
+        py::arg("step") = zero, py::arg("layer") = zero, py::arg("row") = zero, py::arg("groups") = py::none(),
+        py::arg("one_row") = false, py::arg("out") = py::none());
 }
 
 }  // namespace evenflow

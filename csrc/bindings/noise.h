@@ -55,6 +55,9 @@ inline Noise noise_of(const std::string& function, const std::string& name, cons
   return noise;
 }
 
+// Whether elements may have the same random number.
+inline bool shares_numbers(const Noise& noise) { return kernels<float>().noises[noise.kind].shares_numbers; }
+
 // What Monte Carlo passes move, and their seed.
 struct Passes {
   std::vector<double*> mean, squares;  // of each output

@@ -46,20 +46,37 @@ inline std::string penalty_text(const Penalty& penalty) {
 inline std::string regularization_text(const Plan& p, int variable) {
   const Variable& v = p.variables[static_cast<std::size_t>(variable)];
   const Regularization& r = v.regularization;
-  if (!v.trainable || !(r.penalty.active() || r.settles())) return "";
+  if (!v.trainable || !(r.penalized() || r.settles())) return "";
   std::string found = penalty_text(r.penalty);
+  if (r.orthogonal.factor != 0)
+    found +=
+        std::string(", orthogonal ") + (r.orthogonal.rows ? "rows " : "columns ") + number_text(r.orthogonal.factor);
   if (r.proximal) found += " proximal";
   if (r.nonnegative) found += ", not negative";
-  if (r.norms) found += ", norms from " + number_text(r.norms->lowest) + " to " + number_text(r.norms->highest);
+  if (r.norms) {
+    constexpr const char* words[] = {"", " of inputs", " of all"};  // of a kernel; a vector has one norm
+    found += std::string(", norms") + (v.inputs > 0 ? words[r.along] : "") + " from " + number_text(r.norms->lowest) +
+             " to " + number_text(r.norms->highest);
+  }
   return " (" + v.name.substr(v.name.rfind('/') + 1) + found + ")";
 }
 
 inline std::string map_text(const Plan& p, const Stage& stage) {
-  constexpr const char* words[] = {
-      "gather", "product",   "product transposed", "layer_normalization", "rms_normalization",
-      "read",   "add",       "multiply",           "concatenate",         "embed",
-      "encode", "discretize"};
-  std::string found = words[static_cast<int>(stage.map)];
+  constexpr const char* words[] = {"gather",
+                                   "product",
+                                   "product transposed",
+                                   "layer_normalization",
+                                   "rms_normalization",
+                                   "",
+                                   "read",
+                                   "add",
+                                   "multiply",
+                                   "concatenate",
+                                   "embed",
+                                   "encode",
+                                   "discretize"};
+  std::string found = stage.map == Map::row_activation ? output_names[static_cast<int>(stage.row_activation)]
+                                                       : words[static_cast<int>(stage.map)];
   if (stage.kernel >= 0)
     found += " " + p.variables[static_cast<std::size_t>(stage.kernel)].name + regularization_text(p, stage.kernel);
   else if (stage.map != Map::same && !stage.layer.empty())

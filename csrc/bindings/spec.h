@@ -272,6 +272,10 @@ class SpecReader {
         layer.random = noise_of(in.where_, in.string("noise"),
                                 in.missing("parameters") ? py::dict() : in.need<py::dict>("parameters", "a dict"),
                                 in.need<py::object>("seed", "a whole number"));
+        axes(in, layer);
+        layer.random.one_row = in.flag("one_row", false);
+        if ((!layer.shape.empty() || layer.random.one_row) && !shares_numbers(layer.random))
+          refuse(in.where_, "shape", "a layer that draws 16 bits, such as dropout", in.string("noise"));
         if (in.string("noise") == "rrelu") {  // what it is where nothing is random
           layer.activation_name = "leaky_relu";
           layer.parameters[0] = (layer.random.parameters[0] + layer.random.parameters[1]) / 2;
@@ -292,12 +296,11 @@ class SpecReader {
     return layer;
   }
 
-  Penalty penalty() const {
-    Penalty found;
-    if (!missing("l1")) found.l1 = number("l1", 0, nonnegative.highest);
-    if (!missing("l2")) found.l2 = number("l2", 0, nonnegative.highest);
-    return found;
-  }
+  // Regularizers and constraints.
+  Penalty penalty() const;
+  std::vector<int> norm_axis() const;
+  static void regularization(const SpecReader& in, LayerSpec& layer);
+
   // What a layer's dict under `key` holds for each of its variables.
   template <class Read>
   void each_variable(const char* key, Read read) const {
@@ -309,26 +312,6 @@ class SpecReader {
            SpecReader(where_ + ": " + key + " of '" + text(name) + "'", py::reinterpret_borrow<py::dict>(given)));
     }
   }
-  static void regularization(const SpecReader& in, LayerSpec& layer) {
-    in.each_variable("regularizers", [&](const std::string& name, const SpecReader& given) {
-      Regularization& r = layer.regularization[name];
-      r.penalty = given.penalty();
-      r.proximal = given.flag("proximal", false);
-      if (r.proximal && r.penalty.l2 != 0)
-        refuse(given.where_, "l2", "0 beside a proximal l1", number_text(r.penalty.l2));
-    });
-    in.each_variable("constraints", [&](const std::string& name, const SpecReader& given) {
-      Regularization& r = layer.regularization[name];
-      r.nonnegative = index_of(given.where_, "kind", given.string("kind"), {"norm", "non_negative"}) == 1;
-      if (r.nonnegative) return;
-      NormLimits limits;
-      limits.lowest = given.number("min_value", 0, nonnegative.highest);
-      limits.highest = given.number("max_value", limits.lowest, nonnegative.highest);
-      limits.rate = given.number("rate", 0, 1);
-      r.norms = limits;
-    });
-  }
-
   // The shape of rows, and in ascending order which of its axes, from 1, have statistics of their own.
   static void axes(const SpecReader& in, LayerSpec& layer) {
     if (in.missing("shape") && in.missing("axis")) return;
@@ -448,3 +431,4 @@ class SpecReader {
 
 #include "bindings/id_spec.h"
 #include "bindings/metric_spec.h"
+#include "bindings/penalty_spec.h"

@@ -109,7 +109,7 @@ class Turn {
   }
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
-  int threads() const { return own_ ? team::granted(team::limit()) : 1; }
+  int threads() const { return own_ ? 0 : 1; }  // at most; 0: as many as there may be
 
  private:
   static std::atomic_flag& taken() {

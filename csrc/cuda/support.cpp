@@ -20,6 +20,8 @@ void refuse_layer(const Stage& stage) {
   if (stage.map == Map::embedding) refuse("the embedding " + name);
   if (stage.map == Map::category_encoding) refuse("the encoding of categories " + name);
   if (stage.map == Map::discretization) refuse("the discretization " + name);
+  if (stage.map == Map::row_activation)
+    refuse(std::string(output_names[static_cast<int>(stage.row_activation)]) + " below other layers, in " + name);
 }
 
 }  // namespace
@@ -41,10 +43,17 @@ void refuse_unsupported(const Plan& plan) {
       if (!segment.rescaling_layer.empty())
         refuse("the rescaling '" + segment.rescaling_layer + "' behind other layers");
       if (segment.groups.count > 0) refuse("statistics that several features share");
+      if (segment.noise.one_row || !segment.noise.groups.empty())
+        refuse("random numbers that several elements share, in '" + segment.activation_layer + "'");
       if (segment.shared)
         refuse("an activation's parameter that all units share, in '" + segment.activation_layer + "'");
     }
   }
+  for (const Plan::Orthogonals& of : plan.orthogonals)
+    refuse("an orthogonal regularizer, of '" + plan.variables[static_cast<std::size_t>(of.variable)].name + "'");
+  for (const Variable& v : plan.variables)
+    if (v.inputs > 0 && v.regularization.norms && !v.limits_panels())
+      refuse("limits of norms along other axes than 0, of '" + v.name + "'");
   for (const Variable& v : plan.variables)
     if (v.stages.size() > 1) refuse("the variable '" + v.name + "' of several layers");
   const OptimizerSpec& o = plan.spec.optimizer;

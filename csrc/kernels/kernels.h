@@ -49,9 +49,14 @@ struct ActivationKernel {
 };
 
 // Where the random numbers of a panel begin: its first row and feature. Seed, step and layer are the same everywhere.
+// Features may share numbers, and so may rows; only of layers that draw 16 bits.
 struct Draw {
   std::uint64_t seed, step;
   std::uint32_t layer, row, feature;
+  const std::uint32_t* groups = nullptr;  // of the panel's features, in the place of their own numbers
+  bool one_row = false;                   // every row has the numbers of row 0
+
+  bool shares() const { return groups != nullptr || one_row; }
 };
 
 constexpr int noise_parameters = 2;
@@ -92,8 +97,9 @@ struct NoiseKernel {
   const char* name;
   int parameter_count;
   Parameter parameters[noise_parameters];
-  bool idle_at_zero;  // nothing happens where the first parameter is 0
-  bool keeps_zero;    // padding needs no clearing
+  bool idle_at_zero;    // nothing happens where the first parameter is 0
+  bool keeps_zero;      // padding needs no clearing
+  bool shares_numbers;  // whether it heeds what Draw says of groups and rows
   Forward forward;
   Backward backward;
   Shown backward_as_shown;  // the same without drawing again, where y shows what was drawn; else nullptr
@@ -227,9 +233,11 @@ struct Kernels {
   void (*alive)(T* alive, const T* y, int rows, int width);
   void (*flat)(T* count, const T* slope, int rows, int width, double limit);
 
-  // An output of rows, and from the gradient of y to that of its input; scratch: 2 * padded units.
+  // An output of rows, and from the gradient of y to that of x, which may be the same memory; scratch: 2 * padded
+  // units.
   void (*output_forward)(Output, T* y, const T* x, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
-  void (*output_backward)(Output, T* dz, const T* y, std::ptrdiff_t stride, int units, T* scratch, int first, int last);
+  void (*output_backward)(Output, T* dx, const T* dy, const T* y, std::ptrdiff_t stride, int units, T* scratch,
+                          int first, int last);
   // Of each row: y = (x - mean) * inverse with inverse = 1 / sqrt(variance + epsilon), which is kept; not centered: the
   // mean is taken as 0. scratch: padded units; backward 2 * padded units.
   void (*normalize_rows)(T* y, T* inverse, const T* x, std::ptrdiff_t stride, int units, double epsilon, bool centered,
@@ -251,13 +259,21 @@ struct Kernels {
   void (*clip)(T* g, std::ptrdiff_t n, Clip);
   // The penalty of p; its gradient is added to g, unless that is nullptr.
   double (*penalize)(T* g, const T* p, std::ptrdiff_t n, const Penalty&);
+  // Each column of u[rows][width] is brought to length 1 by inverse = 1 / its length, at most 1e7.
+  void (*unit_columns)(T* u, T* inverse, int rows, int width);
+  // The sum of |g| of g[rows][width] but where the row is the column, counted from `first`; g <- its sign, 0 there.
+  double (*pair_signs)(T* g, int first, int rows, int width);
+  // From the gradient of u to that of what it was made from: d <- share * inverse * (d - u * sum(u * d)), by columns.
+  void (*through_unit_columns)(T* d, const T* u, const T* inverse, int rows, int width, double share);
   // p <- sign(p) * max(|p| - threshold, 0)
   void (*soft_threshold)(T* p, std::ptrdiff_t n, double threshold);
   // p <- max(p, 0)
   void (*keep_nonnegative)(T* p, std::ptrdiff_t n);
-  // Each column of w[inputs][width], any width, or a vector, is scaled to a norm within the limits.
+  // Each column of w[inputs][width], any width, or a vector, is scaled to a norm within the limits; or each of the rows
+  // [first, last) of a kernel in panels, `stride` apart.
   void (*limit_norms)(T* w, int inputs, int width, const NormLimits&);
   void (*limit_norm)(T* p, std::ptrdiff_t n, const NormLimits&);
+  void (*limit_row_norms)(T* w, std::ptrdiff_t stride, int units, const NormLimits&, int first, int last);
   UpdateKernels<T, Rules> updates;
   // One step of a rule, after clipping and decay. n need not be a multiple of lanes.
   template <class Rule>

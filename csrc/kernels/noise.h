@@ -48,9 +48,40 @@ struct NoiseColumns {
   static constexpr int tile_blocks = 64;
   static_assert(W::lanes * of_block >= 2 * V::lanes, "a row of a panel must not take more blocks than there are lanes");
 
+  // The same for numbers that are shared: a panel's are put side by side first, one feature after the other.
+  template <class Body>
+  EVENFLOW_INLINE static void each_shared(int rows, int width, const Draw& draw, Body body) {
+    constexpr int tile = 16;
+    alignas(64) std::uint32_t words[4 * tile];
+    alignas(64) std::int16_t numbers[tile * 2 * V::lanes];
+    for (int first = 0; first < rows; first += tile) {
+      const int count = smaller(tile, rows - first), drawn = draw.one_row ? 1 : count;
+      const std::uint32_t row = draw.one_row ? 0 : draw.row + static_cast<std::uint32_t>(first);
+      std::uint32_t known = 0;
+      for (int j = 0; j < width; ++j) {
+        const std::uint32_t number =
+            draw.groups != nullptr ? draw.groups[j] : draw.feature + static_cast<std::uint32_t>(j);
+        const std::uint32_t block = number / of_block;
+        if (j == 0 || block != known)
+          random_words_of_rows<V>(words, draw.seed, counter_of(draw.step, draw.layer, row, known = block), drawn);
+        for (int i = 0; i < count; ++i)
+          std::memcpy(numbers + i * width + j,
+                      reinterpret_cast<const char*>(words + (draw.one_row ? 0 : 4 * i)) +
+                          sizeof(std::int16_t) * (number % of_block),
+                      sizeof(std::int16_t));
+      }
+      for (int i = 0; i < count; ++i)
+        each_vector<V>(width, [&](int j) {
+          body(static_cast<std::ptrdiff_t>(first + i) * width + j, Random{numbers + i * width + j});
+        });
+    }
+  }
+
   // body(at, random number) for every vector of the panel, `at` its place.
   template <class Body>
   EVENFLOW_INLINE static void each(int rows, int width, const Draw& draw, Body body) {
+    if constexpr (Random::bits == 16)
+      if (draw.shares()) return each_shared(rows, width, draw, body);
     alignas(64) std::uint32_t words[4 * tile_blocks];
     alignas(64) T normals[Random::bits == 32 ? 4 * tile_blocks : 1];
     const int blocks = width < of_block ? 1 : width / of_block;
@@ -119,6 +150,7 @@ constexpr NoiseKernel<scalar_of<V>> noise_kernel() {
   for (const Parameter& parameter : Noise::parameters) kernel.parameters[kernel.parameter_count++] = parameter;
   kernel.keeps_zero = Noise::keeps_zero;
   kernel.idle_at_zero = Noise::idle_at_zero;
+  kernel.shares_numbers = Noise::template Random<V>::bits == 16;
   kernel.forward = NoiseColumns<V, Noise>::forward;
   kernel.backward = NoiseColumns<V, Noise>::backward;
   kernel.backward_as_shown = Noise::shows_draw ? NoiseColumns<V, Noise>::backward_as_shown : nullptr;

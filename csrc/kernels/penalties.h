@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/columns.h"
+#include "kernels/rows.h"
 #include "kernels/update.h"
 
 namespace evenflow {
@@ -56,6 +57,43 @@ struct PenaltyKernels {
     return g == nullptr ? penalize<false>(g, p, n, penalty) : penalize<true>(g, p, n, penalty);
   }
 
+  static constexpr double longest_inverse = 1e7;  // as in Keras
+
+  static void unit_columns(T* u, T* inverse, int rows, int width) {
+    each_vector<V>(width, [&](int j) {
+      const auto at = [&](int row) { return u + static_cast<std::ptrdiff_t>(row) * width + j; };
+      const V squares = ColumnKernels<V>::sum_rows(rows, [&](int row) {
+        const V x = V::load(at(row));
+        return x * x;
+      });
+      const V r = at_most(V(1) / sqrt(squares), V(longest_inverse));
+      r.store(inverse + j);
+      for (int row = 0; row < rows; ++row) (V::load(at(row)) * r).store(at(row));
+    });
+  }
+  static double pair_signs(T* g, int first, int rows, int width) {
+    for (int j = 0; j < width && first + j < rows; ++j) g[static_cast<std::ptrdiff_t>(first + j) * width + j] = 0;
+    double total = 0;
+    each_vector<V>(width, [&](int j) {
+      const auto at = [&](int row) { return g + static_cast<std::ptrdiff_t>(row) * width + j; };
+      total +=
+          static_cast<double>(sum(ColumnKernels<V>::sum_rows(rows, [&](int row) { return abs(V::load(at(row))); })));
+      for (int row = 0; row < rows; ++row) sign(V::load(at(row))).store(at(row));
+    });
+    return total;
+  }
+  static void through_unit_columns(T* d, const T* u, const T* inverse, int rows, int width, double share) {
+    each_vector<V>(width, [&](int j) {
+      const auto at = [&](int row) { return static_cast<std::ptrdiff_t>(row) * width + j; };
+      const V along =
+          ColumnKernels<V>::sum_rows(rows, [&](int row) { return V::load(u + at(row)) * V::load(d + at(row)); });
+      const V r = V::load(inverse + j), factor = V(share) * r;
+      const V shrinks = select(r < V(longest_inverse), along, V(0));  // else the length is a constant
+      for (int row = 0; row < rows; ++row)
+        (factor * fma(-V::load(u + at(row)), shrinks, V::load(d + at(row)))).store(d + at(row));
+    });
+  }
+
   template <class Value>
   EVENFLOW_INLINE static void each_value(T* p, std::ptrdiff_t n, Value value) {
     std::ptrdiff_t i = 0;
@@ -93,6 +131,21 @@ struct PenaltyKernels {
     Clip clip;
     clip.scale = limits.scale(sqrt(FlatKernels<V>::square_sum(p, n)));
     if (clip.scale != 1) FlatKernels<V>::clip(p, n, clip);
+  }
+  static void limit_row_norms(T* w, std::ptrdiff_t stride, int units, const NormLimits& limits, int first, int last) {
+    using Rows = RowKernels<V>;
+    for (int row = first; row < last; ++row) {
+      const auto at = [&](int unit) { return w + Rows::place(unit, stride, row, units); };
+      const T squares = Rows::total(units, [&](int unit) {
+        const V x = V::load(at(unit));
+        return x * x;
+      });
+      const V scale = limits.scale(V(sqrt(squares)));
+      T factor[V::lanes];
+      scale.store(factor);
+      if (factor[0] == T(1)) continue;
+      Rows::each(units, [&](int unit, int) { (V::load(at(unit)) * scale).store(at(unit)); });
+    }
   }
 };
 

@@ -1,5 +1,5 @@
-// Row operations on the last stage: softmax, and what losses (losses.h) and metrics (metrics.h) build on. One row at a
-// time is gathered from its panels into contiguous scratch.
+// Row operations: softmax and its kin, and what losses (losses.h) and metrics (metrics.h) build on. One row at a time
+// is gathered from its panels into contiguous scratch.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -142,14 +142,14 @@ struct RowKernels {
     if (output == Output::log_softmax) through_log_softmax(d, y, units);
     if (output == Output::sparsemax) through_sparsemax(d, y, units);
   }
-  static void output_backward(Output output, T* dz, const T* y, std::ptrdiff_t stride, int units, T* scratch, int first,
-                              int last) {
+  static void output_backward(Output output, T* dx, const T* dy, const T* y, std::ptrdiff_t stride, int units,
+                              T* scratch, int first, int last) {
     T* p = scratch + layout().padded(units);
     for (int row = first; row < last; ++row) {
-      gather(scratch, dz, stride, row, units);
+      gather(scratch, dy, stride, row, units);
       gather(p, y, stride, row, units);
       through(output, scratch, p, units);
-      scatter(dz, scratch, stride, row, units);
+      scatter(dx, scratch, stride, row, units);
     }
   }
 };

@@ -72,10 +72,14 @@ constexpr Kernels<scalar_of<V>> make_kernels(const char* isa) {
   k.square_distance = FlatKernels<V>::square_distance;
   k.clip = FlatKernels<V>::clip;
   k.penalize = PenaltyKernels<V>::penalize;
+  k.unit_columns = PenaltyKernels<V>::unit_columns;
+  k.pair_signs = PenaltyKernels<V>::pair_signs;
+  k.through_unit_columns = PenaltyKernels<V>::through_unit_columns;
   k.soft_threshold = PenaltyKernels<V>::soft_threshold;
   k.keep_nonnegative = PenaltyKernels<V>::keep_nonnegative;
   k.limit_norms = PenaltyKernels<V>::limit_norms;
   k.limit_norm = PenaltyKernels<V>::limit_norm;
+  k.limit_row_norms = PenaltyKernels<V>::limit_row_norms;
   k.updates = update_kernels<V>(Rules());
   k.follow = FlatKernels<V>::follow;
   k.accumulate = FlatKernels<V>::accumulate;

@@ -71,9 +71,14 @@ void Program<T>::Step::backward_rows(int number) const {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   const int source = stage.from[0];
   const bool alone = plan.alone(plan.stages[static_cast<std::size_t>(source)]);
-  k.normalize_rows_backward(gradient(alone ? source : number, 0), gradient(number, 0), at(stage.product, 0),
-                            p.activations_ + stage.inverses, plan.panel_stride(), stage.units,
-                            stage.map == Map::layer_normalization, scratch, first_row(thread), first_row(thread + 1));
+  T* dx = gradient(alone ? source : number, 0);
+  const T *dy = gradient(number, 0), *y = at(stage.product, 0);
+  if (stage.map == Map::row_activation)
+    k.output_backward(stage.row_activation, dx, dy, y, plan.panel_stride(), stage.units, scratch, first_row(thread),
+                      first_row(thread + 1));
+  else
+    k.normalize_rows_backward(dx, dy, y, p.activations_ + stage.inverses, plan.panel_stride(), stage.units,
+                              stage.map == Map::layer_normalization, scratch, first_row(thread), first_row(thread + 1));
 }
 
 template <class T>
@@ -105,7 +110,7 @@ void Program<T>::Step::weight_gradient(int number, Visit visit) const {
   const Variable& kernel = plan.variables[static_cast<std::size_t>(stage.kernel)];
   const bool adds = plan.adds(stage.kernel, number), completes = plan.completes(stage.kernel, number);
   const Regularization& regularization = kernel.regularization;
-  const bool passes = passing && !measures && !accumulates && !adds && completes && !regularization.penalty.active();
+  const bool passes = passing && !measures && !accumulates && !adds && completes && !regularization.penalized();
   // One panel would be one thread's work. What is counted or limited over a panel is left to its owner.
   const bool by_inputs = passes && stage.map == Map::linear && plan.layout.panels(kernel.units) == 1 &&
                          below.map != Map::gather && !samples && !regularization.settles();

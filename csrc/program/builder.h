@@ -39,12 +39,6 @@ struct Plan::Builder {
     return -1;
   }
   Head& head(int number) { return plan.heads[static_cast<std::size_t>(number)]; }
-  std::size_t reader_of(std::size_t i) const {
-    for (std::size_t j = i + 1; j < plan.spec.layers.size(); ++j)
-      for (int source : sources(j))
-        if (source == static_cast<int>(i)) return j;
-    return i;
-  }
   int stage_read(std::size_t i) const {
     const std::vector<int> from = sources(i);
     return from.empty() ? 0 : stage_of[static_cast<std::size_t>(from[0])];
@@ -136,6 +130,7 @@ struct Plan::Builder {
   int activity_regularization(std::size_t i);
   int noise(std::size_t i);
   int merge(std::size_t i, Map map);
+  Regularization::Along norms_along(std::size_t i, const Variable& v) const;
   void regularize(std::size_t i);
 
   // ---- layers of ids (id_stages.cpp)

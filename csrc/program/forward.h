@@ -159,10 +159,14 @@ void Program<T>::Step::forward_own_rows(const Stage& stage) const {
 
 template <class T>
 void Program<T>::Step::forward_rows(const Stage& stage) const {
-  k.normalize_rows(at(stage.product, 0), p.activations_ + stage.inverses,
-                   at(plan.stages[static_cast<std::size_t>(stage.from[0])].output, 0), plan.panel_stride(), stage.units,
-                   stage.epsilon, stage.map == Map::layer_normalization, scratch, first_row(thread),
-                   first_row(thread + 1));
+  const T* x = at(plan.stages[static_cast<std::size_t>(stage.from[0])].output, 0);
+  T* y = at(stage.product, 0);
+  if (stage.map == Map::row_activation)
+    k.output_forward(stage.row_activation, y, x, plan.panel_stride(), stage.units, scratch, first_row(thread),
+                     first_row(thread + 1));
+  else
+    k.normalize_rows(y, p.activations_ + stage.inverses, x, plan.panel_stride(), stage.units, stage.epsilon,
+                     stage.map == Map::layer_normalization, scratch, first_row(thread), first_row(thread + 1));
   barrier.wait(threads);
 }
 

@@ -2,6 +2,8 @@
 // comes right after their update. Both are done by the thread that owns the panel.
 #pragma once
 
+#include <numeric>
+
 #include "program/step.h"
 
 namespace evenflow {
@@ -10,14 +12,47 @@ template <class T>
 void Program<T>::Step::penalize(int number, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) const {
   const Variable& v = plan.variables[static_cast<std::size_t>(number)];
   const Regularization& r = v.regularization;
-  if (!r.penalty.active() || !v.trainable) return;
+  if (!r.penalized() || !v.trainable) return;
+  if (r.orthogonal.factor != 0)
+    for (std::size_t i = 0; i < plan.orthogonals.size(); ++i)
+      if (plan.orthogonals[i].variable == number) {
+        const Orthogonality<T> of = orthogonality(i);
+        k.add(p.gradients_ + offset, of.gradient + panel * of.gradient_stride() + (offset - slice(number, panel)), n);
+      }
+  if (!r.penalty.active()) return;
   double& sum = penalty_sum(number, panel);
   if (offset == slice(number, panel)) sum = 0;
   sum += k.penalize(r.proximal ? nullptr : p.gradients_ + offset, p.parameters_ + offset, n, r.penalty);
 }
 
 template <class T>
+Orthogonality<T> Program<T>::Step::orthogonality(std::size_t i) const {
+  const Plan::Orthogonals& at = plan.orthogonals[i];
+  const Variable& v = plan.variables[static_cast<std::size_t>(at.variable)];
+  T* const base = p.activations_;
+  return {k,
+          v.inputs,
+          v.units,
+          v.regularization.orthogonal,
+          base + at.vectors,
+          base + at.inverses,
+          base + at.pairs,
+          base + at.slopes,
+          base + at.gradient,
+          p.orthogonal_sums_[i].data()};
+}
+
+template <class T>
+void Program<T>::Step::orthogonalize(bool with_gradient) const {
+  for (std::size_t i = 0; i < plan.orthogonals.size(); ++i)
+    orthogonality(i).run(
+        p.parameters_ + plan.variables[static_cast<std::size_t>(plan.orthogonals[i].variable)].offset, with_gradient,
+        [&](int features, auto visit) { own_panels(features, visit); }, [&] { barrier.wait(threads); });
+}
+
+template <class T>
 void Program<T>::Step::sum_penalties() const {
+  orthogonalize(false);
   for (const Stage& stage : plan.stages)
     own_slices(stage, [&](int number, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) {
       const Penalty& penalty = plan.variables[static_cast<std::size_t>(number)].regularization.penalty;
@@ -38,6 +73,7 @@ double Program<T>::Step::weight_penalty() const {
     if (!v.trainable || !v.regularization.penalty.active()) continue;
     for (int panel = 0; panel < plan.layout.panels(v.units); ++panel) total += penalty_sum(static_cast<int>(i), panel);
   }
+  for (const std::vector<double>& sums : p.orthogonal_sums_) total = std::accumulate(sums.begin(), sums.end(), total);
   return total;
 }
 
@@ -59,7 +95,7 @@ void Program<T>::Step::settle(const Spending& how, int number, std::ptrdiff_t of
   const double threshold = how.rate * r.penalty.l1;
   if (r.proximal && threshold > 0) k.soft_threshold(p.parameters_ + offset, n, threshold);
   if (r.nonnegative) k.keep_nonnegative(p.parameters_ + offset, n);
-  if (!r.norms || !v.is_kernel()) return;
+  if (!r.norms || !v.limits_panels()) return;
   const int panel = panel_of(v, offset);
   const int width = panel_width(number, panel);
   T* w = p.parameters_ + slice(number, panel);
@@ -69,17 +105,28 @@ void Program<T>::Step::settle(const Spending& how, int number, std::ptrdiff_t of
 }
 
 template <class T>
-void Program<T>::Step::limit_vectors() const {
-  if (!plan.vector_norms || !steps) return;
-  barrier.wait(threads);  // such a norm is of several threads' panels
-  if (thread != 0) return;
-  for (const Variable& v : plan.variables)
-    if (v.trainable && !v.is_kernel() && v.regularization.norms && plan.rates[static_cast<std::size_t>(v.rate)] != 0) {
+void Program<T>::Step::limit_across() const {
+  if (!plan.norms_across || !steps) return;
+  barrier.wait(threads);
+  for (const Variable& v : plan.variables) {
+    const Regularization& r = v.regularization;
+    if (!v.trainable || !r.norms || v.limits_panels() || plan.rates[static_cast<std::size_t>(v.rate)] == 0) continue;
+    T* const w = p.parameters_ + v.offset;
+    if (r.along == Regularization::units) {  // each row is one thread's
+      const int rows_of_it = v.is_table() ? v.rows : v.inputs;
+      const auto first = [&](int t) { return static_cast<int>(std::int64_t{rows_of_it} * t / threads); };
       if (v.is_table())
-        k.limit_norms(p.parameters_ + v.offset, v.rows, v.columns, *v.regularization.norms);
+        for (std::ptrdiff_t row = first(thread); row < first(thread + 1); ++row)
+          k.limit_norm(w + row * v.columns, v.columns, *r.norms);
       else
-        k.limit_norm(p.parameters_ + v.offset, v.size, *v.regularization.norms);
+        k.limit_row_norms(w, plan.layout.full() * static_cast<std::ptrdiff_t>(v.inputs), v.units, *r.norms,
+                          first(thread), first(thread + 1));
+    } else if (thread == 0 && v.is_table() && r.along == Regularization::inputs) {
+      k.limit_norms(w, v.rows, v.columns, *r.norms);
+    } else if (thread == 0) {
+      k.limit_norm(w, v.size, *r.norms);
     }
+  }
 }
 
 }  // namespace evenflow

@@ -100,13 +100,15 @@ void Program<T>::backward(const std::vector<const T*>& dy, const std::vector<T*>
         }
       });
     }
+    self.orthogonalize(true);
     barrier.wait(count);
     for (std::size_t h = 0; h < dy.size(); ++h) {
       const Head& head = plan_.heads[h];
       const int units = plan_.units(h);
       if (of_rows(head.output)) {
-        k_.output_backward(head.output, self.gradient(head.stage, 0), outputs_[h].probabilities, plan_.panel_stride(),
-                           units, self.scratch, self.first_row(thread), self.first_row(thread + 1));
+        T* dz = self.gradient(head.stage, 0);
+        k_.output_backward(head.output, dz, dz, outputs_[h].probabilities, plan_.panel_stride(), units, self.scratch,
+                           self.first_row(thread), self.first_row(thread + 1));
       } else if (head.output == Output::sigmoid) {
         self.own_panels(units, [&](int panel, int width) {
           self.sigmoid_kernel().backward[0](self.gradient(head.stage, panel), nullptr,
@@ -158,7 +160,7 @@ double Program<T>::update(double learning_rate, std::optional<double> momentum, 
       barrier.wait(count);
     }
     self.update();
-    self.limit_vectors();
+    self.limit_across();
     if (thread == 0) {
       momenta = own;
       stepped = self.steps;

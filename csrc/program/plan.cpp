@@ -14,6 +14,7 @@ Plan::Plan(Spec from, Layout lanes, int rows, const Known& known)
   place_parameters();
   place_slots();
   place_activations(known);
+  place_orthogonals();
   make_schedules();
 }
 
@@ -95,7 +96,7 @@ void Plan::place_activations(const Known& known) {
     // It surely is, in training; and while random layers are off, when they leave the value where it is.
     bool read = kept, read_when_quiet = kept;
     Segment* writer = nullptr;  // the last segment that does something while random layers are off
-    if (of_rows(stage.map)) {
+    if (of_rows(stage.map) && stage.map != Map::row_activation) {
       stage.inverses = activation_size;
       activation_size += product(layout.padded(capacity), 1);
     }
@@ -129,6 +130,25 @@ void Plan::place_activations(const Known& known) {
       segment.learned_columns = activation_size;
       if (segment.learned >= 0) activation_size += 2 * static_cast<std::ptrdiff_t>(layout.padded(stage.units));
     }
+}
+
+void Plan::place_orthogonals() {
+  const auto take = [&](int columns, int rows) {
+    const std::ptrdiff_t at = activation_size;
+    activation_size += product(layout.padded(columns), rows);
+    return at;
+  };
+  for (std::size_t i = 0; i < variables.size(); ++i) {
+    const Variable& v = variables[i];
+    const Orthogonal& how = v.regularization.orthogonal;
+    if (!v.trainable || how.factor == 0) continue;
+    const int count = how.rows ? v.inputs : v.units, length = how.rows ? v.units : v.inputs;
+    Orthogonals found{static_cast<int>(i), take(count, layout.padded(length)),
+                      take(count, 1),      take(count, count),
+                      take(count, length), 0};
+    found.gradient = how.rows ? take(v.units, layout.padded(v.inputs)) : found.slopes;
+    orthogonals.push_back(found);
+  }
 }
 
 int Plan::target_columns(std::size_t head) const {

@@ -31,7 +31,9 @@ struct Variable {
   int rows = 0, columns = 0;
 
   bool is_table() const { return rows > 0; }
-  bool is_kernel() const { return inputs > 0 && !is_table(); }  // whose norms are those of a panel's columns
+  bool is_kernel() const { return inputs > 0 && !is_table(); }
+  // Whether its norms are those of the columns of panels, so that one thread knows each.
+  bool limits_panels() const { return is_kernel() && regularization.along == Regularization::inputs; }
 };
 
 // Where a normalization has its statistics from: batch normalization tracks them, other layers have them as variables,
@@ -86,14 +88,15 @@ inline std::string layer_of(const std::string& activation) {
 }
 
 // What a stage makes of the outputs of other stages: `transposed` is linear with the transpose of a kernel that a lower
-// stage has, `same` takes one as it is, the next three are of several, and the last three make or read ids: no gradient
-// goes through them.
+// stage has, `row_activation` is softmax and its kin, `same` takes one as it is, the next three are of several, and the
+// last three make or read ids: no gradient goes through them.
 enum class Map {
   gather,
   linear,
   transposed,
   layer_normalization,
   rms_normalization,
+  row_activation,
   same,
   add,
   multiply,
@@ -102,7 +105,9 @@ enum class Map {
   category_encoding,
   discretization
 };
-constexpr bool of_rows(Map map) { return map == Map::layer_normalization || map == Map::rms_normalization; }
+constexpr bool of_rows(Map map) {
+  return map == Map::layer_normalization || map == Map::rms_normalization || map == Map::row_activation;
+}
 constexpr bool multiplies(Map map) { return map == Map::linear || map == Map::transposed; }
 // Whether it reads panels that other threads wrote.
 constexpr bool crosses(Map map) {
@@ -131,9 +136,10 @@ struct Stage {
   int gradient_buffer = 0;
   std::vector<Segment> segments;
   bool trainable = false;
-  bool shared = false;                // features of a segment share statistics
-  double epsilon = 0;                 // of a row operation
-  std::ptrdiff_t inverses = nowhere;  // what the row operation multiplied each row by
+  bool shared = false;  // features of a segment share statistics
+  Output row_activation = Output::plain;
+  double epsilon = 0;                 // of a normalization of rows
+  std::ptrdiff_t inverses = nowhere;  // what that multiplied each row by
   int spec_layer = 0;                 // embedding, encoding, discretization: whose settings it has
   int input = 0;                      // gather: which of the network's inputs, and how it is rescaled
   double factor = 1, offset = 0;
@@ -191,8 +197,14 @@ struct Plan {
   };
   std::vector<Ids> ids;
 
-  bool penalized = false;     // a trainable variable has a penalty
-  bool vector_norms = false;  // a vector has a limited norm, or the columns of a table
+  bool penalized = false;  // a trainable variable has a penalty
+  // Trainable kernels with a penalty on pairs of vectors, and where in activations that is computed: see Orthogonality.
+  struct Orthogonals {
+    int variable;
+    std::ptrdiff_t vectors, inverses, pairs, slopes, gradient;
+  };
+  std::vector<Orthogonals> orthogonals;
+  bool norms_across = false;  // a limited norm is of several panels: of a vector, an input's weights, a table
   int activities = 0;         // segments with a penalty on what comes out
 
   // Sizes of the arena's parts, in elements.
@@ -254,6 +266,7 @@ struct Plan {
   void place_parameters();
   void place_slots();
   void place_activations(const Known&);
+  void place_orthogonals();
   void make_schedules();  // schedule.cpp
   Schedule way_back(const std::vector<bool>& needed, bool updates) const;
   void place_gradients();

@@ -86,6 +86,11 @@ Program<T>::Program(Plan plan, const Kernels<T>& kernels, bool fusion)
   weight_sums_ = update_sums_ + sums;
   penalty_sums_ = weight_sums_ + sums;
   activity_sums_ = penalty_sums_ + sums;
+  for (const Plan::Orthogonals& of : plan_.orthogonals) {
+    const Variable& v = plan_.variables[static_cast<std::size_t>(of.variable)];
+    orthogonal_sums_.emplace_back(
+        static_cast<std::size_t>(layout.panels(v.regularization.orthogonal.rows ? v.inputs : v.units)));
+  }
   for (const Variable& v : plan_.variables)
     if (v.initial != 0) std::fill_n(parameters_ + v.offset, v.units, static_cast<T>(v.initial));
   for (const Stage& stage : plan_.stages)  // what has no statistics: offset, inverse, scale
@@ -195,6 +200,7 @@ Progress Program<T>::run(const Feeds& x, const Feeds& y, const Run& run) {
         Step self(*this, barrier, thread, count, rows, started + step - first + 1);
         if (run.momentum) self.momentum = run.momentum[step];
         if (run.training) self.draws = {true, static_cast<std::uint64_t>(started + step - first), {}, 0};
+        if (run.training) self.orthogonalize(true);
         self.gather(x, position);
         for (std::size_t h = 0; h < heads; ++h) {
           if (!plan_.spec.outputs[h].loss) continue;
@@ -228,7 +234,7 @@ Progress Program<T>::run(const Feeds& x, const Feeds& y, const Run& run) {
             self.next_position = position + rows;
           }
           self.learn(fused);
-          self.limit_vectors();
+          self.limit_across();
         }
         barrier.wait(count);  // nobody gathers the next batch while this one is read
         if (thread == 0) {

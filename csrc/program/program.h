@@ -130,6 +130,7 @@ class Program {
   T *parameters_, *gradients_, *slots_, *activations_, *zeros_;
   std::vector<T*> dz_;  // gradients of activations
   double *square_sums_, *update_sums_, *weight_sums_, *penalty_sums_, *activity_sums_;
+  std::vector<std::vector<double>> orthogonal_sums_;  // of each of Plan::orthogonals, by panels
   std::vector<OutputMemory<T>> outputs_;
   std::vector<std::vector<T>> scratch_;           // of each thread
   std::vector<std::vector<Spending>> spendings_;  // of each thread, by the variables' factors as Plan::rates has them

@@ -7,8 +7,14 @@ namespace evenflow {
 
 template <class T>
 Draw Program<T>::Step::draw(const Segment& s, int panel) const {
-  return {draws.seed.value_or(s.noise.seed), draws.step, s.noise.number, draws.first_row,
-          static_cast<std::uint32_t>(panel * plan.layout.full())};
+  const int first = panel * plan.layout.full();
+  return {draws.seed.value_or(s.noise.seed),
+          draws.step,
+          s.noise.number,
+          draws.first_row,
+          static_cast<std::uint32_t>(first),
+          s.noise.groups.empty() ? nullptr : s.noise.groups.data() + first,
+          s.noise.one_row};
 }
 
 template <class T>

@@ -19,16 +19,28 @@ struct Noise {
   int kind = -1;
   double parameters[noise_parameters] = {};
   std::uint64_t seed = 0;
-  std::uint32_t number = 0;  // of the random layers below, so that one seed serves many layers
+  std::uint32_t number = 0;           // of the random layers below, so that one seed serves many layers
+  bool one_row = false;               // the numbers are the same for every row
+  std::vector<std::uint32_t> groups;  // features of a group share a number; none: each has its own
+};
+
+// The mean of |cosine| over all pairs of a kernel's columns or rows, times a factor.
+struct Orthogonal {
+  double factor = 0;
+  bool rows = true;
 };
 
 // What is asked of a variable besides a small loss.
 struct Regularization {
   Penalty penalty;
+  Orthogonal orthogonal;
   bool proximal = false;  // l1 as a threshold after each update, in place of its slope in the gradient
   bool nonnegative = false;
-  std::optional<NormLimits> norms;  // of each unit's weights; of a whole vector
+  std::optional<NormLimits> norms;
+  std::vector<int> axis;                             // of a matrix, along which norms are taken: -2 to 1
+  enum Along { inputs, units, all } along = inputs;  // the same: of each unit's weights, of each input's, of all
 
+  bool penalized() const { return penalty.active() || orthogonal.factor != 0; }
   bool settles() const { return proximal || nonnegative || norms; }
 };
 
@@ -62,9 +74,10 @@ struct LayerSpec {
   bool use_bias = false;             // dense
   double momentum = 0, epsilon = 0;  // batch normalization; epsilon of all that divide by a deviation
   bool center = false, scale = false, unbiased_variance = false;
-  std::vector<int> shape, axis;  // of rows, and which axes have statistics of their own; 1 is the first of the shape
-  bool invert = false;           // normalization
-  Penalty activity;              // activity regularization
+  // Of rows, and which axes have statistics, or random numbers, of their own; 1 is the first of the shape.
+  std::vector<int> shape, axis;
+  bool invert = false;                                   // normalization
+  Penalty activity;                                      // activity regularization
   std::map<std::string, Regularization> regularization;  // of the layer's variables, by their short names
   std::string activation_name;                           // activation; an output of rows only at the very end
   std::array<double, most_parameters> parameters{};

@@ -12,7 +12,7 @@ Output output_of(const std::string& activation) {
   return Output::plain;
 }
 
-// Features of rows of a shape share statistics unless they differ along an axis that has its own.
+// Features of rows of a shape share statistics, or random numbers, unless they differ along an axis that has its own.
 Groups groups_of(const LayerSpec& layer, int units) {
   Groups groups;
   if (layer.shape.empty()) return groups;
@@ -261,9 +261,11 @@ int Plan::Builder::activation(std::size_t i) {
   const int output = only_output(i);
   if (output >= 0) head(output).layer = l.name;
   if (const Output found = output_of(l.activation_name); found != Output::plain) {
-    if (output < 0)
-      refuse(i, "expected " + l.activation_name + " only as the last layer, received it before '" +
-                    layer(reader_of(i)).name + "'");
+    if (output < 0) {
+      const int number = start(Map::row_activation, i);
+      stage(number).row_activation = found;
+      return number;
+    }
     head(output).output = found;
     return extended(i);
   }
@@ -309,6 +311,11 @@ int Plan::Builder::noise(std::size_t i) {
   if (random_layers > Counter::layers)
     refuse(i, "expected at most " + std::to_string(Counter::layers) + " random layers");
   const int number = extended(i);
+  const Groups groups = groups_of(l, stage(number).units);
+  if (groups.count > 0) {
+    segment.noise.groups.assign(groups.of.begin(), groups.of.end());
+    segment.noise.groups.resize(static_cast<std::size_t>(plan.layout.padded(stage(number).units)));
+  }
   if (known.idle_at_zero[static_cast<std::size_t>(l.random.kind)] && l.random.parameters[0] == 0) return number;
   if (!l.activation_name.empty()) segment.activation = activation(l.activation_name);
   segment.parameters = l.parameters;
@@ -334,6 +341,22 @@ int Plan::Builder::merge(std::size_t i, Map map) {
   return number;
 }
 
+// A vector's norm is that of all its elements.
+Regularization::Along Plan::Builder::norms_along(std::size_t i, const Variable& v) const {
+  const int rank = v.inputs > 0 ? 2 : 1;  // also of a table
+  std::vector<int> axes;
+  for (int axis : v.regularization.axis) {
+    const int counted = axis < 0 ? axis + rank : axis;
+    if (counted < 0 || counted >= rank || std::find(axes.begin(), axes.end(), counted) != axes.end())
+      refuse(i, "constraints: axis: expected " +
+                    std::string(rank == 1 ? "0 or -1 for the vector '" : "0, 1 or both for the matrix '") + v.name +
+                    "', received " + std::to_string(axis));
+    axes.push_back(counted);
+  }
+  if (rank == 1 || axes.size() == 2) return Regularization::all;
+  return axes[0] == 0 ? Regularization::inputs : Regularization::units;
+}
+
 void Plan::Builder::regularize(std::size_t i) {
   if (layer(i).shares >= 0) return;
   for (const auto& [name, regularization] : layer(i).regularization) {
@@ -341,8 +364,11 @@ void Plan::Builder::regularize(std::size_t i) {
     if (number < 0) refuse(i, "regularizers: there is no variable '" + name + "'");
     Variable& v = plan.variables[static_cast<std::size_t>(number)];
     v.regularization = regularization;
-    plan.penalized |= v.trainable && regularization.penalty.active();
-    plan.vector_norms |= v.trainable && !v.is_kernel() && regularization.norms;
+    if (regularization.norms) v.regularization.along = norms_along(i, v);
+    if (regularization.orthogonal.factor != 0 && !v.is_kernel())
+      refuse(i, "regularizers: orthogonal: expected the kernel of a dense layer, received '" + v.name + "'");
+    plan.penalized |= v.trainable && regularization.penalized();
+    plan.norms_across |= v.trainable && regularization.norms && !v.limits_panels();
   }
 }
 

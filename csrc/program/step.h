@@ -6,6 +6,7 @@
 #include <cstring>
 #include <optional>
 
+#include "program/orthogonality.h"
 #include "program/program.h"
 
 namespace evenflow {
@@ -224,6 +225,9 @@ struct Program<T>::Step {
   }
   // Adds the penalty's gradient to a block of the variable's, and its value to the panel's sum.
   void penalize(int number, int panel, std::ptrdiff_t offset, std::ptrdiff_t n) const;
+  // The penalties on pairs of vectors, which are whole before a way back begins; meets.
+  void orthogonalize(bool with_gradient) const;
+  Orthogonality<T> orthogonality(std::size_t number) const;
   // The sums of this thread's panels, without a backward pass.
   void sum_penalties() const;
   // Panel after panel, whatever the threads: of all variables; of all rows.
@@ -231,7 +235,8 @@ struct Program<T>::Step {
   double activity_penalty() const;
   // After the update of a block: proximal steps and constraints.
   void settle(const Spending& how, int number, std::ptrdiff_t offset, std::ptrdiff_t n) const;
-  void limit_vectors() const;
+  // Constraints on norms of what lies in several panels; meets.
+  void limit_across() const;
 
   // ---- parameters of activations (learned.h)
 

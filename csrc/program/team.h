@@ -32,6 +32,8 @@ class Barrier {
       if (spins > 4000) sched_yield();
 #if defined(__x86_64__)
       _mm_pause();
+#elif defined(__aarch64__)
+      __asm__ __volatile__("yield");
 #endif
     }
   }

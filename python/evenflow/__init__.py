@@ -1,12 +1,14 @@
 """evenflow trains deep dense networks, fast and stably, on the processor you have.
 
-`import evenflow` loads nothing else: every module and name below is imported when it is first used.
+`import evenflow` loads next to nothing: every module and name below is imported when it is first used.
 """
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from .common import openmp as _openmp
 
 if TYPE_CHECKING:
     from . import (
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
     from .optimizers import schedules
     from .reporting import report
     from .training.finder import find_learning_rate
+
+_openmp.load()
 
 _MODULES = (
     "activations",

@@ -306,12 +306,12 @@ def random_words(
 
 # fmt: off
 def noise_forward(
-    name: str, x: _Array, *, seed: int, step: int = 0, layer: int = 0, row: int = 0, out: _Maybe = None,
-    **parameters: float,
+    name: str, x: _Array, *, seed: int, step: int = 0, layer: int = 0, row: int = 0,
+    groups: Sequence[int] | None = None, one_row: bool = False, out: _Maybe = None, **parameters: float,
 ) -> _Array: ...
 def noise_backward(
-    name: str, dy: _Array, y: _Array, *, seed: int, step: int = 0, layer: int = 0, row: int = 0, out: _Maybe = None,
-    **parameters: float,
+    name: str, dy: _Array, y: _Array, *, seed: int, step: int = 0, layer: int = 0, row: int = 0,
+    groups: Sequence[int] | None = None, one_row: bool = False, out: _Maybe = None, **parameters: float,
 ) -> _Array: ...
 # fmt: on
 def loss_forward_backward(
@@ -440,9 +440,10 @@ def clip_by_global_norm(gs: Sequence[_Array], limit: float, *, epsilon: float = 
 
 # Regularizers and constraints, in place.
 def penalize(p: _Array, g: _Array | None = None, *, l1: float = 0.0, l2: float = 0.0) -> float: ...  # the penalty of p
+def penalize_pairs(w: _Array, g: _Array | None = None, *, factor: float, mode: str = "rows") -> float: ...
 def soft_threshold(p: _Array, threshold: float) -> None: ...
 def keep_nonnegative(p: _Array) -> None: ...
-def limit_norms(w: _Array, *, min_value: float = 0.0, max_value: float, rate: float = 1.0) -> None: ...
+def limit_norms(w: _Array, *, min_value: float = 0.0, max_value: float, rate: float = 1.0, axis: Any = 0) -> None: ...
 
 # What XLA calls: capsules by name.
 def xla_handlers() -> dict[str, Any]: ...

@@ -36,7 +36,7 @@ __all__ = [
 
 Array = NDArray[Any]
 
-OUTPUTS = ("softmax", "log_softmax", "sparsemax")  # of whole rows: the last thing a model computes
+OUTPUTS = ("softmax", "log_softmax", "sparsemax")  # of whole rows
 LEARNED: dict[str, tuple[str, float]] = _core.learned_activations()  # the parameter that is trained, its first value
 RRELU = {"lower": 1 / 8, "upper": 1 / 3}
 DEFAULTS: dict[str, dict[str, float]] = {

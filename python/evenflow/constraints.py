@@ -1,8 +1,9 @@
 """Constraints: what weights are projected onto after each update. Keras 3's names and defaults.
 
-They act inside the native step, on a panel of the kernel while it is in cache. `kernel_constraint` of Dense limits the
-incoming weights of each unit; a norm constraint of a vector (bias, gamma, beta) is that of the whole vector, as in
-Keras. Frozen layers are left alone, and so are initial weights.
+They act inside the native step, on a panel of the kernel while it is in cache, or after the update where a norm is that
+of several panels. `kernel_constraint` of Dense limits the incoming weights of each unit, unless `axis` says otherwise;
+a norm constraint of a vector (bias, gamma, beta) is that of the whole vector, as in Keras. Frozen layers are left
+alone, and so are initial weights.
 """
 
 from __future__ import annotations
@@ -64,21 +65,27 @@ class NonNeg(Constraint):
 
 
 class NormConstraint(Constraint):
-    """Base class of limits of the l2 norm of each column of a kernel [inputs, units]: of a unit's incoming weights."""
+    """Base class of limits of l2 norms along an axis. Of a kernel [inputs, units] or a table [categories, columns] 0 is
+    each column's, a unit's incoming weights; 1 or -1 each row's, what an input, or a category, sends out; [0, 1] that
+    of all elements. A vector has only axis 0."""
 
     def __init__(self, axis: int | Sequence[int]) -> None:
-        if isinstance(axis, bool) or axis not in (0, [0], (0,)):
-            expected = "0, the inputs of each unit (other axes are not supported in this version)"
-            raise errors.wrong_value(type(self).__name__, "axis", expected, axis)
-        self.axis = 0
+        kind, expected = type(self).__name__, "0, 1, -1 or [0, 1]"
+        listed = list(axis) if isinstance(axis, Sequence) and not isinstance(axis, str) else [axis]
+        if any(isinstance(one, bool) or not isinstance(one, int) for one in listed):
+            raise errors.wrong_type(kind, "axis", expected, axis)
+        if not 1 <= len({one % 2 for one in listed}) == len(listed) or not -2 <= min(listed) <= max(listed) <= 1:
+            raise errors.wrong_value(kind, "axis", expected, axis)
+        self.axis = listed[0] if len(listed) == 1 else listed
 
     def _limits(self, lowest: float, highest: float, rate: float = 1.0) -> dict[str, Any]:
-        return {"kind": "norm", "min_value": lowest, "max_value": highest, "rate": rate}
+        limits = {"kind": "norm", "min_value": lowest, "max_value": highest, "rate": rate}
+        return limits if self.axis == 0 else {**limits, "axis": self.axis}
 
 
 class MaxNorm(NormConstraint):
     """w * max_value / (norm + 1e-7) for each unit whose incoming weights have an l2 norm above max_value; the others
-    keep their bits.
+    keep their bits. `axis`: whose norms, see `NormConstraint`; of an Embedding axis=1 limits each category's row.
 
     Max-norm regularization: a smaller max_value constrains more. Unlike l2 it adds nothing to the loss. Goes well with
     dropout and high learning rates. Keras shrinks the others too, by norm / (norm + 1e-7). Srebro and Shraibman 2005;
@@ -97,7 +104,7 @@ class MaxNorm(NormConstraint):
 
 
 class UnitNorm(NormConstraint):
-    """w / (norm + 1e-7): the incoming weights of each unit keep an l2 norm of 1."""
+    """w / (norm + 1e-7): the incoming weights of each unit keep an l2 norm of 1. `axis`: as `NormConstraint` has it."""
 
     def __init__(self, axis: int | Sequence[int] = 0) -> None:
         super().__init__(axis)
@@ -112,7 +119,7 @@ class UnitNorm(NormConstraint):
 class MinMaxNorm(NormConstraint):
     """w * (rate * clip(norm, min_value, max_value) + (1 - rate) * norm) / (norm + 1e-7) for each unit whose incoming
     weights have an l2 norm outside [min_value, max_value]; the others keep their bits. A rate below 1 moves towards the
-    interval a part at a time."""
+    interval a part at a time. `axis`: as `NormConstraint` has it."""
 
     def __init__(
         self,
@@ -148,4 +155,12 @@ def get(identifier: object, where: str = "get", argument: str = "constraint") ->
     found = REGISTRY.make(where, argument, identifier)
     if type(found) not in REGISTRY.classes.values():
         raise errors.wrong_type(where, argument, f"one of {', '.join(REGISTRY.classes)}", identifier)
+    return found
+
+
+def get_for_vector(identifier: object, where: str, argument: str) -> Constraint | None:
+    """As `get`, for a bias and the like, which have only one axis."""
+    found = get(identifier, where, argument)
+    if isinstance(found, NormConstraint) and found.axis not in (0, -1):
+        raise errors.wrong_value(where, argument, "axis=0, the only one of a vector", found)
     return found

@@ -42,9 +42,11 @@ clip_by_value              g limited to [-limit, limit], in place
 clip_by_norm               g shrunk to an l2 norm of at most limit, in place; returns the norm before
 clip_by_global_norm        the same for a list of arrays and their common norm
 penalize                   l1 sum |p| + l2 sum p^2; its gradient is added to g, where that is given
+penalize_pairs             factor times the mean |cosine| of all pairs of w's rows, or columns; the same
 soft_threshold             p = sign(p) max(|p| - threshold, 0), in place
 keep_nonnegative           p = max(p, 0), in place
-limit_norms                each column of w [inputs, units], or a vector, scaled to a norm within limits, in place
+limit_norms                each column of w [inputs, units], or a vector, scaled to a norm within limits, in place;
+                           axis=1: each row
 =========================  =============================================================================
 
 out: an array, or a tuple of as many as there are results (None: a new one), which is written and returned as it came.
@@ -98,6 +100,7 @@ from ._core import (
     noise_backward,
     noise_forward,
     penalize,
+    penalize_pairs,
     random_words,
     rms_norm_backward,
     rms_norm_forward,
@@ -152,6 +155,7 @@ __all__ = [
     "noise_backward",
     "noise_forward",
     "penalize",
+    "penalize_pairs",
     "random_words",
     "rms_norm_backward",
     "rms_norm_forward",

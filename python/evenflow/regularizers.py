@@ -31,6 +31,7 @@ __all__ = [
     "L1L2",
     "L2",
     "REGISTRY",
+    "OrthogonalRegularizer",
     "ProximalL1",
     "Regularizer",
     "get",
@@ -123,17 +124,47 @@ class L2(Regularizer):
         return {"l2": self.l2}
 
 
+class OrthogonalRegularizer(Regularizer):
+    """factor times the mean of |cosine| over all pairs of a kernel's rows, or of its columns (mode="columns"): of what
+    inputs send out, or of units' incoming weights. Vectors that point in different directions do different work.
+
+    Of a single vector it is 0 (Keras' is NaN). Only for kernels. In each step it costs two products of all pairs by all
+    vectors, more than the layer itself unless batches are large. As in Keras; compare Brock et al. 2017.
+    """
+
+    def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
+        self.factor = errors.number("OrthogonalRegularizer", "factor", factor, at_least=0.0)
+        if mode not in ("rows", "columns"):
+            raise errors.unknown_name("OrthogonalRegularizer", "mode", mode, ("rows", "columns"))
+        self.mode = mode
+
+    def spec(self) -> dict[str, Any]:
+        return {"l1": 0.0, "l2": 0.0, "orthogonal": self.factor, "mode": self.mode}
+
+    def __call__(self, x: ArrayLike) -> float:
+        from .kernels import penalize_pairs
+
+        array = np.asarray(x, order="C")
+        if array.ndim != 2:
+            raise errors.wrong_shape("OrthogonalRegularizer", "x", ("inputs", "units"), array.shape)
+        array = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+        return penalize_pairs(array, factor=self.factor, mode=self.mode)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"factor": self.factor, "mode": self.mode}
+
+
 def l1_l2(l1: float = 0.01, l2: float = 0.01) -> L1L2:
     """`L1L2` with the defaults that Keras documents for the name "l1_l2"."""
     return L1L2(l1, l2)
 
 
 # Keras' other names of the classes: `regularizers.l2(0.01)`.
-l1, l2 = L1, L2
+l1, l2, orthogonal_regularizer = L1, L2, OrthogonalRegularizer
 
 REGISTRY = Registry(
     Regularizer,
-    (L1L2, L1, L2, ProximalL1),
+    (L1L2, L1, L2, ProximalL1, OrthogonalRegularizer),
     aliases={"l1": L1, "l2": L2, "l1_l2": L1L2, "l1l2": L1L2},
     example="L2(0.01)",
 )
@@ -153,10 +184,18 @@ def get(identifier: object, where: str = "get", argument: str = "regularizer") -
     return found
 
 
+def get_for_vector(identifier: object, where: str, argument: str) -> Regularizer | None:
+    """As `get`, for a bias and the like."""
+    found = get(identifier, where, argument)
+    if isinstance(found, OrthogonalRegularizer):
+        raise errors.wrong_value(where, argument, "a penalty of numbers such as L2(0.01), or None", found)
+    return found
+
+
 def get_for_activity(identifier: object, where: str) -> Regularizer | None:
     """As `get`, for the outputs of a layer."""
     found = get(identifier, where, "activity_regularizer")
-    if isinstance(found, ProximalL1):
+    if isinstance(found, (ProximalL1, OrthogonalRegularizer)):
         raise errors.wrong_value(where, "activity_regularizer", "a penalty such as L1(0.01), or None", identifier)
     return found
 

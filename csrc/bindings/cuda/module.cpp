@@ -36,7 +36,7 @@ py::dict info() {
 
 }  // namespace
 
-PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
+PYBIND11_MODULE(_cuda, m) {
   m.doc() = "Programs of evenflow that run on a GPU.";
   m.attr("__version__") = EVENFLOW_VERSION;
   py::module_::import("evenflow._core");  // Progress and Health are its own

@@ -25,8 +25,8 @@ del jax
 
 from .layers import fused_dense, fused_dense_bn  # noqa: E402
 from .optimizers import (  # noqa: E402
-    Optimizer,
     OptimizerState,
+    UpdateRule,
     adadelta,
     adagrad,
     adam,
@@ -40,8 +40,8 @@ from .optimizers import (  # noqa: E402
 )
 
 __all__ = [
-    "Optimizer",
     "OptimizerState",
+    "UpdateRule",
     "adadelta",
     "adagrad",
     "adam",

@@ -45,7 +45,7 @@ def _leaves(
 
 
 @dataclass(frozen=True)
-class Optimizer:
+class UpdateRule:
     """An update rule. `init(params)`, then for each step `apply(params, grads, state)`.
 
     `init` and `update` are optax's protocol, for code that calls these; there the parameters are read and written once
@@ -130,13 +130,15 @@ def _optimizer(
     global_clipnorm: Any,
     initial: float = 0.0,
     **hyperparameters: float | bool,
-) -> Optimizer:
+) -> UpdateRule:
     if not callable(learning_rate):
         learning_rate = number(where, "learning_rate", learning_rate)
     weight_decay = number(where, "weight_decay", weight_decay, at_least=0)
     if global_clipnorm is not None:
         global_clipnorm = number(where, "global_clipnorm", global_clipnorm, above=0)
-    return Optimizer(rule, slots, tuple(hyperparameters.items()), learning_rate, weight_decay, global_clipnorm, initial)
+    return UpdateRule(
+        rule, slots, tuple(hyperparameters.items()), learning_rate, weight_decay, global_clipnorm, initial
+    )
 
 
 def _share(where: str, name: str, value: Any) -> float:
@@ -158,7 +160,7 @@ def sgd(
     *,
     weight_decay: float = 0.0,
     global_clipnorm: float | None = None,
-) -> Optimizer:
+) -> UpdateRule:
     """m = momentum m + g; p -= learning_rate m, or with nesterov learning_rate (momentum m + g); without momentum, g.
 
     Of every optimizer here: learning_rate is a number or a schedule, a function from the count of steps before, from 0,
@@ -181,7 +183,7 @@ def adam(
     *,
     weight_decay: float = 0.0,
     global_clipnorm: float | None = None,
-) -> Optimizer:
+) -> UpdateRule:
     """m, v: averages of g and g^2 that keep b1 and b2; p -= learning_rate m^ / (sqrt(v^) + eps).
 
     m^ and v^ are m / (1 - b1^t) and v / (1 - b2^t) in step t. Kingma and Ba 2015.
@@ -197,12 +199,12 @@ def adamw(
     weight_decay: float = 1e-4,
     *,
     global_clipnorm: float | None = None,
-) -> Optimizer:
+) -> UpdateRule:
     """`adam` with decoupled weight decay, p -= learning_rate weight_decay p. Loshchilov and Hutter 2019."""
     return _adam("adamw", learning_rate, b1, b2, eps, weight_decay, global_clipnorm)
 
 
-def _adam(where: str, rate: Any, b1: Any, b2: Any, eps: Any, decay: Any, limit: Any) -> Optimizer:
+def _adam(where: str, rate: Any, b1: Any, b2: Any, eps: Any, decay: Any, limit: Any) -> UpdateRule:
     return _optimizer(
         where, "adam", ("m", "v"), rate, decay, limit,
         **_moments(where, b1, b2), epsilon=_eps(where, eps), amsgrad=False, torch=True,
@@ -217,7 +219,7 @@ def nadam(
     *,
     weight_decay: float = 0.0,
     global_clipnorm: float | None = None,
-) -> Optimizer:
+) -> UpdateRule:
     """`adam` with b1 m / (1 - b1^(t + 1)) + (1 - b1) g / (1 - b1^t) in place of m^. Dozat 2016, optax' constant b1."""
     where = "nadam"
     return _optimizer(
@@ -237,7 +239,7 @@ def adamax(
     *,
     weight_decay: float = 0.0,
     global_clipnorm: float | None = None,
-) -> Optimizer:
+) -> UpdateRule:
     """m as in `adam`; u = max(b2 u, |g| + eps); p -= learning_rate m^ / u. Kingma and Ba 2015, section 7."""
     where = "adamax"
     return _optimizer(
@@ -253,7 +255,7 @@ def adagrad(
     *,
     weight_decay: float = 0.0,
     global_clipnorm: float | None = None,
-) -> Optimizer:
+) -> UpdateRule:
     """a += g^2; p -= learning_rate g / sqrt(a + eps). Duchi et al. 2011."""
     where = "adagrad"
     initial = number(where, "initial_accumulator_value", initial_accumulator_value, at_least=0)
@@ -270,7 +272,7 @@ def adadelta(
     weight_decay: float = 0.0,
     *,
     global_clipnorm: float | None = None,
-) -> Optimizer:
+) -> UpdateRule:
     """a, d: averages of g^2 and of the squares of steps s = sqrt((d + eps) / (a + eps)) g; p -= learning_rate s.
 
     Zeiler 2012.
@@ -291,7 +293,7 @@ def rmsprop(
     momentum: float | None = None,
     weight_decay: float = 0.0,
     global_clipnorm: float | None = None,
-) -> Optimizer:
+) -> UpdateRule:
     """v: the average of g^2, centered less the square of that of g; s = learning_rate g / sqrt(v + eps); p -= s.
 
     With momentum, m = momentum m + s; p -= m. Hinton 2012, lecture 6e.
@@ -313,7 +315,7 @@ def lion(
     *,
     weight_decay: float = 1e-3,
     global_clipnorm: float | None = None,
-) -> Optimizer:
+) -> UpdateRule:
     """p -= learning_rate (sign(b1 m + (1 - b1) g) + weight_decay p); m = b2 m + (1 - b2) g. Chen et al. 2023."""
     where = "lion"
     return _optimizer(

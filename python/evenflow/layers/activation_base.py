@@ -22,11 +22,14 @@ def activation_spec(name: str, activation: CoreActivation) -> list[dict[str, Any
 
 
 class ActivationLayer(Layer):
-    """Base class of the layers that apply one function to every element."""
+    """Base class of the layers that apply one function to every element, or to every row."""
 
     def as_activation(self) -> CoreActivation:
         """What `Dense(activation=this layer)` computes."""
         raise NotImplementedError
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return (flat_features(self, input_shape),) if self.as_activation().kind in activations.OUTPUTS else input_shape
 
     def followed_by(self, activation: str) -> str:
         own = self.as_activation().kind

@@ -24,7 +24,9 @@ class Activation(ActivationLayer):
         return self.activation
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return input_shape if self.learned is None else self.learned.compute_output_shape(input_shape)
+        if self.learned is not None:
+            return self.learned.compute_output_shape(input_shape)
+        return super().compute_output_shape(input_shape)
 
     def _make_variables(self, input_shape: Shape, dtype: str) -> None:
         if self.learned is not None:
@@ -39,7 +41,8 @@ class Activation(ActivationLayer):
 
 class ReLU(ActivationLayer):
     """x where x > threshold, else negative_slope * (x - threshold); at most max_value. By default max(x, 0); none of
-    the three is negative."""
+    the three is negative. For a start, and for speed, with He initialization; a unit whose weighted sum is negative for
+    every row is dead, and learns no more: then LeakyReLU, ELU, or a lower learning rate. Nair and Hinton 2010."""
 
     ARGUMENTS = activations.RELU_ARGUMENTS
 
@@ -61,8 +64,9 @@ class ReLU(ActivationLayer):
 
 
 class LeakyReLU(ActivationLayer):
-    """x where x >= 0, else negative_slope * x; `alpha` is an older name of the slope. The name "leaky_relu" has slope
-    0.2."""
+    """x where x >= 0, else negative_slope * x; `alpha` is an older name of the slope. Units cannot die, and it costs no
+    more than ReLU: a large leak such as 0.2 is often better than 0.01. He initialization. The name "leaky_relu" has
+    slope 0.2. Maas et al. 2013, Xu et al. 2015."""
 
     ARGUMENTS = ("negative_slope", "alpha")
 
@@ -81,7 +85,8 @@ class LeakyReLU(ActivationLayer):
 
 
 class ELU(ActivationLayer):
-    """x where x >= 0, else alpha * (exp(x) - 1)."""
+    """x where x >= 0, else alpha * (exp(x) - 1), which goes to -alpha. Outputs have a mean nearer to 0 than ReLU's, and
+    units do not die; alpha = 1 makes it smooth. Slower than ReLU, He initialization. Clevert et al. 2015."""
 
     ARGUMENTS = ("alpha",)
 
@@ -97,7 +102,8 @@ class ELU(ActivationLayer):
 
 
 class Softmax(ActivationLayer):
-    """exp(x) / sum(exp(x)) over a row's units; only as the last layer."""
+    """exp(x) / sum(exp(x)) over a row's units: probabilities of classes at the output, shares that add up to 1 within a
+    network."""
 
     ARGUMENTS = ("axis",)
 

@@ -59,9 +59,9 @@ class Dense(Layer):
         self.kernel_initializer = initializers.get(kernel_initializer, "Dense", "kernel_initializer")
         self.bias_initializer = initializers.get_for_vector(bias_initializer, "Dense", "bias_initializer")
         self.kernel_regularizer = regularizers.get(kernel_regularizer, "Dense", "kernel_regularizer")
-        self.bias_regularizer = regularizers.get(bias_regularizer, "Dense", "bias_regularizer")
+        self.bias_regularizer = regularizers.get_for_vector(bias_regularizer, "Dense", "bias_regularizer")
         self.kernel_constraint = constraints.get(kernel_constraint, "Dense", "kernel_constraint")
-        self.bias_constraint = constraints.get(bias_constraint, "Dense", "bias_constraint")
+        self.bias_constraint = constraints.get_for_vector(bias_constraint, "Dense", "bias_constraint")
         super().__init__(activity_regularizer=activity_regularizer, **options)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -55,8 +55,8 @@ class DenseTranspose(Layer):
         self.activation, self.learned = read_activation(activation, kind)
         self.use_bias = errors.boolean(kind, "use_bias", use_bias)
         self.bias_initializer = initializers.get_for_vector(bias_initializer, kind, "bias_initializer")
-        self.bias_regularizer = regularizers.get(bias_regularizer, kind, "bias_regularizer")
-        self.bias_constraint = constraints.get(bias_constraint, kind, "bias_constraint")
+        self.bias_regularizer = regularizers.get_for_vector(bias_regularizer, kind, "bias_regularizer")
+        self.bias_constraint = constraints.get_for_vector(bias_constraint, kind, "bias_constraint")
         self.units: int | None = None  # known once it stands in a model
         super().__init__(activity_regularizer=activity_regularizer, **options)
 

@@ -24,9 +24,9 @@ class Embedding(Layer):
 
     The table starts as `embeddings_initializer`, or as `weights`, an array of its shape; "uniform" is -0.05 to 0.05.
     `embeddings_regularizer` and `embeddings_constraint` are those of `evenflow.regularizers` and
-    `evenflow.constraints`, over the whole table: the norm is that of a column. Every optimizer does to every row what
-    it would do to a kernel, also where no id named the row: with momentum such rows go on. Plain SGD touches only rows
-    that were named, with the same result.
+    `evenflow.constraints`, over the whole table: the norm is that of a column, with axis=1 that of a row. Every
+    optimizer does to every row what it would do to a kernel, also where no id named the row: with momentum such rows go
+    on. Plain SGD touches only rows that were named, with the same result.
     """
 
     embeddings: Variable

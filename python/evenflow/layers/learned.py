@@ -34,8 +34,8 @@ class PReLU(LearnedActivation):
         **options: Any,
     ) -> None:
         self.initializer = initializers.get_for_vector(alpha_initializer, "PReLU", "alpha_initializer")
-        self.alpha_regularizer = regularizers.get(alpha_regularizer, "PReLU", "alpha_regularizer")
-        self.alpha_constraint = constraints.get(alpha_constraint, "PReLU", "alpha_constraint")
+        self.alpha_regularizer = regularizers.get_for_vector(alpha_regularizer, "PReLU", "alpha_regularizer")
+        self.alpha_constraint = constraints.get_for_vector(alpha_constraint, "PReLU", "alpha_constraint")
         if isinstance(shared_axes, bool) or shared_axes not in (None, 1, [1], (1,)):
             raise errors.wrong_value("PReLU", "shared_axes", "None or [1], the units of a row", shared_axes)
         self.shared = shared_axes is not None

@@ -9,14 +9,17 @@ a frozen part of a model they are active in training.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from .. import errors
 from ..activations import Activation as CoreActivation
 from ..activations import rrelu_parameters
 from ..common.seeds import counter_seed
+from . import axes
 from .activation_base import ActivationLayer
-from .base import Layer
+from .base import Layer, Shape
 
 
 class NoiseLayer(Layer):
@@ -49,25 +52,74 @@ class RateLayer(NoiseLayer):
         return self._value
 
 
-class Dropout(RateLayer):
+class ShapedLayer(RateLayer):
+    """Base class of the layers whose decisions may be for several elements at once."""
+
+    ARGUMENTS = ("rate", "noise_shape", "seed")
+
+    def __init__(self, rate: float, noise_shape: Sequence[int | None] | None, seed: int | None, **options: Any) -> None:
+        self.noise_shape = _read_noise_shape(type(self).__name__, noise_shape)
+        super().__init__(rate, seed, **options)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        if self.noise_shape is not None:
+            self._own_axes(input_shape)
+        return input_shape
+
+    def check_built(self, input_shape: Shape, dtype: str) -> None:
+        super().check_built(input_shape, dtype)
+        if self.noise_shape is not None and self._shapes is not None and self._shapes[0] != input_shape:
+            raise errors.wrong_shape(self.label, "input", ("rows", *self._shapes[0]), ("rows", *input_shape))
+
+    def _own_axes(self, input_shape: Shape) -> axes.Axes:
+        """The axes along which decisions differ, counted from the batch, for rows of this shape."""
+        assert self.noise_shape is not None
+        batch, *sizes = self.noise_shape
+        fits = len(sizes) == len(input_shape) and batch in (None, 1)
+        if not fits or any(one not in (None, 1, size) for one, size in zip(sizes, input_shape, strict=True)):
+            shape = errors.shape_text(("rows", *input_shape))
+            expected = f"None or 1 for the rows, then None, 1 or the size for each axis of inputs of shape {shape}"
+            raise errors.wrong_value(self.label, "noise_shape", expected, self.noise_shape)
+        return tuple(axis for axis, one in enumerate(sizes, start=1) if one is None or one > 1)
+
+    def spec(self) -> list[dict[str, Any]]:
+        (entry,) = super().spec()
+        if self.noise_shape is None or self._shapes is None:
+            return [entry]
+        if self.noise_shape[0] == 1:
+            entry["one_row"] = True
+        own, shape = self._own_axes(self._shapes[0]), self._shapes[0]
+        if math.prod(shape[axis - 1] for axis in own) < math.prod(shape):
+            entry |= {"shape": list(shape), "axis": list(own)}
+        return [entry]
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        return config if self.noise_shape is None else {**config, "noise_shape": list(self.noise_shape)}
+
+
+class Dropout(ShapedLayer):
     """0 with probability `rate`, else x / (1 - rate): no unit can rely on one other, and the mean stays the same.
 
     rate: from 0 to below 1; 0.1 to 0.5 for hidden layers, less for the inputs, none for the output. Raise it when the
     model overfits, lower it when it underfits; training takes about 1 / (1 - rate) times as many steps. Where the model
     has SELU, take AlphaDropout. Decided by 16 random bits: the probability is `rate` to within 2^-17, and at most
-    1 - 2^-16. What is dropped is -0.0. seed: 0 to 2^64 - 1. `noise_shape` is Keras': nothing but None, a decision for
-    each element. `Sequential.predict_mc` averages over dropouts at inference. Srivastava et al. 2014.
+    1 - 2^-16. What is dropped is -0.0. seed: 0 to 2^64 - 1. `Sequential.predict_mc` averages over dropouts at
+    inference. Srivastava et al. 2014.
+    noise_shape: None, a decision for each element, or as in Keras one entry for the rows and each axis of theirs: None
+    where decisions differ, 1 where one is for all. (None, 1) drops whole rows, (1, None) the same features in every row
+    of a batch, (None, 28, 1) lines of images.
     """
 
     KIND = "dropout"
-    ARGUMENTS = ("rate", "noise_shape", "seed")
 
-    def __init__(self, rate: float, noise_shape: None = None, seed: int | None = None, **options: Any) -> None:
-        _check_noise_shape("Dropout", noise_shape)
-        super().__init__(rate, seed, **options)
+    def __init__(
+        self, rate: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None, **options: Any
+    ) -> None:
+        super().__init__(rate, noise_shape, seed, **options)
 
 
-class AlphaDropout(RateLayer):
+class AlphaDropout(ShapedLayer):
     """Dropout that keeps mean 0 and variance 1, for networks of SELU: x is replaced by SELU's limit
     alpha' = -1.7581 with probability `rate`, and then a * x + b with a = ((1 - rate) (1 + rate alpha'^2))^(-1/2),
     b = -a alpha' rate.
@@ -76,11 +128,11 @@ class AlphaDropout(RateLayer):
     """
 
     KIND = "alpha_dropout"
-    ARGUMENTS = ("rate", "noise_shape", "seed")
 
-    def __init__(self, rate: float, noise_shape: None = None, seed: int | None = None, **options: Any) -> None:
-        _check_noise_shape("AlphaDropout", noise_shape)
-        super().__init__(rate, seed, **options)
+    def __init__(
+        self, rate: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None, **options: Any
+    ) -> None:
+        super().__init__(rate, noise_shape, seed, **options)
 
 
 class GaussianDropout(RateLayer):
@@ -137,6 +189,17 @@ class RReLU(ActivationLayer):
         return {**super().get_config(), **self._parameters}
 
 
-def _check_noise_shape(where: str, noise_shape: object) -> None:
-    if noise_shape is not None:
-        raise errors.wrong_value(where, "noise_shape", "None, a decision for each element", noise_shape)
+def _read_noise_shape(where: str, noise_shape: object) -> tuple[int | None, ...] | None:
+    if noise_shape is None:
+        return None
+    expected = "None, or a list such as (None, 1): None, 1 or a size for the rows and each axis"
+    if isinstance(noise_shape, str) or not isinstance(noise_shape, Sequence):
+        raise errors.wrong_type(where, "noise_shape", expected, noise_shape)
+    for one in noise_shape:
+        if one is not None and (isinstance(one, bool) or not isinstance(one, int)):
+            raise errors.wrong_type(where, "noise_shape", expected, noise_shape)
+        if one is not None and one < 1:
+            raise errors.wrong_value(where, "noise_shape", expected, noise_shape)
+    if len(noise_shape) < 2:
+        raise errors.wrong_value(where, "noise_shape", expected, noise_shape)
+    return tuple(noise_shape)

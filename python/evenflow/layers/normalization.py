@@ -95,10 +95,10 @@ class BatchNormalization(Layer):
         self.moving_variance_initializer = initializers.get_for_vector(
             moving_variance_initializer, where, "moving_variance_initializer"
         )
-        self.beta_regularizer = regularizers.get(beta_regularizer, where, "beta_regularizer")
-        self.gamma_regularizer = regularizers.get(gamma_regularizer, where, "gamma_regularizer")
-        self.beta_constraint = constraints.get(beta_constraint, where, "beta_constraint")
-        self.gamma_constraint = constraints.get(gamma_constraint, where, "gamma_constraint")
+        self.beta_regularizer = regularizers.get_for_vector(beta_regularizer, where, "beta_regularizer")
+        self.gamma_regularizer = regularizers.get_for_vector(gamma_regularizer, where, "gamma_regularizer")
+        self.beta_constraint = constraints.get_for_vector(beta_constraint, where, "beta_constraint")
+        self.gamma_constraint = constraints.get_for_vector(gamma_constraint, where, "gamma_constraint")
         self.unbiased_variance = errors.boolean(where, "unbiased_variance", unbiased_variance)
         super().__init__(**options)
 

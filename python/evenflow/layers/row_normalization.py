@@ -75,10 +75,10 @@ class LayerNormalization(_RowNormalization):
         self.scale = errors.boolean(where, "scale", scale)
         self.beta_initializer = initializers.get_for_vector(beta_initializer, where, "beta_initializer")
         self.gamma_initializer = initializers.get_for_vector(gamma_initializer, where, "gamma_initializer")
-        self.beta_regularizer = regularizers.get(beta_regularizer, where, "beta_regularizer")
-        self.gamma_regularizer = regularizers.get(gamma_regularizer, where, "gamma_regularizer")
-        self.beta_constraint = constraints.get(beta_constraint, where, "beta_constraint")
-        self.gamma_constraint = constraints.get(gamma_constraint, where, "gamma_constraint")
+        self.beta_regularizer = regularizers.get_for_vector(beta_regularizer, where, "beta_regularizer")
+        self.gamma_regularizer = regularizers.get_for_vector(gamma_regularizer, where, "gamma_regularizer")
+        self.beta_constraint = constraints.get_for_vector(beta_constraint, where, "beta_constraint")
+        self.gamma_constraint = constraints.get_for_vector(gamma_constraint, where, "gamma_constraint")
         super().__init__(**options)
 
     def _make_variables(self, input_shape: Shape, dtype: str) -> None:

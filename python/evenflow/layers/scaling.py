@@ -47,8 +47,8 @@ class Scaling(Layer):
         **options: Any,
     ) -> None:
         self.scale_initializer = initializers.get_for_vector(scale_initializer, "Scaling", "scale_initializer")
-        self.scale_regularizer = regularizers.get(scale_regularizer, "Scaling", "scale_regularizer")
-        self.scale_constraint = constraints.get(scale_constraint, "Scaling", "scale_constraint")
+        self.scale_regularizer = regularizers.get_for_vector(scale_regularizer, "Scaling", "scale_regularizer")
+        self.scale_constraint = constraints.get_for_vector(scale_constraint, "Scaling", "scale_constraint")
         super().__init__(**options)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -25,6 +25,7 @@ RULES: Sequence[Callable[[Network], Iterator[Finding]]] = (
     hidden.initializer,
     hidden.constant_initializer,
     hidden.no_activation,
+    hidden.hidden_softmax,
     hidden.saturating_stack,
     hidden.clipping,
     hidden.bias_before_batch_norm,

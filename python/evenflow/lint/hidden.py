@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..activations import OUTPUTS
 from ..initializers import Auto, Constant, HeNormal, Ones, VarianceScaling, Zeros
 from ..layers import Dense
 from ..layers.merging import Merge
@@ -55,6 +56,20 @@ def no_activation(network: Network) -> Iterator[Finding]:
                 node.name,
                 f"no activation before {following.name}: give it one, such as activation='relu'",
                 "Two linear layers in a row compute no more than one of them could",
+            )
+
+
+def hidden_softmax(network: Network) -> Iterator[Finding]:
+    for node in network.nodes:
+        following = next((n for n in node.after() if isinstance(n.layer, (*KERNELS, Merge))), None)
+        if node.activation in OUTPUTS and following and isinstance(following.layer, KERNELS):
+            yield Finding(
+                "hidden_softmax",
+                node.name,
+                f"{node.activation} below {following.name}: if it was the output of another model, leave it out "
+                f"(model.pop()), else use an activation such as 'relu'",
+                "Its values add up to 1 in each row: of many units each is small, and little of the signal and of the "
+                "gradient gets through",
             )
 
 

@@ -212,13 +212,11 @@ def check_entries(name: str, entries: Sequence[dict[str, Any]], outputs: Sequenc
         readings = [(by_name[below], entry) for entry in entries for below in entry.get("inputs", ())]
     if "" in outputs:
         raise ValueError(f"{name}: outputs: no layer computes anything on the way to one of them: add Dense(...)")
+    read = {id(entry) for entry, _ in readings}
     for entry, above in readings:
-        if entry.get("activation") == "softmax" and above["kind"] == "activity_regularization":
-            raise ValueError(
-                f"{name}: activity_regularizer after softmax ({entry['name']!r}): expected a penalty "
-                f"below the softmax: put ActivityRegularization before Activation('softmax')"
-            )
-    for entry, _ in readings:
-        if entry.get("activation") in OUTPUTS:
+        if entry.get("activation") in OUTPUTS and above["kind"] == "activity_regularization" and id(above) not in read:
             kind = entry["activation"]
-            raise ValueError(f"{name}: {kind} ({entry['name']!r}) must be the last thing a model computes")
+            raise ValueError(
+                f"{name}: activity_regularizer after {kind} ({entry['name']!r}): expected a penalty "
+                f"below the {kind}: put ActivityRegularization before Activation({kind!r})"
+            )

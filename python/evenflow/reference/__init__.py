@@ -20,6 +20,7 @@ from .outputs import *  # noqa: F403
 from .penalties import keep_nonnegative as keep_nonnegative
 from .penalties import limit_norms as limit_norms
 from .penalties import penalize as penalize
+from .penalties import penalize_pairs as penalize_pairs
 from .penalties import soft_threshold as soft_threshold
 from .random import normals as normals
 from .random import random_bits as random_bits

@@ -28,8 +28,8 @@ from .merging import MERGES, described_outputs, merge_backward, merge_forward, s
 from .metrics import metric_sums
 from .noise import noise_backward, noise_forward, without_noise
 from .outputs import OUTPUTS, output_backward
-from .penalties import penalize, settle
-from .regrouping import columns_of, rows_of, statistic_shape
+from .penalties import penalize, penalize_pairs, settle
+from .regrouping import columns_of, groups_of, rows_of, statistic_shape
 from .row_normalization import layer_norm_backward, layer_norm_forward, rms_norm_backward, rms_norm_forward
 from .rules import apply_rule, slots_of
 from .updates import average, clip_by_global_norm, clip_by_norm, clip_by_value
@@ -237,7 +237,7 @@ class Network:
         self.gradients = {name: gradients.get(name, np.zeros_like(self.variables[name])) for name in self.trainable}
         for name, regularizer in self.regularizers.items():
             if name in self.gradients and not regularizer.get("proximal"):
-                penalize(self.variables[name], self.gradients[name], l1=regularizer["l1"], l2=regularizer["l2"])
+                _penalize(regularizer, self.variables[name], self.gradients[name])
         if isinstance(self.spec["inputs"], int):
             return of_inputs[0]
         return [of_inputs[i] for i in range(len(self.spec["inputs"]))]
@@ -290,11 +290,17 @@ class Network:
             dy = activation_backward(layer["activation"], dy, x, y, **layer["parameters"])
         return dy
 
-    def _draw(self, layer: Mapping[str, Any]) -> dict[str, int]:
+    def _draw(self, layer: Mapping[str, Any]) -> dict[str, Any]:
         """Which random numbers a layer draws in the present step: those of its seed and of its place among its kind."""
         random = [other for other in self.spec["layers"] if other["kind"] == "noise"]
         number = next(i for i, other in enumerate(random) if other is layer)
-        return {"seed": layer["seed"], "step": self.iterations, "layer": number}
+        place = {
+            "seed": layer["seed"],
+            "step": self.iterations,
+            "layer": number,
+            "one_row": layer.get("one_row", False),
+        }
+        return place | ({"groups": groups_of(layer)} if "shape" in layer else {})
 
     def penalty(self) -> float:
         """What is added to the mean loss of the rows of the last forward: the penalties of the trainable variables, and
@@ -302,7 +308,7 @@ class Network:
         total = 0.0
         for name, regularizer in self.regularizers.items():
             if name in self.trainable:
-                total += penalize(self.variables[name], l1=regularizer["l1"], l2=regularizer["l2"])
+                total += _penalize(regularizer, self.variables[name])
         for layer, x in zip(self.spec["layers"], self.inputs, strict=True):
             if layer["kind"] == "activity_regularization":
                 total += penalize(x, l1=layer["l1"], l2=layer["l2"]) / len(x)
@@ -418,6 +424,14 @@ class Network:
 
 def _is_weighted(metric: str | Mapping[str, Any]) -> bool:
     return not isinstance(metric, str) and bool(metric.get("weighted", False))
+
+
+def _penalize(regularizer: Mapping[str, Any], w: Array, g: Array | None = None) -> float:
+    """The penalty of a variable; its gradient is added to g."""
+    value = penalize(w, g, l1=regularizer["l1"], l2=regularizer["l2"])
+    if regularizer.get("orthogonal"):
+        value += penalize_pairs(w, g, factor=regularizer["orthogonal"], mode=regularizer.get("mode", "rows"))
+    return value
 
 
 def _by_variable(spec: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:

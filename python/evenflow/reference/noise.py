@@ -1,6 +1,13 @@
-"""Random layers. `seed`, `step`, `layer` and `row`, the number of the first row, say which random numbers they draw."""
+"""Random layers. `seed`, `step`, `layer` and `row`, the number of the first row, say which random numbers they draw.
+
+`groups`: features of one group share a number, that of the feature with the group's number; `one_row`: all rows have
+the numbers of row 0. Only of layers that decide by 16 bits.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,7 +28,16 @@ DEFAULTS = {
 
 
 def noise_forward(
-    name: str, x: ArrayLike, *, seed: int, step: int = 0, layer: int = 0, row: int = 0, **given: float
+    name: str,
+    x: ArrayLike,
+    *,
+    seed: int,
+    step: int = 0,
+    layer: int = 0,
+    row: int = 0,
+    groups: Sequence[int] | None = None,
+    one_row: bool = False,
+    **given: float,
 ) -> Array:
     """y of a random layer of [rows, features].
 
@@ -34,7 +50,15 @@ def noise_forward(
 
     The core decides by 16 bits, so with the probability round(rate 2^16) / 2^16 and a slope of 2^16 values.
     """
-    x, drawn = wide(x), _drawn(name, np.shape(x), given, seed=seed, step=step, layer=layer, row=row)
+    place: dict[str, Any] = {
+        "seed": seed,
+        "step": step,
+        "layer": layer,
+        "row": row,
+        "groups": groups,
+        "one_row": one_row,
+    }
+    x, drawn = wide(x), _drawn(name, np.shape(x), given, **place)
     if name == "dropout":
         return np.asarray(np.where(drawn, 0, x / (1 - given.get("rate", 0.5))))
     if name == "alpha_dropout":
@@ -57,10 +81,28 @@ def without_noise(name: str, x: ArrayLike, **given: float) -> Array:
 
 
 def noise_backward(
-    name: str, dy: ArrayLike, y: ArrayLike, *, seed: int, step: int = 0, layer: int = 0, row: int = 0, **given: float
+    name: str,
+    dy: ArrayLike,
+    y: ArrayLike,
+    *,
+    seed: int,
+    step: int = 0,
+    layer: int = 0,
+    row: int = 0,
+    groups: Sequence[int] | None = None,
+    one_row: bool = False,
+    **given: float,
 ) -> Array:
     """dx of `noise_forward` with the same random numbers; y is its result."""
-    dy, drawn = wide(dy), _drawn(name, np.shape(dy), given, seed=seed, step=step, layer=layer, row=row)
+    place: dict[str, Any] = {
+        "seed": seed,
+        "step": step,
+        "layer": layer,
+        "row": row,
+        "groups": groups,
+        "one_row": one_row,
+    }
+    dy, drawn = wide(dy), _drawn(name, np.shape(dy), given, **place)
     if name == "dropout":
         return np.asarray(np.where(drawn, 0, dy / (1 - given.get("rate", 0.5))))
     if name == "alpha_dropout":
@@ -79,14 +121,24 @@ def alpha_dropout_affine(rate: float) -> tuple[float, float]:
     return a, -a * limit * rate
 
 
-def _drawn(name: str, shape: tuple[int, ...], given: dict[str, float], **place: int) -> Array:
+def _drawn(
+    name: str,
+    shape: tuple[int, ...],
+    given: dict[str, float],
+    groups: Sequence[int] | None,
+    one_row: bool,
+    **place: Any,
+) -> Array:
     """What is random: where to drop, the slope, or the normal deviation."""
     settings = {**DEFAULTS[name], **given}
     if name.startswith("gaussian"):
         rate = settings.get("rate", 0.0)
         deviation = settings["stddev"] if name == "gaussian_noise" else np.sqrt(rate / (1 - rate))
         return np.asarray(deviation * normals(random_bits(shape, 32, **place)))
-    bits = random_bits(shape, 16, **place) + 32768
+    rows, features = shape if groups is None else (shape[0], max(groups) + 1)
+    bits = random_bits((1 if one_row else rows, features), 16, **place | ({"row": 0} if one_row else {})) + 32768
+    if groups is not None:
+        bits = bits[:, list(groups)]
     if name == "rrelu":
         return np.asarray(settings["lower"] + (settings["upper"] - settings["lower"]) * (bits + 0.5) / 65536)
     return bits < min(int(settings["rate"] * 65536 + 0.5), 65535)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,24 @@ def penalize(p: ArrayLike, g: Array | None = None, *, l1: float = 0.0, l2: float
     return float(l1 * np.abs(p).sum() + l2 * (p**2).sum())
 
 
+def penalize_pairs(w: ArrayLike, g: Array | None = None, *, factor: float, mode: str = "rows") -> float:
+    """factor times the mean of |cosine| over all pairs of the rows, or columns, of w; its gradient is added to g."""
+    v = wide(w) if mode == "rows" else wide(w).T
+    if len(v) < 2:
+        return 0.0
+    with np.errstate(divide="ignore"):
+        inverse = np.minimum(1 / np.sqrt((v**2).sum(axis=1, keepdims=True)), 1 / EPSILON)
+    u = v * inverse
+    cosines = u @ u.T
+    np.fill_diagonal(cosines, 0)
+    share = factor / (len(v) * (len(v) - 1) / 2)
+    if g is not None:
+        d = np.sign(cosines) @ u
+        d = share * inverse * (d - np.where(inverse < 1 / EPSILON, (u * d).sum(axis=1, keepdims=True), 0) * u)
+        g[...] = wide(g) + (d if mode == "rows" else d.T)
+    return float(share * np.abs(cosines).sum() / 2)
+
+
 def soft_threshold(p: Array, threshold: float) -> None:
     """p = sign(p) max(|p| - threshold, 0): the proximal operator of threshold sum |p|. Parikh and Boyd 2014."""
     p[...] = np.sign(wide(p)) * np.maximum(np.abs(wide(p)) - threshold, 0)
@@ -31,10 +49,13 @@ def keep_nonnegative(p: Array) -> None:
     p[...] = np.maximum(wide(p), 0)
 
 
-def limit_norms(w: Array, *, min_value: float = 0.0, max_value: float, rate: float = 1.0) -> None:
+def limit_norms(
+    w: Array, *, min_value: float = 0.0, max_value: float, rate: float = 1.0, axis: int | Sequence[int] = 0
+) -> None:
     """Each column of w [inputs, units], or a vector as a whole, keeps its bits where min_value <= |w| <= max_value for
-    its l2 norm |w|; else w *= (rate clip(|w|, min_value, max_value) + (1 - rate) |w|) / (|w| + EPSILON)."""
-    norm = np.sqrt((wide(w) ** 2).sum(axis=0))
+    its l2 norm |w|; else w *= (rate clip(|w|, min_value, max_value) + (1 - rate) |w|) / (|w| + EPSILON). axis=1: each
+    row; [0, 1]: all together."""
+    norm = np.sqrt((wide(w) ** 2).sum(axis=axis if isinstance(axis, int) else tuple(axis), keepdims=True))
     desired = rate * np.clip(norm, min_value, max_value) + (1 - rate) * norm
     inside = (min_value <= norm) & (norm <= max_value)
     w[...] = wide(w) * np.where(inside, 1, desired / (norm + EPSILON))

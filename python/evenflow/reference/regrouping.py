@@ -1,4 +1,4 @@
-"""Features that share statistics, as columns of their own."""
+"""Features that share statistics, as columns of their own, or random numbers."""
 
 from __future__ import annotations
 
@@ -37,3 +37,10 @@ def rows_of(columns: Array, layer: Mapping[str, Any], rows: int) -> Array:
 def statistic_shape(layer: Mapping[str, Any], features: int) -> tuple[int, ...]:
     """The shape of a mean: one for each feature, or for each index of the axes of the layer's own."""
     return tuple(layer["shape"][axis - 1] for axis in layer["axis"]) if "shape" in layer else (features,)
+
+
+def groups_of(layer: Mapping[str, Any]) -> list[int]:
+    """The group of each feature, numbered by the axes of the layer's own, the last one fastest."""
+    sizes = [size if axis in layer["axis"] else 1 for axis, size in enumerate(layer["shape"], start=1)]
+    numbers = np.arange(math.prod(sizes)).reshape(sizes)
+    return [int(number) for number in np.broadcast_to(numbers, layer["shape"]).ravel()]
