@@ -41,6 +41,8 @@ def names(known: Sequence[str], what: str) -> Any:
 
     def parse(text: str) -> list[str]:
         found = words(text)
+        if not found:
+            raise argparse.ArgumentTypeError(f"expected {what} out of {', '.join(known)}, received {text!r}")
         for name in found:
             if name not in known:
                 raise argparse.ArgumentTypeError(f"expected {what} out of {', '.join(known)}, received {name!r}")
@@ -52,6 +54,8 @@ def names(known: Sequence[str], what: str) -> Any:
 def workload_names(text: str) -> list[str]:
     """An argparse type: names of workloads and groups."""
     found = words(text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"expected names of workloads or groups, received {text!r}")
     try:
         catalogue.chosen(found)
     except catalogue.UnknownWorkloadError as error:

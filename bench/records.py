@@ -9,6 +9,8 @@ from typing import Any
 
 from evenflow.saving.files import write_file
 
+from . import compare, page
+
 FORMAT = "evenflow bench"
 VERSION = 2
 
@@ -51,7 +53,9 @@ def read(path: Path) -> dict[str, Any]:
     try:
         data = _second(data) if version == 1 else data
         _check(data)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        compare.table(compare.changes(data, data), compare.differences(data, data), path.name)
+        page.page(data)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise RecordError(f"{path}: damaged, or cut off: {type(error).__name__}: {error}") from None
     return data
 

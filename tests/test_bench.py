@@ -217,6 +217,8 @@ def test_bench_fails_when_a_peer_does(tmp_path, monkeypatch, capfd):
     ("arguments", "message"),
     [
         (["--workloads", "tinny"], "expected workloads out of tiny, geron, deep, tabular, wide, targets, W1, W2, W3"),
+        (["--peers", ""], "expected peers out of fit, jax, torch, keras, sklearn, numpy, received ''"),
+        (["--workloads", ","], "expected names of workloads or groups, received ','"),
         (["--peers", "tensorflow"], "expected peers out of fit, jax, torch, keras, sklearn, numpy, received"),
         (["--workloads", "W11-half"], "W11-half (W11 in float16, bfloat16 and TF32) needs a GPU"),
         (["--rounds", "0"], "expected more than 0, received 0"),

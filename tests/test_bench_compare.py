@@ -115,6 +115,10 @@ def damaged():
         without("machine", "isa"): "damaged, or cut off",
         changed(negative): "expected a time in seconds, received -1.0",
         changed(text): "expected a time in seconds, received 'fast'",
+        without("runs", 0, "peers", "evenflow"): "damaged, or cut off: KeyError: 'evenflow'",
+        changed(lambda data: data["runs"][0]["peers"]["jax"]["rounds"].pop()): "damaged, or cut off",
+        changed(lambda data: data["runs"][0]["peers"]["jax"]["rounds"][0].clear()): "damaged, or cut off",
+        changed(lambda data: data["machine"].update(build="gcc")): "damaged, or cut off",
         '{"machine": {"threads": 1}, "workloads": {"tiny": 7}}': "damaged, or cut off",
     }
 

@@ -383,6 +383,21 @@ def test_handlers_refuse_what_they_do_not_know(rng):
             wrong()
 
 
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"activation": ["relu"]}, ValueError, "activation"),
+        ({"activation": "leaky_relu", "negative_slope": np.ones(2)}, TypeError, "negative_slope: expected a finite"),
+        ({"activation": "relu", "slope": np.ones(2)}, TypeError, "there is no argument 'slope'"),
+        ({"x": None}, TypeError, "x: expected an array, received a NoneType"),
+        ({"x": [[1.0], [1.0, 2.0]]}, TypeError, "x: expected an array, received a list"),
+    ],
+)
+def test_what_is_no_array_or_no_number_is_named(changed, error, message):
+    with pytest.raises(error, match=f"fused_dense: {message}"):
+        evenflow.jax.fused_dense(**{"x": np.zeros((2, 3)), "kernel": np.zeros((3, 5))} | changed)
+
+
 def test_jax_that_is_missing_is_named(tmp_path):
     (tmp_path / "jax.py").write_text("raise ModuleNotFoundError('No module named jax', name='jax')\n")
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import evenflow; print('here'); evenflow.jax"

@@ -312,6 +312,17 @@ def test_steps_have_no_derivative(rng):
             TypeError,
             "expected a schedule that returns one",
         ),
+        (lambda: from_state(None), TypeError, "adam.apply: state: expected what init returned, received a NoneType"),
+        (
+            lambda: from_state(evenflow.jax.sgd(0.1).init([np.zeros(2)])),
+            ValueError,
+            r"adam.apply: state.slots: expected those of this optimizer, \['m', 'v'\], received \[\]",
+        ),
+        (
+            lambda: from_state(evenflow.jax.adam(0.1).init([np.zeros(2)])._replace(step=np.zeros(3, np.int32))),
+            ValueError,
+            r"adam.apply: state.step has shape \(3,\), expected \(\)",
+        ),
     ],
 )
 def test_mistakes(call, error, message):
@@ -322,3 +333,7 @@ def test_mistakes(call, error, message):
 def step_with(params: Any, grads: Any, rate: Any = 0.1) -> Any:
     rule = evenflow.jax.sgd(rate, momentum=0.9)
     return rule.apply(params, grads, rule.init(params))
+
+
+def from_state(state: Any) -> Any:
+    return evenflow.jax.adam(0.1).apply([np.zeros(2)], [np.zeros(2)], state)

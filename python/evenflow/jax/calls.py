@@ -60,7 +60,7 @@ def array(where: str, argument: str, value: Any, shape: Sequence[int | None], dt
     """`value` as an array of this shape (None: any size) and type (None: float32 or float64)."""
     try:
         found = jax.numpy.asarray(value)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:  # the latter for None, and for rows of unequal lengths
         raise wrong_kind(where, argument, "an array", f"a {type(value).__name__}") from error
     expected = "float32 or float64" if dtype is None else f"{dtype} as the first array"
     if found.dtype not in FLOATS or (dtype is not None and found.dtype != dtype):

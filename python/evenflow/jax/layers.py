@@ -97,8 +97,7 @@ layer.defvjp(_keep, _differentiate, symbolic_zeros=True)
 
 
 @functools.lru_cache(maxsize=256)
-def _values(where: str, activation: Any, parameters: tuple[tuple[str, Any], ...]) -> tuple[float, ...]:
-    """The hyper-parameters of an activation, checked by the core."""
+def _checked(where: str, activation: Any, parameters: tuple[tuple[str, Any], ...]) -> tuple[float, ...]:
     if activation not in PARAMETERS:
         raise unknown_name(where, "activation", activation, PARAMETERS)
     given, known = dict(parameters), kernels.activations()[activation]
@@ -109,6 +108,17 @@ def _values(where: str, activation: Any, parameters: tuple[tuple[str, Any], ...]
     except (TypeError, ValueError) as error:
         raise type(error)(str(error).replace("activation_forward", where, 1)) from None
     return tuple(float(given.get(name, known[name])) for name in PARAMETERS[activation])
+
+
+def _values(where: str, activation: Any, parameters: dict[str, Any]) -> tuple[float, ...]:
+    """The hyper-parameters of an activation, checked by the core."""
+    if not isinstance(activation, str):
+        raise unknown_name(where, "activation", activation, PARAMETERS)
+    known = PARAMETERS.get(activation, ())
+    given = tuple(
+        (name, number(where, name, parameters[name]) if name in known else None) for name in sorted(parameters)
+    )
+    return _checked(where, activation, given)
 
 
 def _key(where: str, dropout: float, key: Any, training: bool) -> tuple[float, Array | None]:
@@ -148,7 +158,7 @@ def fused_dense(
     call follows the other. Errors, when the function is traced: TypeError for dtypes, ValueError for shapes and names.
     """
     where = "fused_dense"
-    values = _values(where, activation, tuple(sorted(parameters.items())))
+    values = _values(where, activation, parameters)
     x = array(where, "x", x, (None, None))
     kernel = array(where, "kernel", kernel, (x.shape[1], None), x.dtype)
     bias = None if bias is None else array(where, "bias", bias, (kernel.shape[1],), x.dtype)
@@ -185,7 +195,7 @@ def fused_dense_bn(
     epsilon have Keras' sense and defaults (Flax: 0.99, 1e-5). The rest is as in `fused_dense`.
     """
     where = "fused_dense_bn"
-    values = _values(where, activation, tuple(sorted(parameters.items())))
+    values = _values(where, activation, parameters)
     training = boolean(where, "training", training)
     momentum = number(where, "momentum", momentum, at_least=0, at_most=1)
     epsilon = number(where, "epsilon", epsilon, at_least=0)

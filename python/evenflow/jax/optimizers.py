@@ -70,6 +70,7 @@ class UpdateRule:
     def apply(self, params: Any, grads: Any, state: OptimizerState) -> tuple[Any, OptimizerState]:
         """The parameters and the state after a step. grads: a tree like params."""
         where = f"{self.rule}.apply"
+        self._require_own(where, state)
         own = _leaves(where, "params", params)
         trees = {"grads": grads, **{f"state.slots[{name!r}]": state.slots[name] for name in self.slots}}
         structure: Any = jax.tree.structure(params)
@@ -111,6 +112,14 @@ class UpdateRule:
         """optax's form: what to add to params, and the state. Rounded twice where `apply` rounds once."""
         after, state = self.apply(params, grads, state)
         return jax.tree.map(lambda new, old: new - old, after, params), state
+
+    def _require_own(self, where: str, state: Any) -> None:
+        if not isinstance(state, OptimizerState):
+            raise wrong_kind(where, "state", "what init returned", f"a {type(state).__name__}")
+        if set(state.slots) != set(self.slots):
+            raise wrong_value(where, "state.slots", f"those of this optimizer, {list(self.slots)}", list(state.slots))
+        if np.shape(state.step) != ():
+            raise wrong_shape(where, "state.step", (), np.shape(state.step))
 
     def _scheduled(self, where: str, count: Array) -> Array:
         assert callable(self.learning_rate)
@@ -275,7 +284,7 @@ def adadelta(
 ) -> UpdateRule:
     """a, d: averages of g^2 and of the squares of steps s = sqrt((d + eps) / (a + eps)) g; p -= learning_rate s.
 
-    Zeiler 2012.
+    weight_decay is decoupled, as in `sgd`; optax adds it to the gradient. Zeiler 2012.
     """
     where = "adadelta"
     return _optimizer(
