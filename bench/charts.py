@@ -12,6 +12,9 @@ LONG = 310  # of names of calls
 ROW, GAP, TOP, BOTTOM = 20, 12, 8, 40
 
 
+_class = html.escape  # a peer of a file may have any name
+
+
 @dataclass
 class Drawing:
     """Elements of a picture, from the top down."""
@@ -21,22 +24,23 @@ class Drawing:
 
     def text(self, x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> None:
         self.parts.append(
-            f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}">{html.escape(words)}</text>'
+            f'<text x="{x:.1f}" y="{y:.1f}" class="{_class(kind)}" text-anchor="{anchor}">{html.escape(words)}</text>'
         )
 
     def line(self, x1: float, y1: float, x2: float, y2: float, kind: str) -> None:
-        self.parts.append(f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{kind}"/>')
+        self.parts.append(f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{_class(kind)}"/>')
 
     def bar(self, x1: float, x2: float, y: float, height: float, kind: str, title: str = "") -> None:
         left, width = min(x1, x2), max(abs(x2 - x1), 0.8)
         self.parts.append(
-            f'<rect x="{left:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="2" class="{kind}">'
+            f'<rect x="{left:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="2" class="{_class(kind)}">'
             f"<title>{html.escape(title)}</title></rect>"
         )
 
     def dot(self, x: float, y: float, kind: str, title: str = "") -> None:
         self.parts.append(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" class="{kind}"><title>{html.escape(title)}</title></circle>'
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" class="{_class(kind)}">'
+            f"<title>{html.escape(title)}</title></circle>"
         )
 
     def svg(self, label: str) -> str:

@@ -328,3 +328,10 @@ def test_environment_is_recorded(monkeypatch):
     assert "OPENBLAS_CORETYPE=1" in heading
     assert "EVENFLOW_FUSION" not in heading
     assert "other programs are busy here (load 1000.0)" in heading
+
+
+def test_names_of_peers_are_escaped():
+    data = measured()
+    for run in data["runs"]:
+        run["peers"]['"><script>'] = run["peers"]["jax"]
+    assert "<script" not in page.page(data)

@@ -303,6 +303,47 @@ def test_from_keras_of_fused_layers(functional):
     assert "BatchNormalization" in kinds
 
 
+def test_from_keras_of_fused_layers_beside_each_other():
+    x = keras.Input((6,))
+    plain = keras.layers.Dense(6, name="plain")(x)
+    fused = [FusedDense(6, "elu", batch_norm=True, dropout=0.1, name=name)(x) for name in ("first", "second")]
+    theirs = keras.Model(x, keras.layers.Concatenate()([plain, *fused]))
+    rng = np.random.default_rng(2)
+    theirs.set_weights([w + 0.1 + rng.random(w.shape) for w in theirs.get_weights()])
+    assert np.abs(from_keras(theirs).predict(X) - theirs.predict(X, verbose=0)).max() < 1e-5
+
+
+@pytest.mark.usefixtures("keras_float64")
+def test_parts_of_a_fused_layer_have_its_dtype():
+    layer = FusedDense(5, keras.layers.LeakyReLU(0.3), batch_norm=True, dropout=0.1, dtype="float64")
+    keras.config.set_dtype_policy("float32")
+    parts = layer.layers_of_keras()
+    assert [part.dtype_policy.name for part in parts] == ["float64"] * 4
+
+
+@pytest.mark.parametrize("kind", ["LeakyReLU", "PReLU"])
+def test_from_keras_of_an_activation_that_is_a_layer(kind):
+    theirs = keras.Sequential([keras.Input((6,)), FusedDense(5, getattr(keras.layers, kind)(), batch_norm=True)])
+    theirs(X)
+    theirs.set_weights([w + 0.2 for w in theirs.get_weights()])
+    ours = from_keras(theirs)
+    assert [type(layer).__name__ for layer in ours.layers] == ["Dense", "BatchNormalization", kind]
+    assert np.abs(ours.predict(X) - theirs.predict(X, verbose=0)).max() < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["Add", "Multiply", "LayerNormalization", "RMSNormalization", "LeakyReLU"])
+def test_whole_numbers_as_inputs(kind):
+    x = np.random.default_rng(1).integers(0, 256, (9, 6), np.uint8)
+    given = [layers.Input((6,), "uint8", name=name) for name in "ab"]
+    layer = getattr(layers, kind)()
+    values = [layer(given)] if layer.MERGES else [getattr(layers, kind)()(one) for one in given]
+    outputs = [layers.Dense(3)(value) for value in values]
+    ours = evenflow.Model(given, layers.Concatenate()(outputs) if len(outputs) > 1 else outputs[0])
+    expected = ours.predict([x, x[::-1]])
+    received = to_keras(ours).predict([x, x[::-1].copy()], verbose=0)
+    assert np.abs(received - expected).max() < 1e-6 * max(1.0, np.abs(expected).max())
+
+
 def test_every_layer_has_a_counterpart_or_a_reason():
     known = {*whole.REFUSED, *whole.MAKERS, *whole.ALIKE, layers.InputLayer}
     for kind in layers.REGISTRY.classes.values():

@@ -151,6 +151,7 @@ def test_weights_of_a_training_that_goes_on(tmp_path):
     [
         (lambda m, p: export("model"), TypeError, "export: model: expected a model"),
         (lambda m, p: export(models.Sequential([layers.Dense(3)])), ValueError, "has no weights yet"),
+        (lambda m, p: export(m, 3), TypeError, "export: path: expected the path of a file, received 3"),
         (lambda m, p: export(m, p / "model.pb"), ValueError, r"a name that ends in \.onnx"),
         (lambda m, p: export(m, p / "no" / "model.onnx"), FileNotFoundError, "no"),
         (lambda m, p: export(m, opset=17), ValueError, "opset: expected an integer of at least 18"),

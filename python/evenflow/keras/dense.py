@@ -221,12 +221,15 @@ class FusedDense(keras.layers.Layer):  # type: ignore[misc]
         if self.batch_norm:
             settings = ("momentum", "epsilon", "center", "scale")
             found.append(keras.layers.BatchNormalization(**own(settings, ("beta", "gamma"), "_norm")))
-        if self.activation is not activations.linear:
-            found.append(
-                keras.layers.Activation(self.activation, name=f"{self.name}_activation", dtype=self.dtype_policy)
-            )
+        named = {"name": f"{self.name}_activation", "dtype": self.dtype_policy}
+        if isinstance(self.activation, keras.layers.Layer):
+            own_config = self.activation.get_config()
+            found.append(type(self.activation).from_config(own_config | named))
+        elif self.activation is not activations.linear:
+            found.append(keras.layers.Activation(self.activation, **named))
         if self.dropout:
-            found.append(keras.layers.Dropout(self.dropout, seed=self.seed, name=f"{self.name}_dropout"))
+            named["name"] = f"{self.name}_dropout"
+            found.append(keras.layers.Dropout(self.dropout, seed=self.seed, **named))
         return found
 
     def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:

@@ -60,7 +60,10 @@ def to_keras(model: Model) -> Any:
     values: dict[str, Any] = {}
     for call in calls:
         if isinstance(call.layer, layers.InputLayer):
-            values[call.name] = keras.Input(call.row_shape, name=call.layer.name, dtype=call.layer.dtype or model.dtype)
+            # Keras computes in the dtype of whole numbers: of them only ids stay what they are.
+            ids = all(one.layer.READS_IDS for one in calls if call.name in one.sources)
+            dtype = (call.layer.dtype if ids else None) or model.dtype
+            values[call.name] = keras.Input(call.row_shape, name=call.layer.name, dtype=dtype)
             continue
         value = [values[source] for source in call.sources]
         value = value if call.layer.MERGES else value[0]
@@ -213,7 +216,11 @@ def _give(layer: Layer, made: Sequence[Any]) -> None:
     """Set the weights of the layers of Keras that stand for one."""
     if isinstance(layer, layers.Normalization):
         return  # its arguments are the weights
-    weights = layer.get_weights()
+    _share_out(layer.get_weights(), made)
+
+
+def _share_out(weights: Sequence[Any], made: Sequence[Any]) -> None:
+    """Set the weights of layers of Keras, one after the other."""
     for one in made:
         own = len(one.weights)
         if own:
@@ -234,6 +241,7 @@ def _unfused(model: Any) -> Any:
             fused = isinstance(layer, FusedDense)
             listed += layer.layers_of_keras() if fused else [type(layer).from_config(layer.get_config())]
         plain = keras.Sequential(listed, name=model.name)
+        plain.set_weights(model.get_weights())
     else:
         parts: dict[str, list[Any]] = {}
 
@@ -248,7 +256,9 @@ def _unfused(model: Any) -> Any:
             return value
 
         plain = keras.models.clone_model(model, call_function=called, clone_function=_clone)
-    plain.set_weights(model.get_weights())
+        for layer in model.layers:  # one by one: among branches the parts stand in another order
+            if layer.weights:
+                _share_out(layer.get_weights(), parts.get(layer.name) or [plain.get_layer(layer.name)])
     return plain
 
 

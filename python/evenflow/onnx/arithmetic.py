@@ -42,7 +42,7 @@ def add(source: Source, node: NodeProto) -> Part:
         return dense_of(source, below, below.input[0], kernel, array)
     if array.size == 1:
         return layer_of(layers.Rescaling, tensor, 1.0, number_of(array))
-    return standardized(tensor, -array, np.ones_like(array))
+    return standardized(source, node, tensor, -array, np.ones_like(array))
 
 
 def sub(source: Source, node: NodeProto) -> Part:
@@ -53,7 +53,7 @@ def sub(source: Source, node: NodeProto) -> Part:
     if array.size == 1:
         scale, offset = (-1.0, number_of(array)) if first else (1.0, -number_of(array))
         return layer_of(layers.Rescaling, tensor, scale, offset)
-    return standardized(tensor, array, np.ones_like(array))
+    return standardized(source, node, tensor, array, np.ones_like(array))
 
 
 def div(source: Source, node: NodeProto) -> Part:
@@ -61,13 +61,15 @@ def div(source: Source, node: NodeProto) -> Part:
     array, tensor, first = _constant_and_tensor(source, node)
     if array is None or first or not np.all(array != 0):
         raise source.refusal(node, "expected a constant to divide by, other than 0")
+    if array.dtype.kind != "f":
+        raise source.refusal(node, "expected a division of floats, received one of whole numbers, which drops the rest")
     if array.size == 1:
         return layer_of(layers.Rescaling, tensor, 1 / number_of(array))
     below = source.producer(tensor, "Sub")
     if below is not None and np.all(array > 0):
         mean, inner, subtracted_from = _constant_and_tensor(source, below)
         if mean is not None and not subtracted_from and mean.size == array.size:
-            return standardized(inner, mean, array)
+            return standardized(source, node, inner, mean, array)
     return _scaled(source, node, tensor, 1 / array)
 
 

@@ -38,6 +38,8 @@ def export_model(
         raise errors.wrong_type(WHERE, "model", "a model", model)
     if not model.built:
         raise ValueError(f"{WHERE}: model {model.name!r} has no weights yet: add Input(shape=...) or call build or fit")
+    if path is not None and not isinstance(path, (str, os.PathLike)):
+        raise errors.wrong_type(WHERE, "path", "the path of a file", path)
     target = None if path is None else Path(path)
     if target is not None and target.suffix != ".onnx":
         raise errors.wrong_value(WHERE, "path", "a name that ends in .onnx", str(path))

@@ -93,13 +93,19 @@ class _Network:
             self.values[tensor] = self._value(part, node)
         ends = [self.values[tensor] for tensor in self.outputs]
         name = self._plain(self.source.proto.graph.name) or None
-        dtype = "float64" if any(array.dtype == np.float64 for _, _, array, _ in self.arrays) else "float32"
+        double = any(array.dtype == np.float64 for _, _, array, _ in self.arrays) or self._in_double()
+        dtype = "float64" if double else "float32"
         try:
             model: Model = self._made([self.values[tensor] for tensor in kept], ends, name, dtype)
         except (TypeError, ValueError) as error:
             raise self.source.unusable(str(error)) from error
         put(WHERE, [self._pair(*entry) for entry in self.arrays])
         return model
+
+    def _in_double(self) -> bool:
+        """Whether an output is of float64, as it is where constants are not weights of layers."""
+        given = {output.name: output.type.tensor_type.elem_type for output in self.source.proto.graph.output}
+        return any(given[name] == TensorProto.DOUBLE for name in self.outputs)
 
     def _parts(self) -> dict[str, tuple[Part, NodeProto]]:
         """What each needed tensor is made by, every one after those that it is made of."""
@@ -133,7 +139,10 @@ class _Network:
             raise errors.wrong_shape(f"{WHERE}: {str(self.source.path)!r}", f"input {info.name!r}", expected, sizes)
         if given.elem_type == TensorProto.STRING:
             raise self.source.unusable(f"input {info.name!r} is of strings, which only files of evenflow may have")
-        dtype = str(helper.tensor_dtype_to_np_dtype(given.elem_type))
+        try:
+            dtype = str(helper.tensor_dtype_to_np_dtype(given.elem_type))
+        except KeyError:
+            raise self.source.unusable(f"input {info.name!r} is of the unknown type {given.elem_type}") from None
         whole = dtype if np.dtype(dtype).kind in "iu" and dtype != "uint64" else None
         shape: Shape = tuple(size for size in sizes[1:] if size)
         return Input(shape, whole, name=self._plain(info.name))

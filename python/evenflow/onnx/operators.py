@@ -18,6 +18,7 @@ from .reading import Source
 
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE)
 INTEGERS = (TensorProto.INT32, TensorProto.INT64)
+WHOLE = (*INTEGERS, TensorProto.UINT8, TensorProto.INT8, TensorProto.UINT16, TensorProto.INT16, TensorProto.BOOL)
 
 
 def part_of(source: Source, node: NodeProto) -> Part:
@@ -106,7 +107,7 @@ def _scaler(source: Source, node: NodeProto) -> Part:
         raise source.refusal(node, "expected scales above 0")
     if scale.size == 1:
         return layer_of(layers.Rescaling, node.input[0], number_of(scale), -number_of(offset) * number_of(scale))
-    return standardized(node.input[0], offset, 1 / scale.astype(np.float64))
+    return standardized(source, node, node.input[0], offset, 1 / scale.astype(np.float64))
 
 
 # Shapes, ids, and what passes through
@@ -116,12 +117,27 @@ def _passed(source: Source, node: NodeProto) -> Part:
     return Part((node.input[0],))
 
 
+def _dropout(source: Source, node: NodeProto) -> Part:
+    mode = source.optional(node, 2)
+    if mode is not None and mode.any():
+        raise source.refusal(node, "expected inference mode: export the model after model.eval()")
+    return _passed(source, node)
+
+
 def _cast(source: Source, node: NodeProto) -> Part:
     to = source.attributes(node)["to"]
-    ids = to in INTEGERS and node.input[0] not in source.producers
-    if to not in FLOATS and not ids:
-        raise source.refusal(node, "expected a cast to floats, or of an input to whole numbers")
+    if to not in FLOATS and not (to in INTEGERS and _makes_ids(source, node)):
+        raise source.refusal(node, "expected a cast to floats, or of an input to whole numbers that are ids")
     return Part((node.input[0],))
+
+
+def _makes_ids(source: Source, node: NodeProto) -> bool:
+    """Whether a cast is of an input that holds whole numbers, or whose whole numbers only choose rows of tables."""
+    graph = source.proto.graph
+    given = {i.name: i.type.tensor_type.elem_type for i in graph.input}.get(node.input[0])
+    readers = [one for one in graph.node if node.output[0] in one.input]
+    chooses = all(one.op_type == "Gather" and one.input[0] != node.output[0] for one in readers)
+    return given is not None and (given in WHOLE or chooses)
 
 
 def _flatten(source: Source, node: NodeProto) -> Part:
@@ -235,7 +251,7 @@ READERS: Mapping[str, Reader] = {
     "RMSNormalization": _rms_normalization,
     "ai.onnx.ml.Scaler": _scaler,
     "Identity": _passed,
-    "Dropout": _passed,
+    "Dropout": _dropout,
     "Cast": _cast,
     "Flatten": _flatten,
     "Reshape": _reshape,

@@ -28,6 +28,7 @@ class Part:
 
 
 Reader = Callable[[Source, NodeProto], Part]
+DEVIATIONS = (1e-7, 1e19)  # Normalization takes no smaller ones; squares of larger ones are beyond float32
 
 
 def layer_of(kind: Callable[..., Layer], tensor: str, *arguments: Any, **options: Any) -> Part:
@@ -65,9 +66,12 @@ def number_of(array: Array) -> float:
     return float(array.reshape(()))
 
 
-def standardized(tensor: str, mean: Array, deviation: Array) -> Part:
+def standardized(source: Source, node: NodeProto, tensor: str, mean: Array, deviation: Array) -> Part:
     """(x - mean) / deviation, one of each for each feature."""
     mean, deviation = (np.asarray(part, np.float64).reshape(-1) for part in (mean, deviation))
+    low, high = DEVIATIONS
+    if not np.all((deviation >= low) & (deviation <= high)):
+        raise source.refusal(node, f"expected deviations from {low} to {high}, which Normalization computes with")
 
     def make(name: str, shapes: Sequence[Shape]) -> Layer:
         if shapes[0] != mean.shape:

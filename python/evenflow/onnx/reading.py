@@ -42,6 +42,10 @@ class Source:
             proto = load_model_from_string(self.path.read_bytes())
             load_external_data_for_model(proto, str(Path(self.path).parent))  # only of files in this folder
             checker.check_model(proto)
+            graph = proto.graph
+            named = (graph, *graph.input, *graph.output, *graph.node, *graph.initializer)
+            if not all(isinstance(one.name, str) for one in named):  # bytes where they are not UTF-8
+                raise ValueError("a name is no text")
             return inliner.inline_local_functions(proto) if proto.functions else proto
         except Exception as error:  # of many kinds, from parsing and checking
             raise self.unusable(f"it is no valid ONNX model: {_first_line(error)}") from error
