@@ -33,8 +33,8 @@ struct Matrix {
   const T* data;
   int rows, columns;
 
-  // Panels [first, end) of its columns, [panel][row][width], with room for so many rows between them: where panels are a
-  // power of two apart, a row's stores all fall into one set of a cache.
+  // Panels [first, end) of its columns, [panel][row][width], with room for so many rows between them: where panels are
+  // a power of two apart, a row's stores all fall into one set of a cache.
   Panels<T> of_columns(const Kernels<T>& k, T* to, int first, int end, int gap = 0) const {
     const int full = k.layout.full(), from = first * full, count = std::min(columns, end * full) - from;
     const std::ptrdiff_t stride = static_cast<std::ptrdiff_t>(rows + gap) * full;
