@@ -265,3 +265,17 @@ def test_several_inputs_are_checked():
     x[0][3, 2] = np.nan
     with pytest.raises(ValueError, match=r"x\[0\] has nan in row 3, column 2"):
         model.predict(x)
+
+
+def test_one_input_by_its_name():
+    model, (x, y) = residual(), rows()
+    model.compile("adam", "mse")
+    model.fit({"x": x}, y, verbose=0, validation_data=({"x": x}, y))
+    np.testing.assert_array_equal(model.predict({"x": x}), model.predict(x))
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"fit: x.*by the name of the input \['x'\].*'z'"):
+        model.fit({"z": x}, y, verbose=0)
+    with pytest.raises(ValueError, match=r"predict: x has shape \(60, 7\)"):
+        model.predict({"x": x[:, :7]})
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)

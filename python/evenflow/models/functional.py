@@ -197,11 +197,16 @@ class Functional(Model):
         return [feed.row_shape for feed in self._feeds]
 
     def read_array(self, where: str, argument: str, x: object) -> Inputs:
-        """Inputs as an array, or as several: a list in the order of `inputs`, or a dict by their names."""
+        """Inputs as an array, or as several: a list in the order of `inputs`, or a dict by their names, also of one."""
         names = [value.name for value in self._inputs]
         if isinstance(x, Several):
             return x
         if len(names) == 1:
+            if isinstance(x, dict):
+                if list(x) != names:
+                    expected = f"an array, or a dict by the name of the input {names}"
+                    raise errors.wrong_value(where, argument, expected, sorted(map(str, x)))
+                x = x[names[0]]
             frames.check_names(where, argument, frames.column_names(x), self.feature_names)
             return columns.read(where, [argument], [x], self._feeds)
         expected = f"a list of {len(names)} arrays, or a dict by the names of the inputs {names}"
