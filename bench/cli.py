@@ -22,7 +22,7 @@ INSTALL = "pip install 'evenflow[bench]'"
 # What says what is to be measured, and so has no place where two files are compared.
 MEASURING = (
     *("workloads", "peers", "rounds", "seconds", "threads", "isa", "quick", "optimizer", "rules", "predict", "imports"),
-    *("activations", "kernels", "cv", "estimators", "list"),
+    *("activations", "random_layers", "kernels", "cv", "estimators", "list"),
 )
 EXAMPLES = """examples:
   evenflow bench --workloads tiny,geron --threads all --html page.html
@@ -140,6 +140,9 @@ def parser() -> argparse.ArgumentParser:
         "--activations", action="store_true", help="time a step of tabular with each activation, beside ReLU"
     )
     result.add_argument(
+        "--random-layers", action="store_true", help="time steps with dropout and noise, beside those without"
+    )
+    result.add_argument(
         "--kernels",
         action="store_true",
         help="time the eager kernels beside NumPy and PyTorch, sizes 8 to 4096 (256 with --quick), least times",
@@ -189,7 +192,7 @@ def parsed(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[dict[st
     if len(files) == 2:
         given = [name for name in MEASURING if getattr(options, name)]
         if given:
-            option = "import" if given[0] == "imports" else given[0]
+            option = "import" if given[0] == "imports" else given[0].replace("_", "-")
             of_options.error(f"argument --compare: two files leave nothing to measure; leave out --{option}")
     options.peers = options.peers or list(QUICK_PEERS if options.quick else DEFAULT_PEERS)
     options.threads = options.threads or [core.num_threads()]

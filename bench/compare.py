@@ -74,6 +74,8 @@ def figures(data: dict[str, Any]) -> Iterator[tuple[Key, tuple[float, ...]]]:
             yield (f"{row['kernel']}, n = {row['n']}", who, threads), (seconds,)
     for name, cost in data.get("activations", {}).items():
         yield (f"tabular with {name}", "evenflow", threads), tuple(cost["times"])
+    for name, cost in data.get("random_layers", {}).items():
+        yield (name, "evenflow", threads), tuple(cost["times"])
 
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:

@@ -200,7 +200,7 @@ def calls_section(data: dict[str, Any]) -> list[str]:
 
 
 def other_sections(data: dict[str, Any]) -> list[str]:
-    """Pieces, eager kernels and activations, as tables."""
+    """Pieces, eager kernels, activations and random layers, as tables."""
     parts = []
     rows = []
     for piece in data.get("pieces", ()):
@@ -218,10 +218,15 @@ def other_sections(data: dict[str, Any]) -> list[str]:
             for row in data["kernels"]
         ]
         parts += ["<h2>Eager kernels</h2><p>Least microseconds.</p>", table(["", "n", *whose], rows)]
-    if data.get("activations"):
-        rows = [[n, duration(statistics.median(c["times"])), f"{min(c['times']) / min(c['beside']):.2f} x"]
-                for n, c in data["activations"].items()]  # fmt: skip
-        parts += ["<h2>Activations</h2>", table(["a step of tabular", "median, us", "times ReLU, by the least"], rows)]
+    sections = (("activations", "a step of tabular", "ReLU"), ("random_layers", "a step", "the step without"))
+    for part, what, base in sections:
+        if data.get(part):
+            rows = [
+                [name, duration(statistics.median(cost["times"])), f"{min(cost['times']) / min(cost['beside']):.2f} x"]
+                for name, cost in data[part].items()
+            ]
+            head = [what, "median, us", f"times {base}, by the least"]
+            parts += [f"<h2>{part.replace('_', ' ').capitalize()}</h2>", table(head, rows)]
     return parts
 
 

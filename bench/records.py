@@ -85,8 +85,9 @@ def _check(data: dict[str, Any]) -> None:
     for row in data.get("calls", ()):
         str(row["group"]), str(row["what"])
         _numbers(time for times in row["rounds"].values() for time in times)
-    for cost in data.get("activations", {}).values():
-        _numbers([*cost["times"], *cost["beside"]])
+    for part in ("activations", "random_layers"):
+        for cost in data.get(part, {}).values():
+            _numbers([*cost["times"], *cost["beside"]])
 
 
 def _numbers(values: Any) -> None:

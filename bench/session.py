@@ -6,7 +6,18 @@ import argparse
 from importlib import import_module
 from typing import Any
 
-from . import activations, calls, catalogue, cross_validation, estimators, kernels, pieces, report
+from . import (
+    activations,
+    beside,
+    calls,
+    catalogue,
+    cross_validation,
+    estimators,
+    kernels,
+    pieces,
+    random_layers,
+    report,
+)
 from .catalogue import CALLS, TARGETS, WORKLOADS
 from .harness import Comparison, compare
 
@@ -87,7 +98,7 @@ def measure(options: argparse.Namespace, machine: dict[str, Any]) -> tuple[dict[
         "import": options.imports,
     }
     groups = [group for group, on in asked.items() if on]
-    alone = options.activations or options.cv or options.estimators or options.kernels
+    alone = options.activations or options.random_layers or options.cv or options.estimators or options.kernels
     comparisons: list[Comparison] = []
     rows: list[dict[str, Any]] = []
     if options.workloads or not (groups or alone):
@@ -98,6 +109,9 @@ def measure(options: argparse.Namespace, machine: dict[str, Any]) -> tuple[dict[
     costs = activations.measure(activations.catalogue(), threads, rounds, seconds) if options.activations else []
     if costs:
         print(activations.table(costs))
+    drawn = random_layers.measure(threads, rounds, seconds) if options.random_layers else []
+    if drawn:
+        print(random_layers.table(drawn))
     eager: list[dict[str, Any]] = []
     if options.kernels:
         sizes = [n for n in kernels.SIZES if n <= 256 or not options.quick]
@@ -113,7 +127,8 @@ def measure(options: argparse.Namespace, machine: dict[str, Any]) -> tuple[dict[
     fitted = estimators.measure(rounds) if options.estimators else []
     if fitted:
         print(estimators.table(fitted))
-    data = report.as_data(machine, comparisons, measured) | activations.as_data(costs) | crossed
+    data = report.as_data(machine, comparisons, measured) | crossed
+    data |= {"activations": beside.as_data(costs), "random_layers": beside.as_data(drawn)}
     data |= estimators.as_data(fitted) | {"kernels": eager, "calls": rows}
     failed = (
         crossing_failed

@@ -8,7 +8,20 @@ import sys
 
 import numpy as np
 import pytest
-from evenflow.bench import activations, cli, harness, kernels, pieces, report, rules, session, worker, workloads
+from evenflow.bench import (
+    activations,
+    beside,
+    cli,
+    harness,
+    kernels,
+    pieces,
+    random_layers,
+    report,
+    rules,
+    session,
+    worker,
+    workloads,
+)
 from evenflow.bench.catalogue import TARGETS, WORKLOADS
 from evenflow.bench.harness import Comparison, MissingError, Series, Worker, WorkerError
 from evenflow.bench.numpy_peer import Numpy
@@ -263,6 +276,24 @@ def test_activations_beside_relu(tmp_path, monkeypatch, capfd):
         assert cost["ratio_of_least"] == min(cost["times"]) / min(cost["beside"])
 
 
+def test_random_layers_beside_none(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(random_layers.measure, "__defaults__", (("tiny",),))
+    file = tmp_path / "bench.json"
+    options = ["--random-layers", "--rounds", "2", "--seconds", "0.001", "--threads", "1", "--json", str(file)]
+    assert cli.main(options) == 0
+    lines = capfd.readouterr().out.splitlines()
+    found = json.loads(file.read_text(encoding="utf-8"))["random_layers"]
+    assert list(found) == [f"tiny, {name}" for name in random_layers.LAYERS]
+    for name, cost in found.items():
+        assert any(line.strip().startswith(name) for line in lines)
+        assert len(cost["times"]) == len(cost["beside"]) >= 2
+    drawn = random_layers.spec(WORKLOADS["tiny"], "dropout")["layers"]
+    assert [layer["name"] for layer in drawn if layer["kind"] == "noise"] == [
+        "dropout of activation",
+        "dropout of activation_1",
+    ]
+
+
 def test_kernels_beside_numpy(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(kernels, "SIZES", (8, 33))
     file = tmp_path / "bench.json"
@@ -298,11 +329,11 @@ def test_catalogue_of_activations_and_their_answers(monkeypatch):
     learned = {f"{name}{of}" for name in _core.learned_activations() for of in ("", ", shared")}
     assert set(names) == {*_core.activations(), *learned}
     monkeypatch.setattr(activations, "WORKLOAD", WORKLOADS["tiny"])
-    expected = activations.Training("prelu, shared", 1)
+    expected = activations.training("prelu, shared", 1)
     assert expected.spec["layers"][2]["shared"]
-    monkeypatch.setattr(activations, "LOSS_TOLERANCE", 0.0)
+    monkeypatch.setattr(beside, "LOSS_TOLERANCE", 0.0)
     with pytest.raises(WrongAnswerError, match="gelu, tiny: loss of a first step expected"):
-        activations.Training("gelu", 1)
+        activations.training("gelu", 1)
 
 
 @pytest.mark.parametrize("rule", rules.RULES)

@@ -41,7 +41,8 @@ def measured(factor=1.0, rounds=5, threads=(1, 2)):
     kernel = {"kernel": "relu", "n": 8, "seconds": {"evenflow": 1e-6 * factor, "numpy": 2e-6}}
     cost = {"name": "gelu", "times": [1e-3 * factor] * rounds, "beside": [9e-4] * rounds}
     data = report.as_data(environment.machine(list(threads)), runs, pieces)
-    return data | {"calls": [row], "kernels": [kernel], "activations": {"gelu": cost}}
+    data |= {"calls": [row], "kernels": [kernel], "activations": {"gelu": cost}}
+    return data | {"random_layers": {"tiny, dropout": cost | {"name": "tiny, dropout"}}}
 
 
 @pytest.fixture
@@ -175,7 +176,7 @@ def test_every_figure_is_compared():
     found = compare.changes(old, new)
     assert {one.who for one in found} == {"evenflow", "jax", "torch", "numpy"}
     keys = [(one.what, one.who, one.threads) for one in found]
-    assert len(set(keys)) == len(keys) == 2 * 2 * 4 + 1 + 2 + 2 + 1
+    assert len(set(keys)) == len(keys) == 2 * 2 * 4 + 1 + 2 + 2 + 1 + 1
     for change in found:
         expected = 1.0 if change.who == "numpy" and change.what not in WORKLOADS else 1.5
         assert change.ratio == pytest.approx(expected, rel=0.02)
