@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
-from sphinx.util import inspect as typed
-from sphinx.util import logging
+from sphinx.util import inspect as typed, logging
 
 import evenflow
 
@@ -44,7 +43,7 @@ SHORT = {
 
 def public_modules() -> list[str]:
     """The modules of the reference by their whole names: those that `evenflow` names, and PyTorch's optimizers."""
-    of_package = [name for name in evenflow.__all__ if inspect.ismodule(getattr(evenflow, name, None))]
+    of_package = [name for name in dir(evenflow) if inspect.ismodule(getattr(evenflow, name, None))]
     return ["evenflow", *(f"evenflow.{name}" for name in of_package), "evenflow.torch.optim"]
 
 

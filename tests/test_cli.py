@@ -292,7 +292,6 @@ def test_wrong_command_lines(arguments, message, capsys):
     ("arguments", "message"),
     [
         ("--activation eluu", "Dense: activation='eluu' is not known. Did you mean 'elu'?"),
-        ("--activation softmax", "softmax"),
         ("--kernel-initializer he_norml", "kernel_initializer='he_norml' is not known. Did you mean 'he_normal'?"),
         ("--learning-rate -1", "learning_rate: expected a finite number at least 0"),
         ("--learning-rate nan", "learning_rate: expected a finite number"),

@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_cli import complaint, history, record
-from test_cli import train as train_on
+from test_cli import complaint, history, record, train as train_on
 from test_datasets import write_csv, write_idx_folder
 
 import evenflow

@@ -5,12 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 from entries import discretization, embedding, encoding, rescaling, shared_noise, transposed
-from loss_cases import KINDS as LOSSES
-from loss_cases import arguments as loss_arguments
-from loss_cases import outputs_per_target
-from metric_cases import KINDS as METRICS
-from metric_cases import arguments as metric_arguments
-from metric_cases import fits
+from loss_cases import KINDS as LOSSES, arguments as loss_arguments, outputs_per_target
+from metric_cases import KINDS as METRICS, arguments as metric_arguments, fits
 from networks import DEEP, NETWORKS, SPARSE, SQUARED, activation, data, dense, network, noise, with_optimizer
 from optimizer_specs import ADAM, LION, OPTIMIZERS, SGD, comparable_rate
 from programs import initialize, same, state

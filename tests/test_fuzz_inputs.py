@@ -11,8 +11,7 @@ from collections.abc import Callable
 import networks
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, assume, example, given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
 from optimizer_specs import ADAM
 

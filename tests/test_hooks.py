@@ -9,8 +9,7 @@ from example import blobs, network, state
 
 from evenflow.callbacks import Callback, EarlyStopping, LambdaCallback, OneCycle, TimeBudget
 from evenflow.optimizers import SGD, Adam
-from evenflow.schedules import ExponentialDecay
-from evenflow.schedules import OneCycle as Schedule
+from evenflow.schedules import ExponentialDecay, OneCycle as Schedule
 from evenflow.utils import PyDataset
 
 X, Y = blobs(70)

@@ -21,9 +21,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
 ]
 
-from evenflow.keras import FusedDense, from_keras, to_keras  # noqa: E402
-from evenflow.keras import dense as door  # noqa: E402
-from evenflow.keras import models as whole  # noqa: E402
+from evenflow.keras import (  # noqa: E402
+    FusedDense,
+    dense as door,
+    from_keras,
+    models as whole,
+    to_keras,
+)
 
 X, Y = blobs(90)
 

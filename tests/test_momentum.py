@@ -5,8 +5,7 @@ import pytest
 from example import bits, blobs, network
 from networks import DEEP, data, with_optimizer
 from optimizer_specs import LION, OPTIMIZERS, comparable_rate
-from programs import made, of_model, same
-from programs import state as contents
+from programs import made, of_model, same, state as contents
 
 from evenflow.optimizers import REGISTRY, SGD, Adam, Adamax, AdamW, Nadam, RMSprop
 from evenflow.reference import Network

@@ -16,9 +16,12 @@ pytestmark = pytest.mark.peers
 
 import onnx_models  # noqa: E402
 
-from evenflow.onnx import activations as written_activations  # noqa: E402
-from evenflow.onnx import export, load  # noqa: E402
-from evenflow.onnx import layers as written_layers  # noqa: E402
+from evenflow.onnx import (  # noqa: E402
+    activations as written_activations,
+    export,
+    layers as written_layers,
+    load,
+)
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 BY_FLOAT32 = 1e-6  # of the one function that float64 passes through float32 for

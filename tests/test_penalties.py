@@ -16,9 +16,9 @@ from networks import (
     dense,
     layer_norm,
     learned,
+    network as plain_network,
     with_optimizer,
 )
-from networks import network as plain_network
 from optimizer_specs import LION, OPTIMIZERS, comparable_rate
 from programs import made, same, state
 from test_gradients import check_variables

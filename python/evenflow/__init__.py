@@ -19,23 +19,23 @@ if TYPE_CHECKING:
         convert,
         datasets,
         initializers,
-        jax,
-        keras,
+        jax as jax,
+        keras as keras,
         kernels,
         layers,
         losses,
         many,
         metrics,
         models,
-        onnx,
+        onnx as onnx,
         optimizers,
         plotting,
         pretraining,
         recipes,
         reference,
         regularizers,
-        sklearn,
-        torch,
+        sklearn as sklearn,
+        torch as torch,
         utils,
     )
     from ._core import Program, __version__, num_threads, set_num_threads
@@ -98,6 +98,9 @@ _NAMES = {
     "set_seed": "common.seeds",
 }
 
+# Doors to other packages, some of which import them: not what `from evenflow import *` should bring.
+_DOORS = ("jax", "keras", "onnx", "sklearn", "torch")
+
 __all__ = [
     "Input",
     "Model",
@@ -115,8 +118,6 @@ __all__ = [
     "fit_many",
     "get_device",
     "initializers",
-    "jax",
-    "keras",
     "kernels",
     "layers",
     "losses",
@@ -124,7 +125,6 @@ __all__ = [
     "metrics",
     "models",
     "num_threads",
-    "onnx",
     "optimizers",
     "plotting",
     "pretraining",
@@ -137,8 +137,6 @@ __all__ = [
     "set_device",
     "set_num_threads",
     "set_seed",
-    "sklearn",
-    "torch",
     "utils",
 ]
 
@@ -150,8 +148,8 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(f".{_NAMES[name]}", __name__), name)
     from .errors import unknown_attribute
 
-    raise unknown_attribute("evenflow", name, __all__)
+    raise unknown_attribute("evenflow", name, __dir__())
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted([*__all__, *_DOORS])

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax import lax
-from jax import numpy as jnp
+from jax import lax, numpy as jnp
 
 from .. import kernels
 from ..errors import boolean, number, unknown_argument, unknown_name, wrong_kind, wrong_shape

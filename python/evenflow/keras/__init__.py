@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .dense import FusedDense as FusedDense
-    from .models import from_keras as from_keras
-    from .models import to_keras as to_keras
+    from .models import from_keras as from_keras, to_keras as to_keras
 
 __all__ = ["FusedDense", "from_keras", "to_keras"]
 ON_DEMAND = {"FusedDense": "dense", "from_keras": "models", "to_keras": "models"}

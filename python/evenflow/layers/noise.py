@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import errors
-from ..activations import Activation as CoreActivation
-from ..activations import rrelu_parameters
+from ..activations import Activation as CoreActivation, rrelu_parameters
 from ..common.seeds import counter_seed
 from . import axes
 from .activation_base import ActivationLayer

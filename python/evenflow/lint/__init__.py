@@ -9,8 +9,7 @@ import numpy as np
 
 from ..data.arrays import Inputs, Several
 from . import ends, hidden, selu
-from .network import Finding as Finding
-from .network import Network
+from .network import Finding as Finding, Network
 
 if TYPE_CHECKING:
     from ..models.model import Model

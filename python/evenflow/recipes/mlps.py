@@ -19,9 +19,7 @@ from ..initializers import RandomNormal, VarianceScaling
 from ..layers import Activation, AlphaDropout, BatchNormalization, Dense, Normalization, Scaling
 from ..optimizers import SGD, Adam, AdamW, Optimizer
 from ..optimizers.schedules import CosineCycles
-from .base import BestEpoch as BestEpoch
-from .base import Recipe, read_problem
-from .base import WholeRun as WholeRun
+from .base import BestEpoch as BestEpoch, Recipe, WholeRun as WholeRun, read_problem
 
 EDITIONS = (2, 3)
 DEEP = 4  # hidden layers from which on a network counts as deep

@@ -17,14 +17,14 @@ from .metrics import *  # noqa: F403
 from .network import Network as Network
 from .noise import *  # noqa: F403
 from .outputs import *  # noqa: F403
-from .penalties import keep_nonnegative as keep_nonnegative
-from .penalties import limit_norms as limit_norms
-from .penalties import penalize as penalize
-from .penalties import penalize_pairs as penalize_pairs
-from .penalties import soft_threshold as soft_threshold
-from .random import normals as normals
-from .random import random_bits as random_bits
-from .random import random_words as random_words
+from .penalties import (
+    keep_nonnegative as keep_nonnegative,
+    limit_norms as limit_norms,
+    penalize as penalize,
+    penalize_pairs as penalize_pairs,
+    soft_threshold as soft_threshold,
+)
+from .random import normals as normals, random_bits as random_bits, random_words as random_words
 from .row_normalization import *  # noqa: F403
 from .updates import *  # noqa: F403
 

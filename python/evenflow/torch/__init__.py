@@ -18,15 +18,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ..optimizers.torch import REGISTRY as REGISTRY
-from ..optimizers.torch import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RMSprop
+from ..optimizers.torch import REGISTRY as REGISTRY, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RMSprop
 
 if TYPE_CHECKING:
     from . import optim as optim
-    from .modules import FusedDense as FusedDense
-    from .modules import FusedMLP as FusedMLP
-    from .modules import FusedSequential as FusedSequential
-    from .modules import from_torch as from_torch
+    from .modules import (
+        FusedDense as FusedDense,
+        FusedMLP as FusedMLP,
+        FusedSequential as FusedSequential,
+        from_torch as from_torch,
+    )
     from .optim import clip_grad_norm_ as clip_grad_norm_
 
 __all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RMSprop"]
