@@ -135,6 +135,16 @@ def test_threads_change_no_bit(shape, dtype, rng):
         same(other, found[0])
 
 
+@pytest.mark.parametrize("shape", [(1500, 200, 70), (40, 600, 500)], ids=["many rows", "many weights"])
+def test_what_is_packed_has_the_bits_of_what_is_not(shape, dtype, rng):
+    """Matrices above 1 MB are packed, smaller ones multiplied as they lie; rows and columns know nothing of others."""
+    v = layer(shape, rng, dtype)
+    whole = kernels.dense_forward(v["x"], v["w"], v["b"])
+    same([kernels.dense_forward(v["x"][:90].copy(), v["w"], v["b"])], [whole[:90]])
+    same([kernels.dense_forward(v["x"], v["w"][:, :45].copy(), v["b"][:45].copy())], [whole[:, :45]])
+    same([kernels.dense_forward(v["x"], kernels.PackedWeights(v["w"]), v["b"])], [whole])
+
+
 # Memory ---------------------------------------------------------------------------------------------------------------
 
 

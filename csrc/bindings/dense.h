@@ -6,13 +6,16 @@
 #include <algorithm>
 
 #include "bindings/eager.h"
+#include "bindings/switches.h"
 
 namespace evenflow {
 
-// A matrix of so many bytes is multiplied as it lies: packing it would take longer than it saves.
-constexpr std::size_t small_matrix = std::size_t{1} << 20;
+// A matrix of so many bytes is multiplied as it lies: packing it would take longer than it saves. With the switch off
+// each is packed.
 inline bool is_small(std::size_t element, int rows, int columns) {
-  return element * static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns) <= small_matrix;
+  constexpr std::size_t most = std::size_t{1} << 20;
+  static const bool on = fusion_wished();
+  return on && element * static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns) <= most;
 }
 
 // Panels of a matrix, `stride` apart; from row to row it is as far as a panel is wide, or the pitch. The last one may

@@ -5,8 +5,6 @@
 #include <pybind11/stl.h>
 
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <sstream>
 #include <variant>
@@ -15,6 +13,7 @@
 #include "bindings/epoch.h"
 #include "bindings/plan.h"
 #include "bindings/spec.h"
+#include "bindings/switches.h"
 #include "program/run.h"
 
 namespace evenflow {
@@ -27,8 +26,7 @@ class PyProgramOf {
     if (batch_size < 1 || batch_size > (1 << 28))
       refuse("Program", "batch_size", "1 to 2^28", std::to_string(batch_size));
     check_threads(threads);
-    const char* wish = std::getenv("EVENFLOW_FUSION");
-    const bool fused = fusion && !(wish != nullptr && std::strcmp(wish, "0") == 0);
+    const bool fused = fusion && fusion_wished();
     const Spec read = SpecReader::read(spec_);
     if (dtype == "float32")
       program_ = make<float>(read, static_cast<int>(batch_size), fused);
