@@ -51,11 +51,24 @@ def compiled_model(library: Any, problem: Problem, **options: Any) -> Any:
     return model
 
 
-class Keras(Peer):
+class Fitted(Peer):
+    """A model with Keras' methods, an epoch in one call."""
+
+    parts = (STEP, FORWARD)
+    model: Any
+
+    def block(self) -> int:
+        if self.workload.part == FORWARD:
+            self.model.predict(self.problem.x, batch_size=self.workload.batch, verbose=0)
+        else:
+            self.model.fit(self.problem.x, self.problem.y, batch_size=self.workload.batch, verbose=0)
+        return self.workload.batches
+
+
+class Keras(Fitted):
     """Keras 3 on its JAX backend, an epoch of `fit` in one call."""
 
     distribution = "keras"
-    parts = (STEP, FORWARD)
 
     @staticmethod
     def variants(threads: int, quick: bool) -> list[Variant]:
@@ -74,10 +87,3 @@ class Keras(Peer):
                 self.model.reset_metrics()
                 losses.append(float(self.model.train_on_batch(x, y)))
         return losses
-
-    def block(self) -> int:
-        if self.workload.part == FORWARD:
-            self.model.predict(self.problem.x, batch_size=self.workload.batch, verbose=0)
-        else:
-            self.model.fit(self.problem.x, self.problem.y, batch_size=self.workload.batch, verbose=0)
-        return self.workload.batches

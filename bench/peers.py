@@ -13,7 +13,7 @@ import numpy as np
 
 from . import workloads
 from .jax_peer import Jax
-from .keras_peer import Keras, compiled_model
+from .keras_peer import Fitted, Keras, compiled_model
 from .numpy_peer import Numpy
 from .problem import Peer, Variant
 from .sklearn_peer import Sklearn
@@ -96,10 +96,8 @@ class Evenflow(Own):
                 self.gradient(step)
 
 
-class EvenflowFit(Own):
+class EvenflowFit(Own, Fitted):
     """evenflow through `Sequential.fit`, an epoch in one call: what the Python around the program costs."""
-
-    parts = (STEP, FORWARD)
 
     @staticmethod
     def variants(threads: int, quick: bool) -> list[Variant]:
@@ -119,13 +117,6 @@ class EvenflowFit(Own):
             history = self.model.fit(x, y, batch_size=batch, shuffle=False, verbose=0)
             losses.append(float(history.history["loss"][0]))
         return losses
-
-    def block(self) -> int:
-        if self.workload.part == FORWARD:
-            self.model.predict(self.problem.x, batch_size=self.workload.batch, verbose=0)
-        else:
-            self.model.fit(self.problem.x, self.problem.y, batch_size=self.workload.batch, verbose=0)
-        return self.workload.batches
 
 
 PEERS: dict[str, type[Peer]] = {
