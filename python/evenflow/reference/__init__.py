@@ -100,6 +100,7 @@ __all__ = [
     "normals",
     "output_backward",
     "penalize",
+    "penalize_pairs",
     "poisson",
     "prelu",
     "quantile",
